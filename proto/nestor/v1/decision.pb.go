@@ -27,30 +27,35 @@ const (
 type Decision struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Joins the attempts of one request: Envoy's stream id at the client listener.
+	// The client sees it as x-litellm-call-id.
 	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	// The id the client sees as x-litellm-call-id.
-	CallId string `protobuf:"bytes,2,opt,name=call_id,json=callId,proto3" json:"call_id,omitempty"`
 	// What the client named in `model`.
-	Model string `protobuf:"bytes,3,opt,name=model,proto3" json:"model,omitempty"`
-	// The group that was picked from: the called one, or a fallback.
-	Group string `protobuf:"bytes,4,opt,name=group,proto3" json:"group,omitempty"`
+	Model string `protobuf:"bytes,2,opt,name=model,proto3" json:"model,omitempty"`
+	// The name that was picked from: the called one, or a fallback.
+	Group string `protobuf:"bytes,3,opt,name=group,proto3" json:"group,omitempty"`
 	// Stable id of the deployment.
-	Deployment string `protobuf:"bytes,5,opt,name=deployment,proto3" json:"deployment,omitempty"`
+	Deployment string `protobuf:"bytes,4,opt,name=deployment,proto3" json:"deployment,omitempty"`
 	// Envoy's attempt count, from 1. It counts attempts on which the processor failed too.
-	Attempt uint32 `protobuf:"varint,6,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Attempt uint32 `protobuf:"varint,5,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	// Retries and fallbacks before this attempt.
-	Retries   uint32 `protobuf:"varint,7,opt,name=retries,proto3" json:"retries,omitempty"`
-	Fallbacks uint32 `protobuf:"varint,8,opt,name=fallbacks,proto3" json:"fallbacks,omitempty"`
+	Retries   uint32 `protobuf:"varint,6,opt,name=retries,proto3" json:"retries,omitempty"`
+	Fallbacks uint32 `protobuf:"varint,7,opt,name=fallbacks,proto3" json:"fallbacks,omitempty"`
+	// Deployments of the group that failed this request, in order; one may occur twice.
+	Tried []string `protobuf:"bytes,8,rep,name=tried,proto3" json:"tried,omitempty"`
+	// The names that were picked from before this one.
+	Groups []string `protobuf:"bytes,9,rep,name=groups,proto3" json:"groups,omitempty"`
 	// Whether the client asked for a stream.
-	Stream bool `protobuf:"varint,9,opt,name=stream,proto3" json:"stream,omitempty"`
+	Stream bool `protobuf:"varint,10,opt,name=stream,proto3" json:"stream,omitempty"`
 	// When the attempt was decided, Unix nanoseconds.
-	DecidedUnixNano int64 `protobuf:"varint,10,opt,name=decided_unix_nano,json=decidedUnixNano,proto3" json:"decided_unix_nano,omitempty"`
-	// The most retries that the client's request allows, or the configured number.
-	NumRetries uint32 `protobuf:"varint,11,opt,name=num_retries,json=numRetries,proto3" json:"num_retries,omitempty"`
+	DecidedUnixNano int64 `protobuf:"varint,11,opt,name=decided_unix_nano,json=decidedUnixNano,proto3" json:"decided_unix_nano,omitempty"`
+	// The most retries that the client allows; absent when it did not say.
+	NumRetries *uint32 `protobuf:"varint,12,opt,name=num_retries,json=numRetries,proto3,oneof" json:"num_retries,omitempty"`
 	// Groups that the request body names as fallbacks, in order.
-	FallbackGroups []string `protobuf:"bytes,12,rep,name=fallback_groups,json=fallbackGroups,proto3" json:"fallback_groups,omitempty"`
+	FallbackGroups []string `protobuf:"bytes,13,rep,name=fallback_groups,json=fallbackGroups,proto3" json:"fallback_groups,omitempty"`
+	// The snapshot of the decision; a request finishes on the one it began with.
+	Snapshot uint64 `protobuf:"varint,14,opt,name=snapshot,proto3" json:"snapshot,omitempty"`
 	// A probe of /health: never retried, cooled or counted.
-	Probe         bool `protobuf:"varint,13,opt,name=probe,proto3" json:"probe,omitempty"`
+	Probe         bool `protobuf:"varint,15,opt,name=probe,proto3" json:"probe,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -88,13 +93,6 @@ func (*Decision) Descriptor() ([]byte, []int) {
 func (x *Decision) GetRequestId() string {
 	if x != nil {
 		return x.RequestId
-	}
-	return ""
-}
-
-func (x *Decision) GetCallId() string {
-	if x != nil {
-		return x.CallId
 	}
 	return ""
 }
@@ -141,6 +139,20 @@ func (x *Decision) GetFallbacks() uint32 {
 	return 0
 }
 
+func (x *Decision) GetTried() []string {
+	if x != nil {
+		return x.Tried
+	}
+	return nil
+}
+
+func (x *Decision) GetGroups() []string {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
 func (x *Decision) GetStream() bool {
 	if x != nil {
 		return x.Stream
@@ -156,8 +168,8 @@ func (x *Decision) GetDecidedUnixNano() int64 {
 }
 
 func (x *Decision) GetNumRetries() uint32 {
-	if x != nil {
-		return x.NumRetries
+	if x != nil && x.NumRetries != nil {
+		return *x.NumRetries
 	}
 	return 0
 }
@@ -167,6 +179,13 @@ func (x *Decision) GetFallbackGroups() []string {
 		return x.FallbackGroups
 	}
 	return nil
+}
+
+func (x *Decision) GetSnapshot() uint64 {
+	if x != nil {
+		return x.Snapshot
+	}
+	return 0
 }
 
 func (x *Decision) GetProbe() bool {
@@ -180,26 +199,29 @@ var File_nestor_v1_decision_proto protoreflect.FileDescriptor
 
 const file_nestor_v1_decision_proto_rawDesc = "" +
 	"\n" +
-	"\x18nestor/v1/decision.proto\x12\tnestor.v1\"\x84\x03\n" +
+	"\x18nestor/v1/decision.proto\x12\tnestor.v1\"\xca\x03\n" +
 	"\bDecision\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x01 \x01(\tR\trequestId\x12\x17\n" +
-	"\acall_id\x18\x02 \x01(\tR\x06callId\x12\x14\n" +
-	"\x05model\x18\x03 \x01(\tR\x05model\x12\x14\n" +
-	"\x05group\x18\x04 \x01(\tR\x05group\x12\x1e\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\x12\x14\n" +
+	"\x05model\x18\x02 \x01(\tR\x05model\x12\x14\n" +
+	"\x05group\x18\x03 \x01(\tR\x05group\x12\x1e\n" +
 	"\n" +
-	"deployment\x18\x05 \x01(\tR\n" +
+	"deployment\x18\x04 \x01(\tR\n" +
 	"deployment\x12\x18\n" +
-	"\aattempt\x18\x06 \x01(\rR\aattempt\x12\x18\n" +
-	"\aretries\x18\a \x01(\rR\aretries\x12\x1c\n" +
-	"\tfallbacks\x18\b \x01(\rR\tfallbacks\x12\x16\n" +
-	"\x06stream\x18\t \x01(\bR\x06stream\x12*\n" +
-	"\x11decided_unix_nano\x18\n" +
-	" \x01(\x03R\x0fdecidedUnixNano\x12\x1f\n" +
-	"\vnum_retries\x18\v \x01(\rR\n" +
-	"numRetries\x12'\n" +
-	"\x0ffallback_groups\x18\f \x03(\tR\x0efallbackGroups\x12\x14\n" +
-	"\x05probe\x18\r \x01(\bR\x05probeB;Z9github.com/nestor-gateway/nestor/proto/nestor/v1;nestorv1b\x06proto3"
+	"\aattempt\x18\x05 \x01(\rR\aattempt\x12\x18\n" +
+	"\aretries\x18\x06 \x01(\rR\aretries\x12\x1c\n" +
+	"\tfallbacks\x18\a \x01(\rR\tfallbacks\x12\x14\n" +
+	"\x05tried\x18\b \x03(\tR\x05tried\x12\x16\n" +
+	"\x06groups\x18\t \x03(\tR\x06groups\x12\x16\n" +
+	"\x06stream\x18\n" +
+	" \x01(\bR\x06stream\x12*\n" +
+	"\x11decided_unix_nano\x18\v \x01(\x03R\x0fdecidedUnixNano\x12$\n" +
+	"\vnum_retries\x18\f \x01(\rH\x00R\n" +
+	"numRetries\x88\x01\x01\x12'\n" +
+	"\x0ffallback_groups\x18\r \x03(\tR\x0efallbackGroups\x12\x1a\n" +
+	"\bsnapshot\x18\x0e \x01(\x04R\bsnapshot\x12\x14\n" +
+	"\x05probe\x18\x0f \x01(\bR\x05probeB\x0e\n" +
+	"\f_num_retriesB;Z9github.com/nestor-gateway/nestor/proto/nestor/v1;nestorv1b\x06proto3"
 
 var (
 	file_nestor_v1_decision_proto_rawDescOnce sync.Once
@@ -230,6 +252,7 @@ func file_nestor_v1_decision_proto_init() {
 	if File_nestor_v1_decision_proto != nil {
 		return
 	}
+	file_nestor_v1_decision_proto_msgTypes[0].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
