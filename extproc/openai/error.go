@@ -1,0 +1,44 @@
+package openai
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Error is an answer of Nestor's own, in the shape that OpenAI's SDKs read.
+type Error struct {
+	// Status is the HTTP status.
+	Status  int
+	Message string
+	// Type and Code are OpenAI's or LiteLLM's words for the kind of error; Param is the member of the
+	// request that is at fault. Empty ones are null in the body.
+	Type, Param, Code string
+	// RetryAfter is when to try again; zero is unknown.
+	RetryAfter time.Duration
+}
+
+func (e *Error) Error() string { return e.Message }
+
+// Body is {"error":{"message","type","param","code"}}.
+func (e *Error) Body() []byte {
+	type inner struct {
+		Message string  `json:"message"`
+		Type    *string `json:"type"`
+		Param   *string `json:"param"`
+		Code    *string `json:"code"`
+	}
+	b, err := json.Marshal(struct {
+		Error inner `json:"error"`
+	}{inner{e.Message, orNull(e.Type), orNull(e.Param), orNull(e.Code)}})
+	if err != nil {
+		return []byte(`{"error":{"message":"internal error","type":null,"param":null,"code":null}}`)
+	}
+	return b
+}
+
+func orNull(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
