@@ -1,0 +1,20 @@
+package routing
+
+// Class is the kind of a failure, as LiteLLM's exceptions divide them:
+// retry_policy, allowed_fails_policy and the lists of fallbacks are by class.
+type Class string
+
+// The classes of failures. Connection is a failure before any answer: refused, reset, no such host.
+const (
+	BadRequest       Class = "bad_request"
+	Authentication   Class = "authentication"
+	PermissionDenied Class = "permission_denied"
+	NotFound         Class = "not_found"
+	Timeout          Class = "timeout"
+	Conflict         Class = "conflict"
+	RateLimit        Class = "rate_limit"
+	ContextWindow    Class = "context_window"
+	ContentPolicy    Class = "content_policy"
+	Internal         Class = "internal"
+	Connection       Class = "connection"
+)
