@@ -14,13 +14,19 @@ func Invalid(param, message string) *Error {
 func MissingModel() *Error { return Invalid("model", "you must provide a model parameter") }
 
 // UnknownModel is a model that nothing resolves to: 400, as in LiteLLM.
-func UnknownModel(model string) *Error { return Invalid("model", "Invalid model name passed in model="+model) }
+func UnknownModel(model string) *Error {
+	return Invalid("model", "Invalid model name passed in model="+model)
+}
 
 // Unauthenticated is a missing or wrong key: 401. reason is shown; it must not hold the key.
-func Unauthenticated(reason string) *Error { return &Error{Status: http.StatusUnauthorized, Message: reason} }
+func Unauthenticated(reason string) *Error {
+	return &Error{Status: http.StatusUnauthorized, Message: reason}
+}
 
 // Forbidden is a key that may not use the model: 403.
-func Forbidden(model, reason string) *Error { return &Error{Status: http.StatusForbidden, Message: reason} }
+func Forbidden(model, reason string) *Error {
+	return &Error{Status: http.StatusForbidden, Message: reason}
+}
 
 // UnknownEndpoint is a path that Nestor does not have: 404.
 func UnknownEndpoint(method, path string) *Error { return &Error{Status: http.StatusNotFound} }
@@ -40,4 +46,6 @@ func NoDeployment(model string, retryAfter time.Duration) *Error {
 }
 
 // Unavailable is a request that Nestor can't serve now through no fault of the client: 503.
-func Unavailable(reason string) *Error { return &Error{Status: http.StatusServiceUnavailable, Message: reason} }
+func Unavailable(reason string) *Error {
+	return &Error{Status: http.StatusServiceUnavailable, Message: reason}
+}
