@@ -1,0 +1,170 @@
+// Package share divides requests over groups that are made of leaves and of other groups.
+// It knows numbers only: which leaf and which group is meant is up to its caller.
+package share
+
+// Graph is the shape of all groups. It never changes; a State over it does.
+type Graph struct {
+	groups []Group
+	closed []bool // by leaf: it never gets anything
+	shapes [][]*shape
+	may    [][2]bool // by group: a member can have an rpm, a tpm
+
+	leafUses, groupUses uses
+	// rank orders the groups so that a group comes after all that it is made of.
+	rank, byRank []int32
+}
+
+// Group is an ordered list of tiers.
+type Group struct {
+	Tiers []Tier
+	// Limit is the group's own rpm and tpm; 0 is none.
+	Limit [2]float64
+	// Closed says that the group admits nothing.
+	Closed bool
+}
+
+// Tier is the members among which requests are divided while it is the first that has a live one.
+type Tier struct {
+	// Weighted says that members are drawn by Weight while a live one has any.
+	Weighted bool
+	Members  []Member
+}
+
+// Member is a leaf or a group inside a tier.
+type Member struct {
+	// To counts leaves, or groups where Group is set.
+	To    int32
+	Group bool
+	// Closed says that nothing gets through this entry, whatever it leads to.
+	Closed bool
+	Weight float64
+	// Limit is the entry's own rpm and tpm; 0 is none.
+	Limit [2]float64
+}
+
+// Unit is what capacities are counted in.
+type Unit uint8
+
+// The units, in the order in which they are preferred. One counts every leaf as 1.
+const (
+	RPM Unit = iota
+	TPM
+	One
+	weight
+)
+
+const units = 3
+
+// ceiling keeps sums finite on ladders of shared groups, where capacities double at every rung.
+const ceiling = 1e300
+
+// place is a member: the group, the tier in it and the member in that.
+type place struct{ group, tier, member int32 }
+
+// uses lists by leaf, or by group, the places where it is a member.
+type uses struct {
+	first  []int32
+	places []place
+}
+
+func (u *uses) of(i int32) []place { return u.places[u.first[i]:u.first[i+1]] }
+
+// NewGraph returns the graph of groups over the leaves that closed counts.
+// The groups must not contain themselves.
+func NewGraph(groups []Group, closed []bool) *Graph {
+	g := &Graph{groups: groups, closed: closed}
+	g.leafUses = usesOf(groups, false, len(closed))
+	g.groupUses = usesOf(groups, true, len(groups))
+	g.sort()
+	g.shape()
+	return g
+}
+
+// Group returns the shape of a group.
+func (g *Graph) Group(i int32) *Group { return &g.groups[i] }
+
+// Closed reports whether a leaf never gets anything.
+func (g *Graph) Closed(leaf int32) bool { return g.closed[leaf] }
+
+// Rank is the place of a group in an order in which a group comes after all that it is made of.
+func (g *Graph) Rank(group int32) int32 { return g.rank[group] }
+
+func usesOf(groups []Group, group bool, n int) uses {
+	u := uses{first: make([]int32, n+1)}
+	each(groups, group, func(to int32, _ place) { u.first[to+1]++ })
+	for i := range n {
+		u.first[i+1] += u.first[i]
+	}
+	u.places = make([]place, u.first[n])
+	next := append([]int32(nil), u.first...)
+	each(groups, group, func(to int32, p place) {
+		u.places[next[to]] = p
+		next[to]++
+	})
+	return u
+}
+
+// each calls f for every member that is a group, or for every one that is a leaf.
+func each(groups []Group, group bool, f func(to int32, p place)) {
+	for i := range groups {
+		for j := range groups[i].Tiers {
+			for k, m := range groups[i].Tiers[j].Members {
+				if m.Group == group {
+					f(m.To, place{int32(i), int32(j), int32(k)})
+				}
+			}
+		}
+	}
+}
+
+// sort finds the ranks: a group is next as soon as all that it is made of have been.
+func (g *Graph) sort() {
+	waits := make([]int32, len(g.groups))
+	each(g.groups, true, func(_ int32, p place) { waits[p.group]++ })
+	g.rank = make([]int32, len(g.groups))
+	g.byRank = make([]int32, 0, len(g.groups))
+	for i := range g.groups {
+		if waits[i] == 0 {
+			g.byRank = append(g.byRank, int32(i))
+		}
+	}
+	for at := 0; at < len(g.byRank); at++ {
+		done := g.byRank[at]
+		g.rank[done] = int32(at)
+		for _, p := range g.groupUses.of(done) {
+			if waits[p.group]--; waits[p.group] == 0 {
+				g.byRank = append(g.byRank, p.group)
+			}
+		}
+	}
+}
+
+// shape finds which sums each tier needs.
+func (g *Graph) shape() {
+	bySize := map[int]*shape{}
+	g.shapes = make([][]*shape, len(g.groups))
+	g.may = make([][2]bool, len(g.groups))
+	for _, i := range g.byRank {
+		for j := range g.groups[i].Tiers {
+			n := len(g.groups[i].Tiers[j].Members)
+			if bySize[n] == nil {
+				bySize[n] = newShape(n)
+			}
+			g.shapes[i] = append(g.shapes[i], bySize[n])
+			may := g.tierMay(&g.groups[i].Tiers[j])
+			g.may[i] = [2]bool{g.may[i][0] || may[0], g.may[i][1] || may[1]}
+		}
+	}
+}
+
+// tierMay says whether any member of a tier can have an rpm, a tpm.
+func (g *Graph) tierMay(t *Tier) (may [2]bool) {
+	for k := range t.Members {
+		m := &t.Members[k]
+		for u := range may {
+			may[u] = may[u] || m.Limit[u] > 0 ||
+				m.Group && (g.may[m.To][u] || g.groups[m.To].Limit[u] > 0)
+		}
+	}
+	return may
+}

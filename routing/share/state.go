@@ -1,0 +1,319 @@
+package share
+
+// State says which leaves of a graph are live, and keeps every sum that a pick needs.
+// It is not safe for concurrent use; a fork reads the state that it was made from.
+type State struct {
+	graph  *Graph
+	groups []groupState
+	base   *State // of a fork
+	own    map[int32]*groupState
+	queue  ranks
+}
+
+// value is the capacity of a member or a group by unit. 0 in RPM or TPM: it has none.
+// 0 in One: it is not live, and all are 0.
+type value [units]float64
+
+type groupState struct {
+	tiers []tierState
+	// active is the first tier with a live member; -1 is none.
+	active int32
+	value  value
+}
+
+type tierState struct {
+	// sums are trees by unit and by weight; nil where no member can have any.
+	sums [units + 1][]float64
+	// live counts the live members, have those of them that have an rpm, a tpm.
+	live int32
+	have [2]int32
+}
+
+// NewState returns a state in which the leaves are live that up says.
+func NewState(g *Graph, up func(leaf int32) bool) *State {
+	s := &State{graph: g, groups: make([]groupState, len(g.groups))}
+	live := make([]bool, len(g.closed))
+	for i := range live {
+		live[i] = !g.closed[i] && up(int32(i))
+	}
+	for _, i := range g.byRank {
+		s.fill(i, live)
+	}
+	return s
+}
+
+// Fork returns a state that changes apart from s. It is cheap: it copies the groups that change.
+// It must not be used after s has changed.
+func (s *State) Fork() *State {
+	return &State{graph: s.graph, base: s, own: map[int32]*groupState{}}
+}
+
+// Live reports whether a group has anything to give, its own limits aside.
+func (s *State) Live(group int32) bool {
+	return s.at(group).value[One] > 0 && !s.graph.groups[group].Closed
+}
+
+// Active is the tier of a group that is drawn from; -1 is none.
+func (s *State) Active(group int32) int { return int(s.at(group).active) }
+
+// Unit is what the capacities of a group are counted in when it is called.
+func (s *State) Unit(group int32) Unit { return s.at(group).value.unit() }
+
+// MemberLive reports whether a member has anything to give, in its tier's turn or not.
+func (s *State) MemberLive(group int32, tier, member int) bool {
+	t := &s.at(group).tiers[tier]
+	return s.graph.shapes[group][tier].leaves(t.sums[One])[member] > 0
+}
+
+// Set makes a leaf live or not, and with it all that depends on it.
+func (s *State) Set(leaf int32, up bool) {
+	if s.graph.closed[leaf] {
+		return
+	}
+	for _, p := range s.graph.leafUses.of(leaf) {
+		s.put(p, leafValue(s.graph.member(p), up))
+	}
+	for last := int32(-1); len(s.queue) > 0; {
+		rank := s.queue.pop()
+		if rank == last {
+			continue
+		}
+		last = rank
+		for _, p := range s.graph.groupUses.of(s.graph.byRank[rank]) {
+			s.put(p, s.groupValue(s.graph.member(p)))
+		}
+	}
+}
+
+func (g *Graph) member(p place) *Member { return &g.groups[p.group].Tiers[p.tier].Members[p.member] }
+
+func leafValue(m *Member, up bool) value {
+	if !up || m.Closed {
+		return value{}
+	}
+	return value{m.Limit[RPM], m.Limit[TPM], 1}
+}
+
+// groupValue is what a reference gives: the sum over its group, or a limit on the way where that is smaller
+// or where the group has none.
+func (s *State) groupValue(m *Member) value {
+	g := &s.graph.groups[m.To]
+	v := s.at(m.To).value
+	if m.Closed || g.Closed || v[One] == 0 {
+		return value{}
+	}
+	for u := range g.Limit {
+		v[u] = smaller(smaller(v[u], m.Limit[u]), g.Limit[u])
+	}
+	return v
+}
+
+// smaller is the smaller of two limits of which 0 is none.
+func smaller(a, b float64) float64 {
+	if a == 0 || b > 0 && b < a {
+		return b
+	}
+	return a
+}
+
+// put writes a member's value, and queues the group when its own value changed by it.
+func (s *State) put(p place, v value) {
+	shape := s.graph.shapes[p.group][p.tier]
+	if s.at(p.group).tiers[p.tier].get(shape, p.member) == v {
+		return
+	}
+	g := s.owned(p.group)
+	tier := &s.graph.groups[p.group].Tiers[p.tier]
+	g.tiers[p.tier].set(shape, p.member, v, tier.Members[p.member].Weight)
+	if before := g.value; g.refresh() != before {
+		s.queue.push(s.graph.rank[p.group])
+	}
+}
+
+func (t *tierState) get(s *shape, i int32) (v value) {
+	for u := range v {
+		if t.sums[u] != nil {
+			v[u] = s.leaves(t.sums[u])[i]
+		}
+	}
+	return v
+}
+
+func (t *tierState) set(s *shape, i int32, v value, w float64) {
+	t.count(t.get(s, i), -1)
+	t.count(v, 1)
+	for u := range v {
+		if t.sums[u] != nil {
+			s.set(t.sums[u], i, v[u])
+		}
+	}
+	if v[One] == 0 {
+		w = 0
+	}
+	if t.sums[weight] != nil {
+		s.set(t.sums[weight], i, w)
+	}
+}
+
+func (t *tierState) count(v value, by int32) {
+	if v[One] == 0 {
+		return
+	}
+	t.live += by
+	for u := range t.have {
+		if v[u] > 0 {
+			t.have[u] += by
+		}
+	}
+}
+
+// refresh finds the active tier and returns the group's value.
+func (g *groupState) refresh() value {
+	g.active, g.value = -1, value{}
+	for i := range g.tiers {
+		if g.tiers[i].live > 0 {
+			g.active, g.value = int32(i), g.tiers[i].value()
+			break
+		}
+	}
+	return g.value
+}
+
+// value is the sum over the live members, of a unit that all of them have.
+func (t *tierState) value() (v value) {
+	for u := range v {
+		if u == int(One) || t.have[u] == t.live {
+			v[u] = min(t.sums[u][0], ceiling)
+		}
+	}
+	return v
+}
+
+func (v value) unit() Unit {
+	for u := range One {
+		if v[u] > 0 {
+			return u
+		}
+	}
+	return One
+}
+
+func (s *State) at(group int32) *groupState {
+	if s.base == nil {
+		return &s.groups[group]
+	}
+	if g, ok := s.own[group]; ok {
+		return g
+	}
+	return s.base.at(group)
+}
+
+// owned is the group's state for writing.
+func (s *State) owned(group int32) *groupState {
+	if s.base == nil {
+		return &s.groups[group]
+	}
+	g, ok := s.own[group]
+	if !ok {
+		g = s.base.at(group).clone()
+		s.own[group] = g
+	}
+	return g
+}
+
+func (g *groupState) clone() *groupState {
+	c := *g
+	c.tiers = append([]tierState(nil), g.tiers...)
+	for i := range c.tiers {
+		for u, sums := range c.tiers[i].sums {
+			c.tiers[i].sums[u] = append([]float64(nil), sums...)
+		}
+	}
+	return &c
+}
+
+// fill makes the state of one group whose parts have theirs.
+func (s *State) fill(i int32, live []bool) {
+	g := &s.groups[i]
+	g.tiers = make([]tierState, len(s.graph.groups[i].Tiers))
+	for j := range g.tiers {
+		s.fillTier(i, j, live)
+	}
+	g.refresh()
+}
+
+func (s *State) fillTier(i int32, j int, live []bool) {
+	tier, shape, t := &s.graph.groups[i].Tiers[j], s.graph.shapes[i][j], &s.groups[i].tiers[j]
+	t.allocate(shape, s.graph.tierMay(tier), tier.Weighted)
+	for k := range tier.Members {
+		m := &tier.Members[k]
+		var v value
+		if m.Group {
+			v = s.groupValue(m)
+		} else {
+			v = leafValue(m, live[m.To])
+		}
+		t.count(v, 1)
+		for u := range v {
+			if t.sums[u] != nil {
+				shape.leaves(t.sums[u])[k] = v[u]
+			}
+		}
+		if tier.Weighted && v[One] > 0 {
+			shape.leaves(t.sums[weight])[k] = m.Weight
+		}
+	}
+	for _, sums := range t.sums {
+		if sums != nil {
+			shape.fill(sums)
+		}
+	}
+}
+
+func (t *tierState) allocate(s *shape, may [2]bool, weighted bool) {
+	needed := [units + 1]bool{RPM: may[0], TPM: may[1], One: true, weight: weighted}
+	for u, need := range needed {
+		if need {
+			t.sums[u] = make([]float64, s.size)
+		}
+	}
+}
+
+// ranks is a heap of groups by rank, the lowest first.
+type ranks []int32
+
+func (r *ranks) push(rank int32) {
+	h := append(*r, rank)
+	for i := len(h) - 1; i > 0; {
+		up := (i - 1) / 2
+		if h[up] <= h[i] {
+			break
+		}
+		h[up], h[i] = h[i], h[up]
+		i = up
+	}
+	*r = h
+}
+
+func (r *ranks) pop() int32 {
+	h := *r
+	top, last := h[0], len(h)-1
+	h[0] = h[last]
+	h = h[:last]
+	for i := 0; ; {
+		down := 2*i + 1
+		if down >= last {
+			break
+		}
+		if down+1 < last && h[down+1] < h[down] {
+			down++
+		}
+		if h[i] <= h[down] {
+			break
+		}
+		h[i], h[down] = h[down], h[i]
+		i = down
+	}
+	*r = h
+	return top
+}
