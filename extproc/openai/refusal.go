@@ -1,51 +1,91 @@
 package openai
 
 import (
+	"fmt"
+	"math"
 	"net/http"
 	"time"
 )
 
+const invalidRequest = "invalid_request_error"
+
 // Invalid is a request that can't be understood: 400. param is the member at fault, or empty.
 func Invalid(param, message string) *Error {
-	return &Error{Status: http.StatusBadRequest, Type: "invalid_request_error", Param: param, Message: message}
+	return &Error{Status: http.StatusBadRequest, Type: invalidRequest, Param: param, Message: message}
 }
 
 // MissingModel is a request that names no model, neither in its path nor in its body: 400.
-func MissingModel() *Error { return Invalid("model", "you must provide a model parameter") }
-
-// UnknownModel is a model that nothing resolves to: 400, as in LiteLLM.
-func UnknownModel(model string) *Error {
-	return Invalid("model", "Invalid model name passed in model="+model)
+func MissingModel() *Error {
+	return Invalid("model", "the request names no model: set \"model\" in the body; GET /v1/models lists the names")
 }
 
-// Unauthenticated is a missing or wrong key: 401. reason is shown; it must not hold the key.
+// UnknownModel is a model that nothing resolves to: 400 with LiteLLM's text, not OpenAI's 404.
+func UnknownModel(name string) *Error {
+	e := Invalid("model", "Invalid model name passed in model="+name+". GET /v1/models lists the names.")
+	e.Code = "model_not_found"
+	return e
+}
+
+// Unauthenticated is a missing or wrong key: 401, with LiteLLM's type. reason is shown; it must not hold the key.
 func Unauthenticated(reason string) *Error {
-	return &Error{Status: http.StatusUnauthorized, Message: reason}
+	return &Error{Status: http.StatusUnauthorized, Type: "auth_error", Code: "401", Message: reason}
 }
 
-// Forbidden is a key that may not use the model: 403.
-func Forbidden(model, reason string) *Error {
-	return &Error{Status: http.StatusForbidden, Message: reason}
+// Forbidden is a key that may not use the model: 403, with LiteLLM's type.
+func Forbidden(name, reason string) *Error {
+	return &Error{
+		Status: http.StatusForbidden, Type: "key_model_access_denied", Param: "model", Code: "403",
+		Message: fmt.Sprintf("no access to model %q: %s", name, reason),
+	}
 }
 
 // UnknownEndpoint is a path that Nestor does not have: 404.
-func UnknownEndpoint(method, path string) *Error { return &Error{Status: http.StatusNotFound} }
+func UnknownEndpoint(method, path string) *Error {
+	return &Error{
+		Status: http.StatusNotFound, Type: invalidRequest, Code: "unknown_url",
+		Message: fmt.Sprintf("unknown endpoint %s %.200s: Nestor has POST /v1/chat/completions, /v1/completions and /v1/embeddings", method, path),
+	}
+}
 
 // WrongMethod is an endpoint called with another method than POST: 405.
-func WrongMethod(method, path string) *Error { return &Error{Status: http.StatusMethodNotAllowed} }
+func WrongMethod(method, path string) *Error {
+	return &Error{
+		Status: http.StatusMethodNotAllowed, Type: invalidRequest, Code: "method_not_allowed",
+		Message: fmt.Sprintf("%s does not work on %.200s: use POST", method, path),
+	}
+}
 
 // BodyTimeout is a body that did not come in time: 408.
-func BodyTimeout() *Error { return &Error{Status: http.StatusRequestTimeout} }
+func BodyTimeout() *Error {
+	return &Error{
+		Status: http.StatusRequestTimeout, Type: typeOf(http.StatusRequestTimeout), Code: "408",
+		Message: "the request body did not arrive in time",
+	}
+}
 
 // TooLarge is a body over the limit, in bytes (0: unknown): 413.
-func TooLarge(limit int) *Error { return &Error{Status: http.StatusRequestEntityTooLarge} }
+func TooLarge(limit int) *Error {
+	e := &Error{
+		Status: http.StatusRequestEntityTooLarge, Type: invalidRequest, Code: "413",
+		Message: "the request body is larger than this gateway takes",
+	}
+	if limit > 0 {
+		e.Message = fmt.Sprintf("%s: the limit is %d bytes", e.Message, limit)
+	}
+	return e
+}
 
-// NoDeployment is a model whose deployments are all cooling or out of quota: 429.
-func NoDeployment(model string, retryAfter time.Duration) *Error {
-	return &Error{Status: http.StatusTooManyRequests, RetryAfter: retryAfter}
+// NoDeployment is a model whose deployments are all cooling or out of quota: 429 with LiteLLM's text.
+// retryAfter is shown in whole seconds, rounded up, as the retry-after header must be.
+func NoDeployment(name string, retryAfter time.Duration) *Error {
+	return &Error{
+		Status: http.StatusTooManyRequests, Type: typeOf(http.StatusTooManyRequests), Param: "model", Code: "429", RetryAfter: retryAfter,
+		Message: fmt.Sprintf("No deployments available for selected model, Try again in %.0f seconds. Passed model=%s.",
+			math.Ceil(retryAfter.Seconds()), name),
+	}
 }
 
 // Unavailable is a request that Nestor can't serve now through no fault of the client: 503.
 func Unavailable(reason string) *Error {
-	return &Error{Status: http.StatusServiceUnavailable, Message: reason}
+	return &Error{Status: http.StatusServiceUnavailable, Type: "server_error", Code: "503", Message: reason}
 }
