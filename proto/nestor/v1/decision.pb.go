@@ -55,9 +55,11 @@ type Decision struct {
 	// The snapshot of the decision; a request finishes on the one it began with.
 	Snapshot uint64 `protobuf:"varint,14,opt,name=snapshot,proto3" json:"snapshot,omitempty"`
 	// A probe of /health: never retried, cooled or counted.
-	Probe         bool `protobuf:"varint,15,opt,name=probe,proto3" json:"probe,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Probe bool `protobuf:"varint,15,opt,name=probe,proto3" json:"probe,omitempty"`
+	// The request body forbids fallbacks.
+	DisableFallbacks bool `protobuf:"varint,16,opt,name=disable_fallbacks,json=disableFallbacks,proto3" json:"disable_fallbacks,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Decision) Reset() {
@@ -195,11 +197,18 @@ func (x *Decision) GetProbe() bool {
 	return false
 }
 
+func (x *Decision) GetDisableFallbacks() bool {
+	if x != nil {
+		return x.DisableFallbacks
+	}
+	return false
+}
+
 var File_nestor_v1_decision_proto protoreflect.FileDescriptor
 
 const file_nestor_v1_decision_proto_rawDesc = "" +
 	"\n" +
-	"\x18nestor/v1/decision.proto\x12\tnestor.v1\"\xca\x03\n" +
+	"\x18nestor/v1/decision.proto\x12\tnestor.v1\"\xf7\x03\n" +
 	"\bDecision\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x14\n" +
@@ -220,7 +229,8 @@ const file_nestor_v1_decision_proto_rawDesc = "" +
 	"numRetries\x88\x01\x01\x12'\n" +
 	"\x0ffallback_groups\x18\r \x03(\tR\x0efallbackGroups\x12\x1a\n" +
 	"\bsnapshot\x18\x0e \x01(\x04R\bsnapshot\x12\x14\n" +
-	"\x05probe\x18\x0f \x01(\bR\x05probeB\x0e\n" +
+	"\x05probe\x18\x0f \x01(\bR\x05probe\x12+\n" +
+	"\x11disable_fallbacks\x18\x10 \x01(\bR\x10disableFallbacksB\x0e\n" +
 	"\f_num_retriesB;Z9github.com/nestor-gateway/nestor/proto/nestor/v1;nestorv1b\x06proto3"
 
 var (

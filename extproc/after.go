@@ -1,0 +1,112 @@
+package extproc
+
+import (
+	"time"
+
+	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
+	"github.com/nestor-gateway/nestor/routing"
+)
+
+const (
+	// maxAttempts bounds the attempts at one request, whatever the config and the client say.
+	maxAttempts = 20
+	// maxBackOff bounds the wait before the same deployment is tried again.
+	maxBackOff  = 2 * time.Second
+	baseBackOff = 250 * time.Millisecond
+)
+
+// after says what the request does next once an attempt has failed: another deployment of the same
+// group, the same one again, or a fallback; false when the failure is shown to the client.
+// A free attempt is one that never reached an upstream: it counts against nothing but maxAttempts.
+func after(view *routing.View, d *nestorv1.Decision, class routing.Class, retryAfter time.Duration, free bool) (plan, bool) {
+	if d.Attempt >= maxAttempts {
+		return plan{}, false
+	}
+	next := plan{snapshot: d.Snapshot, group: d.Group, tried: d.Tried, groups: d.Groups, retries: d.Retries, fallbacks: d.Fallbacks}
+	if free {
+		next.delay = baseBackOff
+		return next, true
+	}
+	next.tried = append(next.tried, d.Deployment)
+	if mayRetry(view, d, class, next.tried) {
+		next.retries++
+		next.wait = backOff(len(next.tried), retryAfter)
+		return next, true
+	}
+	group, ok := fallback(view.Snapshot(), d, class)
+	if !ok {
+		return plan{}, false
+	}
+	next.groups = append(next.groups, d.Group)
+	next.group, next.tried = group, nil
+	next.fallbacks++
+	return next, true
+}
+
+// mayRetry reports whether the group is tried again. Retries count anew in every group, as in LiteLLM.
+func mayRetry(view *routing.View, d *nestorv1.Decision, class routing.Class, tried []string) bool {
+	target, ok := view.Snapshot().Resolve(d.Group)
+	if !ok || !retryable(class, view.Others(target, tried)) {
+		return false
+	}
+	deployment, ok := view.Snapshot().Deployment(d.Deployment)
+	if !ok {
+		return false
+	}
+	limit := view.Snapshot().Retries(deployment, target.Group, class)
+	if d.NumRetries != nil {
+		limit = min(limit, int(*d.NumRetries))
+	}
+	done := len(d.Tried)
+	if len(d.Groups) == 0 {
+		done = int(d.Retries)
+	}
+	return done < limit
+}
+
+// retryable follows LiteLLM: what another attempt can mend. A refused credential is
+// the deployment's own, so only another deployment can help.
+func retryable(class routing.Class, others bool) bool {
+	switch class {
+	case routing.Connection, routing.Timeout, routing.Conflict, routing.RateLimit, routing.Internal:
+		return true
+	case routing.Authentication, routing.PermissionDenied:
+		return others
+	default:
+		return false
+	}
+}
+
+// backOff doubles with every attempt; what the provider asks for counts where it is longer.
+func backOff(attempts int, retryAfter time.Duration) time.Duration {
+	wait := baseBackOff << min(attempts-1, 3)
+	return min(max(wait, retryAfter), maxBackOff)
+}
+
+// fallback returns the next name to pick from: those of the request first, then those of the
+// group that failed, then those of the groups before it. A name already tried is skipped.
+func fallback(s *routing.Snapshot, d *nestorv1.Decision, class routing.Class) (string, bool) {
+	if d.DisableFallbacks || int(d.Fallbacks) >= s.MaxFallbacks() {
+		return "", false
+	}
+	been := map[string]bool{}
+	for _, name := range append([]string{d.Group}, d.Groups...) {
+		been[groupOf(s, name)] = true
+	}
+	candidates := append([]string{}, d.FallbackGroups...)
+	candidates = append(candidates, s.Fallbacks(groupOf(s, d.Group), class)...)
+	for i := len(d.Groups) - 1; i >= 0; i-- {
+		candidates = append(candidates, s.Fallbacks(groupOf(s, d.Groups[i]), class)...)
+	}
+	for _, name := range candidates {
+		if t, ok := s.Resolve(name); ok && !been[t.Group] {
+			return name, true
+		}
+	}
+	return "", false
+}
+
+func groupOf(s *routing.Snapshot, name string) string {
+	t, _ := s.Resolve(name)
+	return t.Group
+}

@@ -1,0 +1,144 @@
+package extproc
+
+import (
+	"encoding/base64"
+	"strconv"
+	"time"
+
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/nestor-gateway/nestor/extproc/openai"
+	"github.com/nestor-gateway/nestor/extproc/provider"
+	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
+	"github.com/nestor-gateway/nestor/routing"
+)
+
+// decided is everything that the reply of the decision exchange is made of.
+type decided struct {
+	request  request
+	fields   *openai.Fields
+	model    string // as the client called it
+	target   routing.Target
+	pick     routing.Pick
+	plan     plan
+	snapshot *routing.Snapshot
+	outgoing provider.Request
+	body     []byte
+	strip    bool // the usage event was asked for by Nestor alone
+	wait     time.Duration
+}
+
+// rewrite makes the body that the provider gets.
+func (d *decided) rewrite(body []byte) {
+	asked := d.fields.IncludeUsage != nil && *d.fields.IncludeUsage
+	d.strip = d.fields.Stream && d.outgoing.StreamOptions && !asked
+	d.body = d.fields.Rewrite(body, openai.Edits{
+		Model:        d.pick.Model,
+		IncludeUsage: d.strip,
+		Defaults:     d.pick.Deployment.Defaults,
+	})
+}
+
+// response is the one reply that Envoy needs; after it the request needs no Nestor.
+func (d *decided) response(now time.Time) *extprocv3.ProcessingResponse {
+	return &extprocv3.ProcessingResponse{
+		Response: &extprocv3.ProcessingResponse_RequestBody{RequestBody: &extprocv3.BodyResponse{
+			Response: &extprocv3.CommonResponse{
+				HeaderMutation:  d.headers(),
+				BodyMutation:    replaceBody(d.body),
+				ClearRouteCache: true,
+			},
+		}},
+		DynamicMetadata: d.metadata(now),
+	}
+}
+
+// headers sets the route, the provider's address and credential, and the timeouts, and removes
+// what is none of the provider's business.
+func (d *decided) headers() *extprocv3.HeaderMutation {
+	m := &extprocv3.HeaderMutation{}
+	m.RemoveHeaders = d.request.headers.foreign()
+	set(m, nestorv1.HeaderCluster, d.pick.Deployment.Upstream.Name)
+	set(m, ":path", d.outgoing.Path)
+	set(m, ":authority", d.outgoing.Host)
+	set(m, "content-length", strconv.Itoa(len(d.body)))
+	set(m, "accept-encoding", "identity")
+	for _, h := range d.outgoing.Headers {
+		set(m, h.Name, h.Value)
+	}
+	d.setTimeouts(m)
+	return m
+}
+
+// setTimeouts bounds the whole answer, or of a stream the time to its headers and then its longest silence.
+func (d *decided) setTimeouts(m *extprocv3.HeaderMutation) {
+	unary, stream := d.timeouts()
+	if !d.fields.Stream {
+		set(m, "x-envoy-upstream-rq-timeout-ms", milliseconds(unary))
+		return
+	}
+	set(m, "x-envoy-upstream-rq-per-try-timeout-ms", milliseconds(stream))
+	set(m, nestorv1.HeaderIdle, strconv.Itoa(idleSeconds(stream)))
+}
+
+func milliseconds(d time.Duration) string {
+	return strconv.FormatInt(max(d.Milliseconds(), 1), 10)
+}
+
+// idleSeconds returns the next idle time for which there is a route.
+func idleSeconds(silence time.Duration) int {
+	steps := nestorv1.IdleSeconds()
+	for _, s := range steps {
+		if time.Duration(s)*time.Second >= silence {
+			return s
+		}
+	}
+	return steps[len(steps)-1]
+}
+
+// metadata carries the Decision, and what Envoy's own filters and routes read of it.
+func (d *decided) metadata(now time.Time) *structpb.Struct {
+	fields := map[string]*structpb.Value{
+		nestorv1.KeyDecision:  structpb.NewStringValue(d.encode(now)),
+		nestorv1.KeyModelID:   structpb.NewStringValue(d.pick.Deployment.ID),
+		nestorv1.KeyGroup:     structpb.NewStringValue(d.target.Group),
+		nestorv1.KeyAPIBase:   structpb.NewStringValue(d.pick.Deployment.Base.String()),
+		nestorv1.KeyRetries:   structpb.NewStringValue(strconv.Itoa(int(d.plan.retries))),
+		nestorv1.KeyFallbacks: structpb.NewStringValue(strconv.Itoa(int(d.plan.fallbacks))),
+		nestorv1.KeyCallID:    structpb.NewStringValue(d.request.id),
+	}
+	if d.strip {
+		fields[nestorv1.KeyStrip] = structpb.NewStringValue("usage")
+	}
+	return &structpb.Struct{Fields: map[string]*structpb.Value{
+		nestorv1.Namespace: structpb.NewStructValue(&structpb.Struct{Fields: fields}),
+	}}
+}
+
+func (d *decided) encode(now time.Time) string {
+	raw, err := proto.Marshal(&nestorv1.Decision{
+		RequestId:        d.request.id,
+		Model:            d.model,
+		Group:            d.plan.group,
+		Deployment:       d.pick.Deployment.ID,
+		Attempt:          d.request.attempt,
+		Retries:          d.plan.retries,
+		Fallbacks:        d.plan.fallbacks,
+		Tried:            d.plan.tried,
+		Groups:           d.plan.groups,
+		Stream:           d.fields.Stream,
+		DecidedUnixNano:  now.UnixNano(),
+		NumRetries:       wishedRetries(d.request.headers, d.fields),
+		FallbackGroups:   d.fields.Fallbacks,
+		Snapshot:         d.plan.snapshot,
+		Probe:            d.request.probe,
+		DisableFallbacks: d.fields.DisableFallbacks,
+	})
+	if err != nil {
+		// Only a string that is not UTF-8 can do this, and the body was checked for it.
+		return ""
+	}
+	return base64.StdEncoding.EncodeToString(raw)
+}

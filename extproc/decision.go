@@ -1,0 +1,258 @@
+package extproc
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+
+	"github.com/nestor-gateway/nestor/extproc/openai"
+	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
+	"github.com/nestor-gateway/nestor/routing"
+)
+
+const (
+	// largeBody is where a body begins to count against Options.LargeBodies.
+	largeBody = 1 << 20
+	// admissionWait stays under the filter's message_timeout of 5 s.
+	admissionWait = 4 * time.Second
+)
+
+// request is what the decision exchange knows of one attempt at a request.
+type request struct {
+	headers headerMap
+	route   openai.Route
+	id      string
+	attempt uint32
+	probe   bool
+}
+
+// decide runs the decision exchange: it refuses the request, or says which deployment it goes to.
+func (s *Server) decide(stream extprocv3.ExternalProcessor_ProcessServer, m *extprocv3.HttpHeaders) error {
+	req, refusal := s.readHeaders(m)
+	if refusal != nil {
+		return s.refuse(stream, refusal)
+	}
+	release, refusal := s.admit(stream.Context(), req.headers)
+	if refusal != nil {
+		return s.refuse(stream, refusal)
+	}
+	defer release()
+	if err := stream.Send(goOn()); err != nil {
+		return err
+	}
+	next, err := stream.Recv()
+	if err != nil {
+		return err
+	}
+	d, refusal := s.choose(req, next.GetRequestBody().GetBody())
+	if refusal != nil {
+		return s.refuse(stream, refusal)
+	}
+	if err := pause(stream.Context(), d.wait); err != nil {
+		return err
+	}
+	return stream.Send(d.response(s.Now()))
+}
+
+// readHeaders reads what can be judged before the body: the endpoint and the credential.
+func (s *Server) readHeaders(m *extprocv3.HttpHeaders) (request, *openai.Error) {
+	headers := headerMap(m.GetHeaders().GetHeaders())
+	method, path := headers.get(":method"), headers.get(":path")
+	route, ok := openai.Lookup(path)
+	if !ok {
+		return request{}, openai.UnknownEndpoint(method, path)
+	}
+	if method != "POST" {
+		return request{}, openai.WrongMethod(method, path)
+	}
+	probe := s.isProbe(headers.get(nestorv1.HeaderProbe))
+	if _, ok := s.Auth().Authenticate(headers.get); !ok && !probe {
+		return request{}, unauthenticated(headers)
+	}
+	if encoding := headers.get("content-encoding"); encoding != "" && encoding != "identity" {
+		return request{}, openai.Invalid("", "the request body has content-encoding "+encoding+": send it uncompressed")
+	}
+	if m.EndOfStream {
+		return request{}, openai.Invalid("", "the request has no body: send a JSON object")
+	}
+	attempt, _ := strconv.ParseUint(headers.get("x-envoy-attempt-count"), 10, 32)
+	return request{
+		headers: headers,
+		route:   route,
+		id:      headers.get(nestorv1.HeaderRequest),
+		attempt: max(uint32(attempt), 1),
+		probe:   probe,
+	}, nil
+}
+
+func unauthenticated(h headerMap) *openai.Error {
+	for _, name := range []string{"authorization", "api-key", "x-api-key"} {
+		if h.get(name) != "" {
+			return openai.Unauthenticated("Authentication Error: the API key is not valid")
+		}
+	}
+	return openai.Unauthenticated("Authentication Error: no API key passed in; send it as \"Authorization: Bearer KEY\"")
+}
+
+func (s *Server) isProbe(secret string) bool {
+	return s.ProbeSecret != "" && subtle.ConstantTimeCompare([]byte(secret), []byte(s.ProbeSecret)) == 1
+}
+
+// admit holds a request with a large body back until there is room for it, so that
+// many at once can't take all the memory. A body of unknown length counts as large.
+func (s *Server) admit(ctx context.Context, h headerMap) (release func(), refusal *openai.Error) {
+	size := int64(largeBody)
+	if n, err := strconv.ParseInt(h.get("content-length"), 10, 64); err == nil {
+		size = n
+	}
+	if size < largeBody {
+		return func() {}, nil
+	}
+	size = min(size, s.LargeBodies)
+	ctx, cancel := context.WithTimeout(ctx, admissionWait)
+	defer cancel()
+	if s.bodies.Acquire(ctx, size) != nil {
+		return nil, openai.Unavailable("too many large request bodies at once: try again")
+	}
+	return func() { s.bodies.Release(size) }, nil
+}
+
+// choose reads the body and picks the deployment.
+func (s *Server) choose(req request, body []byte) (*decided, *openai.Error) {
+	fields, refusal := openai.Scan(body)
+	if refusal != nil {
+		return nil, refusal
+	}
+	model := req.route.Model
+	if model == "" {
+		if model = fields.Model; model == "" {
+			return nil, openai.MissingModel()
+		}
+	}
+	view, next, refusal := s.planOf(req, model)
+	if refusal != nil {
+		return nil, refusal
+	}
+	target, _ := view.Snapshot().Resolve(next.group)
+	pick, wait, err := s.pick(view, target, req, next)
+	if err != nil {
+		return nil, noneLeft(model, err)
+	}
+	outgoing, err := s.Providers.Request(pick.Deployment, req.route.Endpoint, pick.Model)
+	if err != nil {
+		return nil, openai.Unavailable(err.Error())
+	}
+	d := &decided{
+		request: req, fields: fields, model: model, target: target, pick: pick, plan: next,
+		snapshot: view.Snapshot(), outgoing: outgoing, wait: wait,
+	}
+	d.rewrite(body)
+	return d, nil
+}
+
+// noneLeft says when there will be a deployment again.
+func noneLeft(model string, err error) *openai.Error {
+	var none *routing.NoneError
+	if !errors.As(err, &none) {
+		return openai.Unavailable(err.Error())
+	}
+	return openai.NoDeployment(model, none.RetryAfter)
+}
+
+// planOf returns the plan of this attempt and the view it is made on. The first attempt has
+// none yet, nor has one whose failure was seen by another replica: that counts as many retries
+// as there were attempts.
+func (s *Server) planOf(req request, model string) (*routing.View, plan, *openai.Error) {
+	if req.attempt > 1 {
+		if next, ok := s.pending.get(req.id); ok {
+			return s.views.at(next.snapshot), next, nil
+		}
+	}
+	view, number := s.views.current()
+	if _, ok := view.Snapshot().Resolve(model); !ok {
+		return nil, plan{}, openai.UnknownModel(model)
+	}
+	return view, plan{snapshot: number, group: model, retries: req.attempt - 1}, nil
+}
+
+// pick chooses a deployment that this request has not tried; when all were tried it
+// takes any, after the back-off.
+func (s *Server) pick(view *routing.View, t routing.Target, req request, next plan) (routing.Pick, time.Duration, error) {
+	q := routing.Query{Seed: seed(req.id, len(next.tried)+len(next.groups))}
+	switch {
+	case len(next.tried) > 0 && view.Others(t, next.tried):
+		q.Exclude = next.tried
+	case len(next.tried) == 0 && next.fallbacks == 0:
+		q.Skip = int(next.retries)
+	}
+	p, err := view.Pick(t, q)
+	if err == nil && (len(next.tried) == 0 || q.Exclude != nil) {
+		return p, next.delay, nil
+	}
+	if q.Exclude != nil || q.Skip > 0 {
+		p, err = view.Pick(t, routing.Query{Seed: q.Seed})
+	}
+	return p, max(next.wait, next.delay), err
+}
+
+// seed gives the same draws for the same attempt at a request, at every replica that shares no memory.
+func seed(id string, attempt int) uint64 {
+	const prime = 1099511628211 // FNV-1a, 64 bit
+	h := uint64(14695981039346656037)
+	for i := range len(id) {
+		h = (h ^ uint64(id[i])) * prime
+	}
+	return (h ^ uint64(attempt)) * prime
+}
+
+// timeouts returns what bounds the attempt: the config, or the client's own wish where that is shorter.
+func (d *decided) timeouts() (unary, stream time.Duration) {
+	unary, stream = d.snapshot.Timeouts(d.pick.Deployment, d.target.Group)
+	if wish := wishedTimeout(d.request.headers, d.fields); wish > 0 {
+		unary, stream = min(unary, wish), min(stream, wish)
+	}
+	return unary, stream
+}
+
+func wishedTimeout(h headerMap, fields *openai.Fields) time.Duration {
+	if seconds, err := strconv.ParseFloat(strings.TrimSpace(h.get("x-litellm-timeout")), 64); err == nil && seconds > 0 && seconds < 1e6 {
+		return max(time.Duration(seconds*float64(time.Second)), time.Millisecond)
+	}
+	if fields.Timeout != nil {
+		return *fields.Timeout
+	}
+	return 0
+}
+
+// wishedRetries returns the retries that the client allows, nil when it does not say.
+func wishedRetries(h headerMap, fields *openai.Fields) *uint32 {
+	n, err := strconv.ParseUint(strings.TrimSpace(h.get("x-litellm-num-retries")), 10, 16)
+	if err != nil {
+		if fields.NumRetries == nil || *fields.NumRetries < 0 {
+			return nil
+		}
+		n = uint64(*fields.NumRetries)
+	}
+	wish := uint32(min(n, 1<<16))
+	return &wish
+}
+
+// pause waits for the back-off, unless the client leaves first.
+func pause(ctx context.Context, wait time.Duration) error {
+	if wait <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,196 @@
+package extproc
+
+import (
+	"encoding/json"
+	"slices"
+	"testing"
+	"time"
+
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"github.com/google/go-cmp/cmp"
+
+	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
+)
+
+const oneDeployment = `
+model_list:
+  - model_name: fast
+    litellm_params: {model: openai/gpt-4o, api_base: "http://127.0.0.1:9999/v1", api_key: sk-provider, timeout: 7, stream_timeout: 3}
+    model_info: {id: d1}
+`
+
+func TestDecisionIsOneReply(t *testing.T) {
+	s := fixture(t, oneDeployment)
+	w := exchange(t, s, requestHeaders(map[string]string{
+		"x-request-id": "r", "cookie": "secret", "x-forwarded-for": "1.2.3.4", "user-agent": "sdk", "x-stainless-lang": "go",
+	}), requestBody(`{"model": "fast", "messages": []}`))
+	if len(w.replies) != 2 {
+		t.Fatalf("%d replies, want the header step's and the decision", len(w.replies))
+	}
+	common := w.last().GetRequestBody().GetResponse()
+	upstream := s.Router.View().Snapshot().Upstreams()[0].Name
+	want := map[string]string{
+		":path": "/v1/chat/completions", ":authority": "127.0.0.1:9999", "authorization": "Bearer sk-provider",
+		"content-length": "35", "accept-encoding": "identity", "x-nestor-cluster": upstream,
+		"x-envoy-upstream-rq-timeout-ms": "7000",
+	}
+	if diff := cmp.Diff(want, setHeaders(common.HeaderMutation)); diff != "" {
+		t.Errorf("headers set (-want +got):\n%s", diff)
+	}
+	removed := common.HeaderMutation.RemoveHeaders
+	slices.Sort(removed)
+	if diff := cmp.Diff([]string{"authorization", "cookie", "x-forwarded-for", "x-request-id"}, removed); diff != "" {
+		t.Errorf("headers removed (-want +got):\n%s", diff)
+	}
+	if got := string(common.BodyMutation.GetBody()); got != `{"model": "gpt-4o", "messages": []}` {
+		t.Errorf("body %s", got)
+	}
+	if !common.ClearRouteCache {
+		t.Error("the route was chosen before the route header: the cache must be cleared")
+	}
+}
+
+func TestDecisionRidesInMetadata(t *testing.T) {
+	begin := time.Unix(1700000000, 0)
+	s := fixtureAt(t, oneDeployment, func() time.Time { return begin })
+	reply := decideFor(t, s, map[string]string{"x-litellm-num-retries": "1"}, `{"model":"fast","messages":[],"fallbacks":["fast"]}`)
+	retries := uint32(1)
+	want := &nestorv1.Decision{
+		RequestId: "request-1", Model: "fast", Group: "fast", Deployment: "d1", Attempt: 1,
+		DecidedUnixNano: begin.UnixNano(), NumRetries: &retries, FallbackGroups: []string{"fast"}, Snapshot: uint64(begin.UnixNano()),
+	}
+	got := decisionIn(t, reply)
+	if want.String() != got.String() {
+		t.Errorf("decision %v, want %v", got, want)
+	}
+	fields := reply.GetDynamicMetadata().GetFields()[nestorv1.Namespace].GetStructValue().AsMap()
+	delete(fields, nestorv1.KeyDecision)
+	if diff := cmp.Diff(map[string]any{
+		"model_id": "d1", "group": "fast", "api_base": "http://127.0.0.1:9999/v1", "retries": "0", "fallbacks": "0", "call_id": "request-1",
+	}, fields); diff != "" {
+		t.Errorf("what Envoy reads (-want +got):\n%s", diff)
+	}
+}
+
+func TestStreamGetsUsageAndItsOwnTimeouts(t *testing.T) {
+	s := fixture(t, oneDeployment)
+	reply := decideFor(t, s, nil, `{"model":"fast","messages":[],"stream":true}`)
+	common := reply.GetRequestBody().GetResponse()
+	headers := setHeaders(common.HeaderMutation)
+	if headers["x-envoy-upstream-rq-per-try-timeout-ms"] != "3000" || headers["x-nestor-idle"] != "5" {
+		t.Errorf("timeouts %v, want 3 s to the headers and the idle route of 5 s", headers)
+	}
+	if _, ok := headers["x-envoy-upstream-rq-timeout-ms"]; ok {
+		t.Error("a timeout for the whole answer would cut a healthy stream")
+	}
+	var body map[string]any
+	if err := json.Unmarshal(common.BodyMutation.GetBody(), &body); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]any{"include_usage": true}, body["stream_options"]); diff != "" {
+		t.Errorf("stream_options (-want +got):\n%s", diff)
+	}
+	strip := reply.GetDynamicMetadata().GetFields()[nestorv1.Namespace].GetStructValue().GetFields()[nestorv1.KeyStrip]
+	if strip.GetStringValue() != "usage" {
+		t.Error("the usage event that the client did not ask for must be taken out")
+	}
+}
+
+func TestUsageStaysWhereTheClientAskedForIt(t *testing.T) {
+	s := fixture(t, oneDeployment)
+	reply := decideFor(t, s, nil, `{"model":"fast","messages":[],"stream":true,"stream_options":{"include_usage":true}}`)
+	if _, ok := reply.GetDynamicMetadata().GetFields()[nestorv1.Namespace].GetStructValue().GetFields()[nestorv1.KeyStrip]; ok {
+		t.Error("the client's own usage event would be taken out")
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	chat := `{"model":"fast","messages":[]}`
+	for name, c := range map[string]struct {
+		headers map[string]string
+		body    string
+		status  int
+		replies int // 1: refused before the body
+	}{
+		"no key":             {map[string]string{"authorization": ""}, chat, 401, 1},
+		"wrong key":          {map[string]string{"authorization": "Bearer sk-other"}, chat, 401, 1},
+		"wrong probe secret": {map[string]string{"authorization": "", "x-nestor-probe": "guess"}, chat, 401, 1},
+		"unknown path":       {map[string]string{":path": "/v1/nothing"}, chat, 404, 1},
+		"wrong method":       {map[string]string{":method": "GET"}, chat, 405, 1},
+		"compressed body":    {map[string]string{"content-encoding": "gzip"}, chat, 400, 1},
+		"unknown model":      {nil, `{"model":"other","messages":[]}`, 400, 2},
+		"no model":           {nil, `{"messages":[]}`, 400, 2},
+		"not JSON":           {nil, `{"model":"fast",}`, 400, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := exchange(t, fixture(t, oneDeployment), requestHeaders(c.headers), requestBody(c.body))
+			refusal := w.last().GetImmediateResponse()
+			if refusal == nil || int(refusal.Status.Code) != c.status || len(w.replies) != c.replies {
+				t.Fatalf("%d replies, last %v; want %d and status %d", len(w.replies), w.last(), c.replies, c.status)
+			}
+			headers := setHeaders(refusal.Headers)
+			if headers["content-type"] != "application/json" || headers[nestorv1.HeaderRefusal] == "" {
+				t.Errorf("headers %v", headers)
+			}
+			var body struct {
+				Error struct{ Message, Type string }
+			}
+			if err := json.Unmarshal(refusal.Body, &body); err != nil || body.Error.Message == "" {
+				t.Errorf("body %s is not an OpenAI error", refusal.Body)
+			}
+		})
+	}
+}
+
+func TestRequestWithoutBodyIsDecidedAtItsHeaders(t *testing.T) {
+	m := requestHeaders(nil)
+	m.GetRequestHeaders().EndOfStream = true
+	w := exchange(t, fixture(t, oneDeployment), m)
+	if got := w.last().GetImmediateResponse().GetStatus().GetCode(); got != 400 {
+		t.Errorf("status %d, want 400", got)
+	}
+}
+
+func TestProbeNeedsNoKey(t *testing.T) {
+	s := fixture(t, oneDeployment)
+	reply := decideFor(t, s, map[string]string{"authorization": "", "x-nestor-probe": "probe-secret"}, `{"model":"d1","messages":[]}`)
+	if !decisionIn(t, reply).Probe {
+		t.Error("the Decision of a probe must say so")
+	}
+}
+
+func TestAzurePathNamesTheModel(t *testing.T) {
+	s := fixture(t, oneDeployment)
+	reply := decideFor(t, s, map[string]string{":path": "/openai/deployments/fast/chat/completions?api-version=1"}, `{"model":"other","messages":[]}`)
+	if d := decisionIn(t, reply); d.Model != "fast" {
+		t.Errorf("model %q, want the path's", d.Model)
+	}
+}
+
+func TestClientMayShortenTheTimeoutOnly(t *testing.T) {
+	s := fixture(t, oneDeployment)
+	for wish, want := range map[string]string{"2.5": "2500", "100": "7000", "-1": "7000", "x": "7000"} {
+		reply := decideFor(t, s, map[string]string{"x-litellm-timeout": wish}, `{"model":"fast","messages":[]}`)
+		got := setHeaders(reply.GetRequestBody().GetResponse().GetHeaderMutation())["x-envoy-upstream-rq-timeout-ms"]
+		if got != want {
+			t.Errorf("x-litellm-timeout %s gives %s ms, want %s", wish, got, want)
+		}
+	}
+}
+
+func TestIdleRouteIsTheNextAbove(t *testing.T) {
+	for silence, want := range map[time.Duration]int{
+		time.Millisecond: 1, time.Second: 1, 1500 * time.Millisecond: 2, 61 * time.Second: 120, time.Hour: 600,
+	} {
+		if got := idleSeconds(silence); got != want {
+			t.Errorf("%v: %d s, want %d", silence, got, want)
+		}
+	}
+}
+
+func TestExchangeBeginsWithHeaders(t *testing.T) {
+	s := fixture(t, oneDeployment)
+	if err := s.Process(&wire{ctx: t.Context(), send: []*extprocv3.ProcessingRequest{requestBody("{}")}}); err == nil {
+		t.Error("a body without headers was taken")
+	}
+}

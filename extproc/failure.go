@@ -1,0 +1,194 @@
+package extproc
+
+import (
+	"encoding/base64"
+	"strconv"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/nestor-gateway/nestor/extproc/openai"
+	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
+	"github.com/nestor-gateway/nestor/routing"
+)
+
+// failed is an attempt that ended without 2xx.
+type failed struct {
+	decision *nestorv1.Decision // nil: nothing was decided, so nothing is retried, cooled or counted
+	view     *routing.View
+	status   int
+	headers  headerMap
+	details  string // Envoy's response code details, for example "cluster_not_found"
+	class    routing.Class
+}
+
+// afterFailure runs the failure exchange: it marks the answer for another attempt, or
+// passes it on in the OpenAI shape.
+func (s *Server) afterFailure(stream extprocv3.ExternalProcessor_ProcessServer, first *extprocv3.ProcessingRequest) error {
+	m := first.GetResponseHeaders()
+	f := s.readFailure(first, headerMap(m.GetHeaders().GetHeaders()))
+	if !needsBody(f.status) && s.again(f) {
+		return stream.Send(markedHeaders())
+	}
+	if m.EndOfStream {
+		return stream.Send(s.concludeHeaders(f))
+	}
+	if err := stream.Send(passHeaders()); err != nil {
+		return err
+	}
+	next, err := stream.Recv()
+	if err != nil {
+		return err
+	}
+	return stream.Send(s.concludeBody(f, next.GetResponseBody().GetBody()))
+}
+
+// needsBody reports whether the kind of failure shows only in the body: the provider refused
+// the request as such, which can mean that the context window is too small.
+func needsBody(status int) bool {
+	switch status {
+	case 401, 403, 404, 408, 409, 429:
+		return false
+	}
+	return status < 500
+}
+
+func (s *Server) readFailure(m *extprocv3.ProcessingRequest, h headerMap) *failed {
+	status, _ := strconv.Atoi(h.get(":status"))
+	f := &failed{
+		decision: decisionOf(m.GetMetadataContext()),
+		status:   status,
+		headers:  h,
+		details:  attribute(m, "response.code_details"),
+		class:    openai.Classify(status, openai.ErrorBody{}),
+	}
+	if f.decision != nil {
+		f.view = s.views.at(f.decision.Snapshot)
+	}
+	return f
+}
+
+// decisionOf unpacks the Decision from dynamic metadata; nil when there is none.
+func decisionOf(m *corev3.Metadata) *nestorv1.Decision {
+	text := m.GetFilterMetadata()[nestorv1.Namespace].GetFields()[nestorv1.KeyDecision].GetStringValue()
+	raw, err := base64.StdEncoding.DecodeString(text)
+	if err != nil || len(raw) == 0 {
+		return nil
+	}
+	d := &nestorv1.Decision{}
+	if proto.Unmarshal(raw, d) != nil {
+		return nil
+	}
+	return d
+}
+
+// attribute returns one of the filter's response_attributes, or "".
+func attribute(m *extprocv3.ProcessingRequest, name string) string {
+	for _, group := range m.GetAttributes() {
+		if v, ok := group.GetFields()[name]; ok {
+			return v.GetStringValue()
+		}
+	}
+	return ""
+}
+
+// again counts the failure against its deployment and says whether there is another attempt.
+func (s *Server) again(f *failed) bool {
+	if f.decision == nil || f.decision.Probe {
+		return false
+	}
+	wait := openai.RetryAfter(f.headers.get("retry-after-ms"), f.headers.get("retry-after"), s.Now())
+	fresh := s.unresolved(f)
+	if !fresh {
+		s.count(f, wait)
+	}
+	next, ok := after(f.view, f.decision, f.class, wait, fresh)
+	if !ok {
+		return false
+	}
+	s.pending.put(f.decision.RequestId, next)
+	return true
+}
+
+// count tells the router, which may leave the deployment alone for a while.
+func (s *Server) count(f *failed, wait time.Duration) {
+	d, ok := f.view.Snapshot().Deployment(f.decision.Deployment)
+	if !ok {
+		return
+	}
+	t, _ := f.view.Snapshot().Resolve(f.decision.Group)
+	cooled := s.Router.Failed(d, routing.Failure{
+		Class: f.class, Status: f.status, RetryAfter: wait, Alone: !f.view.Others(t, []string{d.ID}),
+	})
+	if cooled > 0 {
+		s.Metrics.cooled(d.ID)
+		s.Log.Warn("deployment cools down", "deployment", d.ID, "model", d.Written, "status", f.status, "for", cooled)
+	}
+}
+
+// concludeHeaders ends a failed attempt whose answer has no body.
+func (s *Server) concludeHeaders(f *failed) *extprocv3.ProcessingResponse {
+	if needsBody(f.status) && s.again(f) {
+		return markedHeaders()
+	}
+	body, _ := openai.Shape(f.status, "", nil)
+	return &extprocv3.ProcessingResponse{Response: &extprocv3.ProcessingResponse_ResponseHeaders{
+		ResponseHeaders: &extprocv3.HeadersResponse{Response: &extprocv3.CommonResponse{
+			Status:         extprocv3.CommonResponse_CONTINUE_AND_REPLACE,
+			HeaderMutation: jsonHeaders(body),
+			BodyMutation:   replaceBody(body),
+		}},
+	}}
+}
+
+// concludeBody ends a failed attempt whose answer has a body.
+func (s *Server) concludeBody(f *failed, body []byte) *extprocv3.ProcessingResponse {
+	if needsBody(f.status) {
+		parsed, _ := openai.ParseError(body)
+		f.class = openai.Classify(f.status, parsed)
+		if s.again(f) {
+			return bodyReply(&extprocv3.CommonResponse{HeaderMutation: marked()})
+		}
+	}
+	shaped, changed := openai.Shape(f.status, f.headers.get("content-type"), body)
+	if !changed {
+		return bodyReply(&extprocv3.CommonResponse{})
+	}
+	return bodyReply(&extprocv3.CommonResponse{HeaderMutation: jsonHeaders(shaped), BodyMutation: replaceBody(shaped)})
+}
+
+func bodyReply(r *extprocv3.CommonResponse) *extprocv3.ProcessingResponse {
+	return &extprocv3.ProcessingResponse{Response: &extprocv3.ProcessingResponse_ResponseBody{
+		ResponseBody: &extprocv3.BodyResponse{Response: r},
+	}}
+}
+
+func passHeaders() *extprocv3.ProcessingResponse {
+	return headersReply(&extprocv3.CommonResponse{})
+}
+
+func markedHeaders() *extprocv3.ProcessingResponse {
+	return headersReply(&extprocv3.CommonResponse{HeaderMutation: marked()})
+}
+
+func headersReply(r *extprocv3.CommonResponse) *extprocv3.ProcessingResponse {
+	return &extprocv3.ProcessingResponse{Response: &extprocv3.ProcessingResponse_ResponseHeaders{
+		ResponseHeaders: &extprocv3.HeadersResponse{Response: r},
+	}}
+}
+
+// marked asks the outer route for another attempt.
+func marked() *extprocv3.HeaderMutation {
+	m := &extprocv3.HeaderMutation{}
+	set(m, nestorv1.HeaderRetry, "1")
+	return m
+}
+
+func jsonHeaders(body []byte) *extprocv3.HeaderMutation {
+	m := &extprocv3.HeaderMutation{RemoveHeaders: []string{"content-encoding"}}
+	set(m, "content-type", "application/json")
+	set(m, "content-length", strconv.Itoa(len(body)))
+	return m
+}

@@ -1,0 +1,224 @@
+package extproc
+
+import (
+	"encoding/json"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"github.com/google/go-cmp/cmp"
+
+	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
+)
+
+const twoGroups = `
+model_list:
+  - {model_name: fast, litellm_params: {model: openai/a, api_base: "http://127.0.0.1:1/v1", api_key: k}, model_info: {id: a}}
+  - {model_name: fast, litellm_params: {model: openai/b, api_base: "http://127.0.0.1:2/v1", api_key: k}, model_info: {id: b}}
+  - {model_name: slow, litellm_params: {model: openai/c, api_base: "http://127.0.0.1:3/v1", api_key: k}, model_info: {id: c}}
+  - {model_name: long, litellm_params: {model: openai/l, api_base: "http://127.0.0.1:4/v1", api_key: k}, model_info: {id: l}}
+router_settings: {num_retries: 2}
+litellm_settings:
+  fallbacks: [{fast: [slow]}]
+  context_window_fallbacks: [{fast: [long]}]
+`
+
+// attempts plays a request whose every attempt fails in the same way, and returns the
+// deployments it went to and the last reply.
+func attempts(t *testing.T, s *Server, headers map[string]string, body string, fail func(decision *extprocv3.ProcessingResponse) []*extprocv3.ProcessingRequest) ([]string, *extprocv3.ProcessingResponse) {
+	t.Helper()
+	var went []string
+	for n := 1; ; n++ {
+		more := map[string]string{"x-envoy-attempt-count": itoa(n)}
+		for k, v := range headers {
+			more[k] = v
+		}
+		decision := decideFor(t, s, more, body)
+		went = append(went, decisionIn(t, decision).Deployment)
+		last := exchange(t, s, fail(decision)...).last()
+		if !isMarked(last) {
+			return went, last
+		}
+		if n > 30 {
+			t.Fatal("the attempts never end")
+		}
+	}
+}
+
+func itoa(n int) string {
+	b, _ := json.Marshal(n)
+	return string(b)
+}
+
+func failing(code, body string) func(*extprocv3.ProcessingResponse) []*extprocv3.ProcessingRequest {
+	return func(d *extprocv3.ProcessingResponse) []*extprocv3.ProcessingRequest {
+		if body == "" {
+			return []*extprocv3.ProcessingRequest{failureOf(d.DynamicMetadata, code, true, nil)}
+		}
+		return []*extprocv3.ProcessingRequest{failureOf(d.DynamicMetadata, code, false, map[string]string{"content-type": "application/json"}), responseBody(body)}
+	}
+}
+
+const chat = `{"model":"fast","messages":[]}`
+
+func TestFailuresGoToOtherDeploymentsThenBackThenToTheFallback(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		went, last := attempts(t, fixture(t, twoGroups), nil, chat, failing("500", `{"error":{"message":"boom"}}`))
+		if len(went) != 6 {
+			t.Fatalf("went to %v, want 3 attempts in fast and 3 in slow", went)
+		}
+		if went[0] == went[1] {
+			t.Errorf("went to %v: the second attempt must take the other deployment", went)
+		}
+		if diff := cmp.Diff([]string{"c", "c", "c"}, went[3:]); diff != "" {
+			t.Errorf("fallback (-want +got):\n%s", diff)
+		}
+		if waited := time.Since(begin); waited < 500*time.Millisecond || waited > 8*time.Second {
+			t.Errorf("backed off for %v", waited)
+		}
+		if last.GetResponseBody() == nil {
+			t.Errorf("the last failure must pass with its body, got %v", last)
+		}
+	})
+}
+
+func TestRequestFieldsBoundTheRetries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := fixture(t, twoGroups)
+		went, _ := attempts(t, s, map[string]string{"x-litellm-num-retries": "0"}, chat, failing("503", ""))
+		if len(went) != 2 || went[1] != "c" {
+			t.Errorf("went to %v, want one attempt and the fallback", went)
+		}
+		went, _ = attempts(t, s, map[string]string{"x-litellm-num-retries": "9", "x-nestor-request": "r2"}, chat, failing("503", ""))
+		if len(went) != 6 {
+			t.Errorf("went to %v: a client may not ask for more retries than configured", went)
+		}
+	})
+}
+
+func TestContextWindowErrorGoesToItsOwnFallback(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		body := `{"error":{"message":"This model's maximum context length is 8192 tokens","type":"invalid_request_error","param":"messages","code":"context_length_exceeded"}}`
+		went, last := attempts(t, fixture(t, twoGroups), nil, chat, failing("400", body))
+		if len(went) < 2 || went[1] != "l" {
+			t.Fatalf("went to %v, want the long context second", went)
+		}
+		if got := last.GetResponseBody().GetResponse().GetBodyMutation().GetBody(); got != nil {
+			t.Errorf("an OpenAI error must pass byte for byte, was replaced by %s", got)
+		}
+	})
+}
+
+func TestRefusedCredentialNeedsAnotherDeployment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		went, _ := attempts(t, fixture(t, oneDeployment), nil, chat, failing("401", ""))
+		if len(went) != 1 {
+			t.Errorf("went to %v: the same key would be refused again", went)
+		}
+	})
+}
+
+func TestFailureWithoutDecisionIsShapedAndPassed(t *testing.T) {
+	w := exchange(t, fixture(t, twoGroups), failureOf(nil, "413", true, nil))
+	common := w.last().GetResponseHeaders().GetResponse()
+	if isMarked(w.last()) || common.GetStatus() != extprocv3.CommonResponse_CONTINUE_AND_REPLACE {
+		t.Fatalf("got %v", w.last())
+	}
+	var body struct{ Error struct{ Message string } }
+	if err := json.Unmarshal(common.GetBodyMutation().GetBody(), &body); err != nil || body.Error.Message == "" {
+		t.Errorf("body %s", common.GetBodyMutation().GetBody())
+	}
+}
+
+func TestProbeIsNeverRetriedOrCooled(t *testing.T) {
+	s := fixture(t, oneDeployment)
+	decision := decideFor(t, s, map[string]string{"x-nestor-probe": "probe-secret"}, `{"model":"d1","messages":[]}`)
+	w := exchange(t, s, failureOf(decision.DynamicMetadata, "401", true, nil))
+	if isMarked(w.last()) {
+		t.Error("a probe was marked for another attempt")
+	}
+	if _, cooling := s.Router.CoolingUntil("d1"); cooling {
+		t.Error("a probe cooled its deployment")
+	}
+}
+
+func TestForeignErrorIsShaped(t *testing.T) {
+	s := fixture(t, oneDeployment)
+	decision := decideFor(t, s, map[string]string{"x-litellm-num-retries": "0"}, chat)
+	w := exchange(t, s, failureOf(decision.DynamicMetadata, "400", false, map[string]string{"content-type": "text/html"}), responseBody("<html>no</html>"))
+	common := w.last().GetResponseBody().GetResponse()
+	headers := setHeaders(common.GetHeaderMutation())
+	if headers["content-type"] != "application/json" || headers["content-length"] != itoa(len(common.GetBodyMutation().GetBody())) {
+		t.Errorf("headers %v for body %s", headers, common.GetBodyMutation().GetBody())
+	}
+}
+
+func TestUpstreamThatEnvoyDoesNotKnowYetCostsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := fixture(t, twoGroups)
+		decision := decideFor(t, s, nil, chat)
+		m := failureOf(decision.DynamicMetadata, "503", true, nil)
+		m.Attributes = codeDetails(t, "cluster_not_found")
+		if w := exchange(t, s, m); !isMarked(w.last()) {
+			t.Fatal("not tried again")
+		}
+		again := decisionIn(t, decideFor(t, s, map[string]string{"x-envoy-attempt-count": "2"}, chat))
+		if again.Retries != 0 || len(again.Tried) != 0 {
+			t.Errorf("counted as a retry: %v", again)
+		}
+		time.Sleep(freshUpstream)
+		m = failureOf(decision.DynamicMetadata, "503", true, nil)
+		m.Attributes = codeDetails(t, "cluster_not_found")
+		exchange(t, s, m)
+		again = decisionIn(t, decideFor(t, s, map[string]string{"x-envoy-attempt-count": "3"}, chat))
+		if again.Retries != 1 {
+			t.Errorf("an upstream that stays away is a failure: %v", again)
+		}
+	})
+}
+
+func TestReplicaWithoutMemoryGoesOnCounting(t *testing.T) {
+	s := fixture(t, twoGroups)
+	first := decisionIn(t, decideFor(t, s, nil, chat))
+	other := fixture(t, twoGroups)
+	second := decisionIn(t, decideFor(t, other, map[string]string{"x-envoy-attempt-count": "2"}, chat))
+	if second.Retries != 1 || second.Deployment == first.Deployment {
+		t.Errorf("first %v, second at another replica %v", first, second)
+	}
+}
+
+func TestRequestFinishesOnTheSnapshotItBeganWith(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := fixture(t, twoGroups)
+		decision := decideFor(t, s, nil, chat)
+		s.Router.Swap(fixture(t, oneDeployment).Router.View().Snapshot())
+		if w := exchange(t, s, failureOf(decision.DynamicMetadata, "500", true, nil)); !isMarked(w.last()) {
+			t.Fatal("not tried again")
+		}
+		again := decisionIn(t, decideFor(t, s, map[string]string{"x-envoy-attempt-count": "2"}, chat))
+		if again.Deployment != "a" && again.Deployment != "b" {
+			t.Errorf("went to %q of the new snapshot", again.Deployment)
+		}
+		next := decisionIn(t, decideFor(t, s, map[string]string{"x-nestor-request": "request-2"}, chat))
+		if next.Deployment != "d1" {
+			t.Errorf("a new request went to %q of the old snapshot", next.Deployment)
+		}
+	})
+}
+
+func TestBackOffDoublesUpToItsBound(t *testing.T) {
+	got := []time.Duration{backOff(1, 0), backOff(2, 0), backOff(4, 0), backOff(9, 0), backOff(1, time.Second), backOff(1, time.Hour)}
+	want := []time.Duration{250 * time.Millisecond, 500 * time.Millisecond, 2 * time.Second, 2 * time.Second, time.Second, 2 * time.Second}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestAttemptsEnd(t *testing.T) {
+	s := fixture(t, twoGroups)
+	if _, ok := after(s.Router.View(), &nestorv1.Decision{Group: "fast", Deployment: "a", Attempt: maxAttempts}, "internal", 0, true); ok {
+		t.Error("no bound on the attempts of a request")
+	}
+}

@@ -1,0 +1,61 @@
+package extproc
+
+import (
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Metrics counts what the processor does. Labels take their values from the config,
+// never from requests, so their number is bounded.
+type Metrics struct {
+	refusals  *prometheus.CounterVec
+	attempts  *prometheus.CounterVec
+	answers   *prometheus.CounterVec
+	tokens    *prometheus.CounterVec
+	cooldowns *prometheus.CounterVec
+	seconds   *prometheus.HistogramVec
+}
+
+// NewMetrics registers the processor's metrics.
+func NewMetrics(r prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		refusals: counter("nestor_refusals_total", "Requests that Nestor itself answered with an error.", "status"),
+		attempts: counter("nestor_attempts_total", "Attempts that ended, by deployment, status and outcome "+
+			"(success, failure, cut: it broke off after its headers, abort: the client left).", "deployment", "status", "outcome"),
+		answers:   counter("nestor_answers_total", "Attempts that ended, by the group they were picked from.", "group", "status"),
+		tokens:    counter("nestor_tokens_total", "Tokens that providers reported.", "deployment", "kind"),
+		cooldowns: counter("nestor_cooldowns_total", "Times that a deployment was left alone.", "deployment"),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "nestor_attempt_seconds",
+			Help:    "Time from the start of an attempt to its end.",
+			Buckets: prometheus.ExponentialBuckets(0.01, 2.5, 12),
+		}, []string{"deployment"}),
+	}
+	r.MustRegister(m.refusals, m.attempts, m.answers, m.tokens, m.cooldowns, m.seconds)
+	return m
+}
+
+func counter(name, help string, labels ...string) *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+}
+
+func (m *Metrics) refused(status int) { m.refusals.WithLabelValues(strconv.Itoa(status)).Inc() }
+
+func (m *Metrics) cooled(deployment string) { m.cooldowns.WithLabelValues(deployment).Inc() }
+
+// ended counts an attempt from its access log entry.
+func (m *Metrics) ended(e entry) {
+	status := strconv.Itoa(e.status)
+	m.attempts.WithLabelValues(e.decision.Deployment, status, e.outcome()).Inc()
+	m.answers.WithLabelValues(e.group, status).Inc()
+	m.seconds.WithLabelValues(e.decision.Deployment).Observe(e.duration.Seconds())
+	for _, t := range []struct {
+		kind string
+		n    float64
+	}{{"prompt", e.usage.prompt}, {"completion", e.usage.completion}, {"total", e.usage.total}} {
+		if t.n > 0 {
+			m.tokens.WithLabelValues(e.decision.Deployment, t.kind).Add(t.n)
+		}
+	}
+}

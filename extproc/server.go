@@ -1,0 +1,106 @@
+// Package extproc is Envoy's external processor: it decides every attempt at a request,
+// and what happens after one that failed.
+//
+// An ext_proc RPC is one exchange. The decision exchange begins with request headers and ends,
+// by this side, with the decision; the failure exchange begins with the response headers of
+// an attempt that failed. See https://www.envoyproxy.io/docs, "External Processing".
+package extproc
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"time"
+
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"golang.org/x/sync/semaphore"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/nestor-gateway/nestor/access"
+	"github.com/nestor-gateway/nestor/extproc/openai"
+	"github.com/nestor-gateway/nestor/extproc/provider"
+	"github.com/nestor-gateway/nestor/routing"
+)
+
+// Authenticator says who sends a request.
+type Authenticator interface {
+	// Authenticate reads the credential from the headers, given by lower-case name.
+	Authenticate(header func(name string) string) (access.Principal, bool)
+}
+
+// Requester says how a request to a deployment must look.
+type Requester interface {
+	Request(d *routing.Deployment, e openai.Endpoint, model string) (provider.Request, error)
+}
+
+// Options are what a Server needs; none may be nil or zero but Now.
+type Options struct {
+	Router    *routing.Router
+	Providers Requester
+	// Auth returns the authenticator in force; it changes with the config.
+	Auth    func() Authenticator
+	Metrics *Metrics
+	// ProbeSecret is what a probe of /health carries in its header.
+	ProbeSecret string
+	// LargeBodies is how many bytes of large bodies are held at once.
+	LargeBodies int64
+	Log         *slog.Logger
+	// Now is time.Now unless given.
+	Now func() time.Time
+}
+
+// Server answers Envoy's external-processing and access log streams.
+type Server struct {
+	Options
+	extprocv3.UnimplementedExternalProcessorServer
+	views   *views
+	pending *pending
+	bodies  *semaphore.Weighted
+}
+
+// New returns a server; Register makes Envoy able to reach it.
+func New(o Options) *Server {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Server{
+		Options: o,
+		views:   newViews(o.Router, o.Now),
+		pending: newPending(o.Now),
+		bodies:  semaphore.NewWeighted(o.LargeBodies),
+	}
+}
+
+// Register adds the services to a gRPC server.
+func (s *Server) Register(g *grpc.Server) {
+	extprocv3.RegisterExternalProcessorServer(g, s)
+	registerAccessLog(g, s)
+}
+
+// Process runs one exchange.
+func (s *Server) Process(stream extprocv3.ExternalProcessor_ProcessServer) error {
+	first, err := stream.Recv()
+	if err != nil {
+		return ended(err)
+	}
+	switch m := first.Request.(type) {
+	case *extprocv3.ProcessingRequest_RequestHeaders:
+		return ended(s.decide(stream, m.RequestHeaders))
+	case *extprocv3.ProcessingRequest_ResponseHeaders:
+		return ended(s.afterFailure(stream, first))
+	default:
+		return status.Errorf(codes.InvalidArgument, "an exchange begins with headers, this one with %T: "+
+			"the filter's processing_mode must be that of `nestor bootstrap`", first.Request)
+	}
+}
+
+// ended drops the errors that mean no more than that Envoy is done with the exchange:
+// the client left, or the attempt is being retried.
+func ended(err error) error {
+	if errors.Is(err, io.EOF) || status.Code(err) == codes.Canceled {
+		return nil
+	}
+	return err
+}

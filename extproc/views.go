@@ -1,0 +1,83 @@
+package extproc
+
+import (
+	"sync"
+	"time"
+
+	"github.com/nestor-gateway/nestor/routing"
+)
+
+// keptViews is how many snapshots can be in use by requests in flight; a request whose
+// snapshot is older goes on with the current one.
+const keptViews = 16
+
+// views numbers the views that requests begin with, so that a Decision can name its own.
+type views struct {
+	router *routing.Router
+	now    func() time.Time
+
+	mu     sync.RWMutex
+	latest uint64
+	kept   [keptViews]numbered
+}
+
+type numbered struct {
+	view  *routing.View
+	since time.Time
+}
+
+// newViews counts from a number that no earlier process has reached.
+func newViews(r *routing.Router, now func() time.Time) *views {
+	begin := now()
+	v := &views{router: r, now: now, latest: uint64(begin.UnixNano())}
+	v.kept[v.latest%keptViews] = numbered{r.View(), begin}
+	return v
+}
+
+// current returns the view in force and its number.
+func (v *views) current() (*routing.View, uint64) {
+	now := v.router.View()
+	v.mu.RLock()
+	n := v.latest
+	same := v.kept[n%keptViews].view == now
+	v.mu.RUnlock()
+	if same {
+		return now, n
+	}
+	return v.advance()
+}
+
+func (v *views) advance() (*routing.View, uint64) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	now := v.router.View()
+	if v.kept[v.latest%keptViews].view != now {
+		v.latest++
+		v.kept[v.latest%keptViews] = numbered{now, v.now()}
+	}
+	return now, v.latest
+}
+
+// at returns the view of that number, or the one in force when it is no longer known.
+func (v *views) at(n uint64) *routing.View {
+	if k, ok := v.find(n); ok {
+		return k.view
+	}
+	return v.router.View()
+}
+
+// age is how long ago the view of that number came into force; 0 when it is not known.
+func (v *views) age(n uint64) time.Duration {
+	k, _ := v.find(n)
+	if k.view == nil {
+		return 0
+	}
+	return v.now().Sub(k.since)
+}
+
+func (v *views) find(n uint64) (numbered, bool) {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	k := v.kept[n%keptViews]
+	return k, n <= v.latest && v.latest-n < keptViews && k.view != nil
+}
