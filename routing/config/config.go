@@ -157,4 +157,5 @@ type Redis struct {
 	Host     string
 	Port     int
 	Password Secret
+	DB       int
 }

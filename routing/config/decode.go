@@ -1,0 +1,269 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"unicode/utf8"
+)
+
+// maxFile bounds what is read from one file, in bytes.
+const maxFile = 256 << 20
+
+// Load reads a config.yaml and what it includes. env looks up environment variables, as os.LookupEnv does.
+// The error is an *Error that holds every problem, or one of the file system that names the path.
+func Load(path string, env func(string) (string, bool)) (*Config, error) {
+	src, err := readFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("the config can't be read: %w", err)
+	}
+	return load(path, src, env, readFile)
+}
+
+// Decode reads a config from memory; name is what messages call it. It can't include other files.
+func Decode(name string, src []byte, env func(string) (string, bool)) (*Config, error) {
+	return load(name, src, env, nil)
+}
+
+func readFile(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() > maxFile {
+		return nil, &fs.PathError{Op: "read", Path: path, Err: errTooLarge}
+	}
+	return os.ReadFile(path)
+}
+
+var errTooLarge = errors.New("larger than 256 MiB")
+
+// load decodes with model_list taken apart where that is possible, and whole where it turns out not to be.
+func load(name string, src []byte, env func(string) (string, bool), read func(string) ([]byte, error)) (*Config, error) {
+	d := newDecoder(env, read)
+	if !d.decode(name, src) {
+		d = newDecoder(env, read)
+		d.whole = true
+		d.decode(name, src)
+	}
+	if err := d.report.err(); err != nil {
+		return nil, err
+	}
+	d.cfg.Warnings = d.report.allWarnings()
+	return d.cfg, nil
+}
+
+// decoder holds what reading one config needs.
+type decoder struct {
+	cfg    *Config
+	report *report
+	known  *catalog
+	env    func(string) (string, bool)
+	// read reads an included file; nil refuses them.
+	read func(string) ([]byte, error)
+	// whole says that model_list is not to be taken apart.
+	whole bool
+
+	// entry is the element of model_list being read, if any.
+	entry       *Entry
+	variables   map[string]string
+	credentials map[string]*node
+	meant       map[string]string
+	visited     int
+}
+
+func newDecoder(env func(string) (string, bool), read func(string) ([]byte, error)) *decoder {
+	if env == nil {
+		env = func(string) (string, bool) { return "", false }
+	}
+	return &decoder{
+		cfg: &Config{}, report: newReport(), known: newCatalog(), env: env, read: read,
+		variables: map[string]string{}, credentials: map[string]*node{}, meant: map[string]string{},
+	}
+}
+
+// decode reads the file, its includes and its sections. Not ok: model_list must be read whole.
+func (d *decoder) decode(name string, src []byte) (ok bool) {
+	doc := d.document(name, src)
+	if doc == nil {
+		return true
+	}
+	merged := d.include(doc)
+	for _, s := range merged {
+		d.topKey(s)
+	}
+	// The order matters: entries need the variables and credentials, litellm_settings fills in for router_settings.
+	d.each(merged, "environment_variables", d.environment)
+	d.each(merged, "credential_list", d.credentialList)
+	d.each(merged, "general_settings", d.proxy)
+	d.each(merged, "router_settings", d.router)
+	d.each(merged, "litellm_settings", d.module)
+	d.each(merged, "model_groups", d.groups)
+	return d.modelList(merged, name)
+}
+
+// each calls read with every part of a section that says something.
+func (d *decoder) each(merged []topSection, name string, read func(*node)) {
+	for _, s := range merged {
+		if s.key.text != name {
+			continue
+		}
+		for _, part := range s.parts {
+			if !part.isNull() {
+				read(part)
+			}
+		}
+	}
+}
+
+func (d *decoder) modelList(merged []topSection, name string) bool {
+	found := false
+	for _, s := range merged {
+		if s.key.text != "model_list" {
+			continue
+		}
+		for _, part := range s.parts {
+			found = found || !part.isNull()
+			if !d.entries(part, s.lazy[part]) {
+				return false
+			}
+		}
+	}
+	if !found {
+		d.report.problem(Position{File: name, Line: 1, Column: 1}, "add a model_list with at least one entry", "the config has no model_list")
+	} else if len(d.cfg.Entries) == 0 && len(d.report.problems) == 0 {
+		d.report.problem(Position{File: name, Line: 1, Column: 1}, "add an entry with model_name and litellm_params", "model_list is empty")
+	}
+	return true
+}
+
+func (d *decoder) entries(list *node, rest *items) bool {
+	if list.isNull() {
+		return true
+	}
+	nodes, _ := d.list("model_list", list)
+	for _, v := range nodes {
+		d.entryOf(v)
+	}
+	return rest.each(d.report, func(v *node) { d.entryOf(v) })
+}
+
+// topKey reports a top-level key that is not read.
+func (d *decoder) topKey(s topSection) {
+	known := &d.known.top
+	if known.isSupported(s.key.text) {
+		return
+	}
+	last := s.parts[len(s.parts)-1]
+	if _, ignored := known.ignored[s.key.text]; !ignored && holdsAnchor(last) {
+		// A value that others repeat has to stand somewhere, and LiteLLM looks at no other top-level key.
+		return
+	}
+	d.unsupported(known, pair{s.key, last})
+}
+
+func holdsAnchor(v *node) bool {
+	if v.anchored {
+		return true
+	}
+	for _, p := range v.pairs {
+		if p.value.anchored {
+			return true
+		}
+	}
+	for _, item := range v.items {
+		if item.anchored {
+			return true
+		}
+	}
+	return false
+}
+
+// unsupported warns of a key that LiteLLM has and Nestor does not act upon, and reports one that nobody knows.
+func (d *decoder) unsupported(s *section, f pair) {
+	lost, ignored := s.ignored[f.key.text]
+	if !ignored {
+		d.unknown(s, f.key)
+		return
+	}
+	d.ignore(f, lost)
+}
+
+// ignore says what will not happen, unless the value asks for nothing.
+func (d *decoder) ignore(f pair, lost string) {
+	if lost == "" || f.value.isOff() {
+		return
+	}
+	d.report.warnOnce(f.key.at, "", fmt.Sprintf("%s is not supported: %s", f.key.text, lost))
+}
+
+func (d *decoder) unknown(s *section, key *node) {
+	hint := "remove it"
+	if meant := nearest(key.text, s.names); meant != "" {
+		hint = "write " + meant
+	} else if other := d.elsewhere(key.text); other != "" {
+		hint = "it belongs under " + other
+	}
+	d.report.problem(key.at, hint, "%s is not known in %s", quoteKey(key.text), s.name)
+}
+
+// elsewhere names the section to which a key belongs.
+func (d *decoder) elsewhere(key string) string {
+	for _, s := range []*section{&d.known.router, &d.known.proxy, &d.known.module, &d.known.param} {
+		if s.isKnown(key) {
+			return s.name
+		}
+	}
+	return ""
+}
+
+// proxy reads general_settings.
+func (d *decoder) proxy(v *node) {
+	for _, f := range d.fields("general_settings", v) {
+		switch f.key.text {
+		case "master_key":
+			d.secret("master_key", f.value, &d.cfg.MasterKey)
+			if _, isReference := reference(f.value); d.cfg.MasterKey == "" && !isReference && f.value.kind == scalar {
+				d.report.problem(f.value.at, "write a key, or remove master_key", "master_key is empty")
+			}
+		case "database_url":
+			var url string
+			if d.text("database_url", f.value, &url); url != "" {
+				d.report.warn(f.key.at, "", "database_url is not supported: no database is used")
+			}
+		default:
+			d.unsupported(&d.known.proxy, f)
+		}
+	}
+}
+
+// checkText finds what no YAML file may hold.
+func (d *decoder) checkText(name string, src []byte) bool {
+	if bytes.HasPrefix(src, []byte("\xff\xfe")) || bytes.HasPrefix(src, []byte("\xfe\xff")) {
+		d.report.problem(Position{File: name, Line: 1, Column: 1}, "save it as UTF-8", "the file is written in UTF-16")
+		return false
+	}
+	line, lineStart := 1, 0
+	for i := 0; i < len(src); {
+		r, size := rune(src[i]), 1
+		if r >= utf8.RuneSelf {
+			r, size = utf8.DecodeRune(src[i:])
+		}
+		at := Position{File: name, Line: line, Column: utf8.RuneCount(src[lineStart:i]) + 1}
+		switch {
+		case r == utf8.RuneError && size == 1:
+			d.report.problem(at, "save it as UTF-8", "the file is not UTF-8")
+			return false
+		case r < ' ' && r != '\n' && r != '\r' && r != '\t' || r == 0x7f:
+			d.report.problem(at, "remove it", "the file holds the control character U+%04X", r)
+			return false
+		}
+		i += size
+		if r == '\n' {
+			line, lineStart = line+1, i
+		}
+	}
+	return true
+}

@@ -1,0 +1,305 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+)
+
+// entryOf reads one element of model_list.
+func (d *decoder) entryOf(v *node) {
+	e := Entry{Position: v.at}
+	d.entry = &e
+	defer func() { d.entry = nil }()
+	var params *node
+	for _, p := range d.fields("an entry of model_list", v) {
+		switch p.key.text {
+		case "model_name":
+			d.text("model_name", p.value, &e.Name)
+		case "litellm_params":
+			params = p.value
+		case "model_info":
+			d.modelInfo(p.value, &e.Info)
+		default:
+			d.misplaced(p.key)
+		}
+	}
+	if v.kind != mapping {
+		return
+	}
+	d.required(v, "model_name")
+	if d.required(v, "litellm_params") {
+		d.params(params, &e.Params)
+	}
+	d.cfg.Entries = append(d.cfg.Entries, e)
+}
+
+// required reports a key that is not there. One that is empty text is as good as not there.
+func (d *decoder) required(v *node, key string) bool {
+	value := v.get(key)
+	if value != nil && (value.kind != scalar || value.text != "") {
+		return true
+	}
+	d.report.problem(v.at, fmt.Sprintf("add %s to it", key), "this %s has no %s", place(key), key)
+	return false
+}
+
+func place(key string) string {
+	if key == "model" {
+		return "litellm_params"
+	}
+	return "entry of model_list"
+}
+
+// misplaced reports a key that an entry can't have; most come of wrong indentation.
+func (d *decoder) misplaced(key *node) {
+	if k := d.known.param.isKnown(key.text); k {
+		d.report.problem(key.at, "indent it under litellm_params", "%s stands in the entry, not in its litellm_params", quoteKey(key.text))
+		return
+	}
+	d.unknown(&d.known.entry, key)
+}
+
+func (d *decoder) params(v *node, p *Params) {
+	fields := d.fields("litellm_params", v)
+	if v.kind == mapping {
+		d.required(v, "model")
+	}
+	for _, f := range fields {
+		if f.key.text == "model" || !d.limit(f, p) {
+			p.Others = append(p.Others, Key{Name: f.key.text, At: f.key.at})
+		}
+	}
+	p.Others = withoutModel(p.Others)
+	own := len(fields)
+	fields = append(fields, d.credential(v)...)
+	for i, f := range fields {
+		if i >= own && v.get(f.key.text) != nil {
+			continue
+		}
+		d.param(f, p)
+	}
+}
+
+func withoutModel(keys []Key) []Key {
+	out := keys[:0]
+	for _, k := range keys {
+		if k.Name != "model" {
+			out = append(out, k)
+		}
+	}
+	if len(out) == 0 {
+		return nil
+	}
+	return out
+}
+
+// limit reads the keys that a reference may carry too.
+func (d *decoder) limit(f pair, p *Params) bool {
+	switch key := f.key.text; key {
+	case "rpm":
+		whole(d, key, f.value, 0, &p.RPM)
+	case "tpm":
+		whole(d, key, f.value, 0, &p.TPM)
+	case "max_parallel_requests":
+		whole(d, key, f.value, 0, &p.MaxParallel)
+	case "weight":
+		d.weight(key, f.value, &p.Weight)
+	case "order":
+		whole(d, key, f.value, anyNumber, &p.Order)
+	default:
+		return false
+	}
+	return true
+}
+
+// param reads one key of litellm_params that is not about its group.
+func (d *decoder) param(f pair, p *Params) {
+	key, v := f.key.text, f.value
+	switch key {
+	case "rpm", "tpm", "max_parallel_requests", "weight", "order", "litellm_credential_name":
+	case "model":
+		p.ModelAt = v.at
+		d.text(key, v, &p.Model)
+		d.checkPlaceholder(key, v, false)
+		if name, isReference := reference(v); isReference && p.Model == "" {
+			p.Model = referencePrefix + name
+		}
+	case "custom_llm_provider":
+		d.text(key, v, &p.Provider)
+	case "api_key":
+		d.secret(key, v, &p.APIKey)
+		d.checkPlaceholder(key, v, true)
+	case "api_base", "base_url":
+		if key == "api_base" || p.APIBase == "" {
+			d.text(key, v, &p.APIBase)
+			d.checkPlaceholder(key, v, false)
+		}
+	case "api_version":
+		d.text(key, v, &p.APIVersion)
+	case "organization":
+		d.text(key, v, &p.Organization)
+	case "extra_headers", "headers":
+		d.headers(key, v, p)
+	case "extra_body":
+		for _, member := range d.fields(key, v) {
+			d.defaultParam(member, p)
+		}
+	default:
+		if !d.timing(f, p) {
+			d.other(f, p)
+		}
+	}
+}
+
+// timing reads the keys that say how long and how often.
+func (d *decoder) timing(f pair, p *Params) bool {
+	switch key := f.key.text; key {
+	case "timeout":
+		d.timeout(key, f.value, &p.Timeout)
+	case "request_timeout":
+		if p.Timeout == nil {
+			d.timeout(key, f.value, &p.Timeout)
+		}
+	case "stream_timeout":
+		d.timeout(key, f.value, &p.StreamTimeout)
+	case "cooldown_time":
+		d.seconds(key, f.value, &p.CooldownTime)
+	case "num_retries":
+		whole(d, key, f.value, 0, &p.NumRetries)
+	default:
+		return false
+	}
+	return true
+}
+
+// other decides about a key that Nestor gives no meaning: a request parameter, one of LiteLLM's, or a mistake.
+func (d *decoder) other(f pair, p *Params) {
+	key := f.key.text
+	if d.known.request[key] || d.known.provider[key] {
+		d.defaultParam(f, p)
+		return
+	}
+	if isPrice(key) {
+		return
+	}
+	if lost, ignored := d.known.param.ignored[key]; ignored {
+		d.ignore(f, lost)
+		return
+	}
+	if meant := d.nearestParam(key); meant != "" {
+		d.report.problem(f.key.at, fmt.Sprintf("write %s, or put it under extra_body if the provider takes it", meant),
+			"%s is not known in litellm_params; %s is", quoteKey(key), meant)
+		return
+	}
+	d.defaultParam(f, p)
+}
+
+// nearestParam remembers its answers: a large file says the same few keys over and over.
+func (d *decoder) nearestParam(key string) string {
+	meant, asked := d.meant[key]
+	if !asked {
+		meant = nearest(key, d.known.param.names)
+		d.meant[key] = meant
+	}
+	return meant
+}
+
+// defaultParam keeps a request parameter; a later one of its name replaces an earlier one.
+func (d *decoder) defaultParam(f pair, p *Params) {
+	raw, ok := d.json(f.key.text, f.value, true)
+	if !ok {
+		return
+	}
+	for i := range p.Defaults {
+		if p.Defaults[i].Name == f.key.text {
+			p.Defaults[i].JSON = raw
+			return
+		}
+	}
+	p.Defaults = append(p.Defaults, Field{Name: f.key.text, JSON: raw})
+}
+
+func (d *decoder) headers(key string, v *node, p *Params) {
+	for _, f := range d.fields(key, v) {
+		var value string
+		if text, _, ok := d.resolve(f.key.text, f.value, "text"); ok {
+			value = text
+		}
+		if !isHeaderName(f.key.text) || strings.ContainsAny(value, "\r\n\x00") {
+			d.report.problem(f.key.at, "use letters, digits and dashes, and a value of one line", "%s in %s is no HTTP header", quoteKey(f.key.text), key)
+			continue
+		}
+		p.ExtraHeaders = append(p.ExtraHeaders, Header{Name: f.key.text, Value: value})
+	}
+}
+
+// isHeaderName follows the token of RFC 9110, section 5.6.2.
+func isHeaderName(name string) bool {
+	const marks = "!#$%&'*+-.^_`|~"
+	for _, r := range name {
+		if r > 0x7e || !strings.ContainsRune(marks, r) && !isAlphanumeric(r) {
+			return false
+		}
+	}
+	return name != ""
+}
+
+func isAlphanumeric(r rune) bool {
+	return r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
+}
+
+func (d *decoder) modelInfo(v *node, info *ModelInfo) {
+	if v.kind != mapping {
+		d.wrongType("model_info", v, "a mapping")
+		return
+	}
+	if id := v.get("id"); id != nil {
+		// LiteLLM turns a number into text.
+		info.ID, _, _ = d.resolve("model_info.id", id, "text")
+	}
+	if mode := v.get("mode"); mode != nil {
+		d.text("model_info.mode", mode, &info.Mode)
+	}
+	// References stay as written here: what they stand for is shown to every client.
+	info.All, _ = d.json("model_info", v, false)
+}
+
+// credential returns the values that litellm_credential_name stands for; the entry's own keys win over them.
+func (d *decoder) credential(v *node) []pair {
+	nameAt := v.get("litellm_credential_name")
+	if nameAt == nil {
+		return nil
+	}
+	var name string
+	if d.text("litellm_credential_name", nameAt, &name); name == "" {
+		return nil
+	}
+	values := d.credentials[name]
+	if values == nil {
+		d.unusable(nameAt.at, "add it to credential_list", "litellm_credential_name is not in credential_list")
+		return nil
+	}
+	return d.fields("credential_values", values)
+}
+
+// credentialList reads the credentials that entries name.
+func (d *decoder) credentialList(v *node) {
+	items, _ := d.list("credential_list", v)
+	for _, item := range items {
+		var name string
+		var values *node
+		for _, p := range d.fields("an item of credential_list", item) {
+			switch p.key.text {
+			case "credential_name":
+				d.text("credential_name", p.value, &name)
+			case "credential_values":
+				values = p.value
+			}
+		}
+		if name == "" || values == nil || values.kind != mapping {
+			d.report.problem(item.at, "give it a credential_name and a mapping credential_values", "this credential is not complete")
+			continue
+		}
+		d.credentials[name] = values
+	}
+}
