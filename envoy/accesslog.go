@@ -1,0 +1,25 @@
+package envoy
+
+import (
+	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	grpclogv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/grpc/v3"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+)
+
+// accessLog tells the processor how each attempt ended, with its Decision and usage. Entries
+// wait in Envoy, up to the buffer's size, while every processor is down.
+func accessLog() *accesslogv3.AccessLog {
+	return &accesslogv3.AccessLog{
+		Name: "envoy.access_loggers.http_grpc",
+		ConfigType: &accesslogv3.AccessLog_TypedConfig{TypedConfig: pack(&grpclogv3.HttpGrpcAccessLogConfig{
+			CommonConfig: &grpclogv3.CommonGrpcAccessLogConfig{
+				LogName:             "nestor",
+				TransportApiVersion: corev3.ApiVersion_V3,
+				GrpcService:         grpcTo(logClusterName),
+				BufferFlushInterval: ms(20),
+				BufferSizeBytes:     wrapperspb.UInt32(16 << 20),
+			},
+		})},
+	}
+}

@@ -1,0 +1,169 @@
+// Package envoy turns routing's upstreams into Envoy's configuration and serves it over
+// delta ADS, and runs an Envoy of its own. The translators are pure: a domain value in, a
+// proto out. The topology and the reason for each setting are in docs/decisions.md.
+package envoy
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
+)
+
+// Options are what a configuration of Envoy depends on besides the upstreams.
+type Options struct {
+	// Listen is where clients connect: an IP address, localhost or nothing (every IPv4 address), and a port.
+	Listen string
+	// Processors are the host:port pairs of nestor's gRPC ports: processor, access log, ADS and health.
+	// A name may stand for several addresses.
+	Processors []string
+	// API is the host:port of nestor's HTTP port, as Envoy reaches it.
+	API string
+	// Admin is the host:port of Envoy's own admin interface; empty for none.
+	Admin string
+	// NodeID is what Envoy calls itself to the ADS server; empty means "nestor".
+	NodeID string
+	// BodyLimit is the largest request body in bytes; zero means 32 MiB.
+	BodyLimit uint32
+	// RequestTimeout is how long a client may take to send its request; zero means 300 s.
+	RequestTimeout time.Duration
+	// CAFile is the bundle in PEM that upstreams' certificates are verified against, a path as
+	// Envoy sees it; empty means the one that this machine's distribution has.
+	CAFile string
+}
+
+const (
+	defaultBodyLimit      = 32 << 20
+	defaultRequestTimeout = 300 * time.Second
+	// maxBodyLimit keeps the limit plus the outer level's margin inside an HTTP/2 window (31 bits).
+	maxBodyLimit = 1<<30 - 1
+)
+
+// withDefaults returns the options in force. An error names the option that can't be used.
+func (o Options) withDefaults() (Options, error) {
+	if o.NodeID == "" {
+		o.NodeID = "nestor"
+	}
+	if o.BodyLimit == 0 {
+		o.BodyLimit = defaultBodyLimit
+	}
+	if o.RequestTimeout == 0 {
+		o.RequestTimeout = defaultRequestTimeout
+	}
+	if o.CAFile == "" {
+		o.CAFile = SystemCAFile(os.Stat)
+	}
+	return o, o.check()
+}
+
+func (o Options) check() error {
+	if o.BodyLimit > maxBodyLimit {
+		return fmt.Errorf("body limit %d: the most is %d bytes", o.BodyLimit, maxBodyLimit)
+	}
+	if len(o.Processors) == 0 {
+		return errors.New("no address of the processor's gRPC port is given")
+	}
+	if _, err := bindAddress(o.Listen); err != nil {
+		return fmt.Errorf("listen address: %w", err)
+	}
+	if _, err := bindAddress(o.Admin); o.Admin != "" && err != nil {
+		return fmt.Errorf("admin address: %w", err)
+	}
+	for _, p := range append([]string{o.API}, o.Processors...) {
+		if _, err := parseEndpoint(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// endpoint is an address that Envoy connects to or binds.
+type endpoint struct {
+	host string
+	port uint16
+}
+
+// isIP reports whether no name has to be resolved.
+func (e endpoint) isIP() bool {
+	_, err := netip.ParseAddr(e.host)
+	return err == nil
+}
+
+// parseEndpoint reads host:port; no host is this machine.
+func parseEndpoint(address string) (endpoint, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return endpoint{}, fmt.Errorf("address %q: want host:port, for example 127.0.0.1:4001", address)
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || n == 0 {
+		return endpoint{}, fmt.Errorf("address %q: the port must be a number from 1 to 65535", address)
+	}
+	if host == "" {
+		host = "127.0.0.1"
+	}
+	return endpoint{host: host, port: uint16(n)}, nil
+}
+
+// bindAddress reads host:port of a listener; no host is every IPv4 address.
+func bindAddress(address string) (endpoint, error) {
+	e, err := parseEndpoint(address)
+	if err != nil {
+		return endpoint{}, err
+	}
+	switch {
+	case address[0] == ':':
+		e.host = "0.0.0.0"
+	case e.host == "localhost":
+		e.host = "127.0.0.1"
+	case !e.isIP():
+		return endpoint{}, fmt.Errorf("address %q: the host must be an IP address", address)
+	}
+	return e, nil
+}
+
+// SystemCAFile returns the path of the distribution's CA bundle: the first well-known one
+// that stat finds, or Debian's when there is none.
+func SystemCAFile(stat func(string) (fs.FileInfo, error)) string {
+	paths := []string{
+		"/etc/ssl/certs/ca-certificates.crt",                // Debian, Ubuntu, Arch, Gentoo, Alpine
+		"/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", // Fedora, RHEL
+		"/etc/pki/tls/certs/ca-bundle.crt",                  // older Fedora and RHEL
+		"/etc/ssl/ca-bundle.pem",                            // openSUSE
+		"/etc/ssl/cert.pem",                                 // macOS, FreeBSD, Alpine
+	}
+	for _, p := range paths {
+		if info, err := stat(p); err == nil && !info.IsDir() {
+			return p
+		}
+	}
+	return paths[0]
+}
+
+// GRPCOptions returns what a gRPC server needs to serve the Envoy configured here: room for
+// bodies of the limit, windows to match, and leave for the pings of Envoy's keepalive,
+// which grpc-go would otherwise answer by closing the connection.
+func (o Options) GRPCOptions() []grpc.ServerOption {
+	limit := int(o.BodyLimit)
+	if limit == 0 {
+		limit = defaultBodyLimit
+	}
+	return []grpc.ServerOption{
+		grpc.MaxRecvMsgSize(limit + 1<<20),
+		grpc.InitialWindowSize(1 << 20),
+		grpc.InitialConnWindowSize(16 << 20),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{
+			MinTime:             keepaliveInterval / 5,
+			PermitWithoutStream: true,
+		}),
+		// An Envoy whose machine is gone is not waited for.
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
+	}
+}

@@ -1,0 +1,236 @@
+package envoy
+
+import (
+	"slices"
+	"strconv"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
+)
+
+const (
+	// envoyRetries is more than the attempts that the processor allows a request, for Envoy
+	// also counts those on which the processor itself was down; 24 carry an outage of several seconds.
+	envoyRetries = 24
+	// retryMargin is what the outer level buffers beyond the body limit. If it could buffer
+	// less than the inner level, an answer marked for retry would reach the client.
+	retryMargin = 1 << 20
+)
+
+// clientRoutes sends the paths of the HTTP port there and all others to the inner level.
+func clientRoutes(o Options) *routev3.RouteConfiguration {
+	routes := make([]*routev3.Route, 0, 16)
+	for _, m := range apiPaths() {
+		routes = append(routes, apiRoute(m))
+	}
+	return &routev3.RouteConfiguration{
+		Name: "client",
+		VirtualHosts: []*routev3.VirtualHost{{
+			Name:                       "client",
+			Domains:                    []string{"*"},
+			IncludeRequestAttemptCount: true,
+			Routes:                     append(routes, attemptRoute(o)),
+		}},
+	}
+}
+
+// apiPaths are what nestor's HTTP port answers; those that are no single path hold all below them.
+func apiPaths() []*routev3.RouteMatch {
+	var matches []*routev3.RouteMatch
+	for _, path := range []string{"/model/info", "/v1/model/info", "/model_group/info"} {
+		matches = append(matches, &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Path{Path: path}})
+	}
+	for _, path := range []string{
+		"/v1/models", "/models", "/health", "/key", "/team", "/user", "/budget", "/spend", "/global",
+	} {
+		matches = append(matches, &routev3.RouteMatch{
+			PathSpecifier: &routev3.RouteMatch_PathSeparatedPrefix{PathSeparatedPrefix: path},
+		})
+	}
+	return matches
+}
+
+func apiRoute(match *routev3.RouteMatch) *routev3.Route {
+	return &routev3.Route{
+		Match: match,
+		Action: &routev3.Route_Route{Route: &routev3.RouteAction{
+			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: apiClusterName},
+			Timeout:          ms(0), // /health probes every deployment
+			IdleTimeout:      ms(600_000),
+			RetryPolicy:      retries("connect-failure,refused-stream,reset-before-request"),
+		}},
+	}
+}
+
+// attemptRoute retries on the processor's word, and where nothing can have reached an upstream.
+func attemptRoute(o Options) *routev3.Route {
+	retry := retries("retriable-headers,connect-failure,refused-stream,reset-before-request")
+	retry.RetriableHeaders = []*routev3.HeaderMatcher{present(nestorv1.HeaderRetry)}
+	return &routev3.Route{
+		Name:                "attempt",
+		Match:               everything(),
+		RequestHeadersToAdd: []*corev3.HeaderValueOption{set(nestorv1.HeaderRequest, "%STREAM_ID%")},
+		Action: &routev3.Route_Route{Route: &routev3.RouteAction{
+			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: attemptName},
+			Timeout:          ms(0),
+			IdleTimeout:      ms(0),
+			RetryPolicy:      retry,
+		}},
+		RequestBodyBufferLimit: wrapperspb.UInt64(uint64(o.BodyLimit) + retryMargin),
+	}
+}
+
+func retries(on string) *routev3.RetryPolicy {
+	return &routev3.RetryPolicy{
+		RetryOn:    on,
+		NumRetries: wrapperspb.UInt32(envoyRetries),
+		RetryBackOff: &routev3.RetryPolicy_RetryBackOff{
+			BaseInterval: ms(25),
+			MaxInterval:  ms(1000),
+		},
+	}
+}
+
+// attemptRoutes sends an attempt to the upstream that the decision named, through the
+// route with the idle time that it named. What has no decision is answered here.
+func attemptRoutes(o Options) *routev3.RouteConfiguration {
+	routes := []*routev3.Route{largeAnswers(o)}
+	for _, seconds := range nestorv1.IdleSeconds() {
+		routes = append(routes, idleRoute(o, seconds))
+	}
+	return &routev3.RouteConfiguration{
+		Name: attemptName,
+		// Done after the route is chosen; the processor removes what is the client's own.
+		RequestHeadersToRemove: innerRequestHeaders(),
+		VirtualHosts: []*routev3.VirtualHost{{
+			Name:    attemptName,
+			Domains: []string{"*"},
+			Routes:  append(routes, decidedRoute(o), undecidedRoute(o, "undecided", everything())),
+		}},
+	}
+}
+
+// largeAnswers is the first route of a request whose answer may be large JSON: json_to_metadata
+// would hold up its worker for 40 ns a byte, and is switched off or on by the first route alone.
+func largeAnswers(o Options) *routev3.Route {
+	absent := present(nestorv1.HeaderCluster)
+	absent.InvertMatch = true
+	r := undecidedRoute(o, "embeddings", &routev3.RouteMatch{
+		PathSpecifier: &routev3.RouteMatch_SafeRegex{SafeRegex: regex(`/.*(embeddings|images/[a-z]+)`)},
+		Headers:       []*routev3.HeaderMatcher{absent},
+	})
+	off := pack(&routev3.FilterConfig{Disabled: true})
+	r.TypedPerFilterConfig = map[string]*anypb.Any{jsonFilterName: off, streamFilterName: off}
+	return r
+}
+
+// idleRoute is the route of streams that end when they are silent for that long.
+func idleRoute(o Options, seconds int) *routev3.Route {
+	r := decidedRoute(o)
+	text := strconv.Itoa(seconds)
+	r.Name = "idle-" + text + "s"
+	r.Match.Headers = append(r.Match.Headers, &routev3.HeaderMatcher{
+		Name: nestorv1.HeaderIdle,
+		HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
+			MatchPattern: &matcherv3.StringMatcher_Exact{Exact: text},
+		}},
+	})
+	r.GetRoute().RetryPolicy = &routev3.RetryPolicy{
+		PerTryIdleTimeout: durationpb.New(time.Duration(seconds) * time.Second),
+	}
+	return r
+}
+
+func decidedRoute(o Options) *routev3.Route {
+	match := everything()
+	match.Headers = []*routev3.HeaderMatcher{present(nestorv1.HeaderCluster)}
+	return &routev3.Route{
+		Name:  "decided",
+		Match: match,
+		Action: &routev3.Route_Route{Route: &routev3.RouteAction{
+			ClusterSpecifier: &routev3.RouteAction_ClusterHeader{ClusterHeader: nestorv1.HeaderCluster},
+			Timeout:          ms(0),
+			IdleTimeout:      ms(0),
+		}},
+		RequestBodyBufferLimit:  wrapperspb.UInt64(uint64(o.BodyLimit)),
+		ResponseHeadersToAdd:    decisionHeaders(),
+		ResponseHeadersToRemove: upstreamResponseHeaders(),
+	}
+}
+
+// undecidedRoute answers what the processor let through without a decision.
+func undecidedRoute(o Options, name string, match *routev3.RouteMatch) *routev3.Route {
+	return &routev3.Route{
+		Name:  name,
+		Match: match,
+		Action: &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{
+			Status: 503,
+			Body: &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{
+				InlineString: "the processor let a request pass undecided",
+			}},
+		}},
+		RequestBodyBufferLimit: wrapperspb.UInt64(uint64(o.BodyLimit)),
+		ResponseHeadersToAdd:   []*corev3.HeaderValueOption{set(nestorv1.HeaderRetry, name)},
+	}
+}
+
+// decisionHeaders tell the client what was decided. One whose key the Decision's metadata lacks is left out.
+func decisionHeaders() []*corev3.HeaderValueOption {
+	var headers []*corev3.HeaderValueOption
+	for _, h := range [][2]string{
+		{nestorv1.HeaderModelID, nestorv1.KeyModelID},
+		{nestorv1.HeaderModelGroup, nestorv1.KeyGroup},
+		{nestorv1.HeaderModelAPIBase, nestorv1.KeyAPIBase},
+		{nestorv1.HeaderAttemptedRetries, nestorv1.KeyRetries},
+		{nestorv1.HeaderAttemptedFallbacks, nestorv1.KeyFallbacks},
+		{nestorv1.HeaderCallID, nestorv1.KeyCallID},
+	} {
+		headers = append(headers, set(h[0], "%DYNAMIC_METADATA("+nestorv1.Namespace+":"+h[1]+")%"))
+	}
+	return headers
+}
+
+// innerRequestHeaders are what the two levels tell each other; no upstream receives them.
+func innerRequestHeaders() []string {
+	return []string{
+		nestorv1.HeaderCluster, nestorv1.HeaderIdle, nestorv1.HeaderRequest, nestorv1.HeaderProbe,
+		"x-envoy-attempt-count", "x-envoy-expected-rq-timeout-ms", "x-envoy-external-address", "x-envoy-internal",
+		"x-forwarded-client-cert", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto",
+		"x-request-id",
+	}
+}
+
+// upstreamResponseHeaders are what an upstream could confuse Envoy or Nestor with, and what is
+// between it and the owner of its credential.
+func upstreamResponseHeaders() []string {
+	return slices.Concat(
+		[]string{nestorv1.HeaderRetry, nestorv1.HeaderRefusal},
+		[]string{"x-envoy-overloaded", "x-envoy-ratelimited", "x-envoy-immediate-health-check-fail"},
+		[]string{"set-cookie", "openai-organization", "openai-project"},
+	)
+}
+
+func everything() *routev3.RouteMatch {
+	return &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}}
+}
+
+func present(name string) *routev3.HeaderMatcher {
+	return &routev3.HeaderMatcher{
+		Name:                 name,
+		HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: true},
+	}
+}
+
+func set(name, value string) *corev3.HeaderValueOption {
+	return &corev3.HeaderValueOption{
+		Header:       &corev3.HeaderValue{Key: name, Value: value},
+		AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
+	}
+}
