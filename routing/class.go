@@ -18,3 +18,26 @@ const (
 	Internal         Class = "internal"
 	Connection       Class = "connection"
 )
+
+// exceptions are the names by which LiteLLM's policies know the class, the most telling first.
+func (c Class) exceptions() []string {
+	switch c {
+	case BadRequest:
+		return []string{"BadRequestError"}
+	case ContextWindow:
+		return []string{"ContextWindowExceededError", "BadRequestError"}
+	case ContentPolicy:
+		return []string{"ContentPolicyViolationError", "BadRequestError"}
+	case Authentication:
+		return []string{"AuthenticationError"}
+	case NotFound:
+		return []string{"NotFoundError"}
+	case Timeout:
+		return []string{"TimeoutError"}
+	case RateLimit:
+		return []string{"RateLimitError"}
+	case Internal, Connection:
+		return []string{"InternalServerError", "ServiceUnavailableError"}
+	}
+	return nil
+}

@@ -37,8 +37,8 @@ type Deployment struct {
 
 	// Timeout and StreamTimeout are the entry's own; zero when it has none.
 	Timeout, StreamTimeout time.Duration
-	// CooldownTime is the entry's own; zero when it has none.
-	CooldownTime time.Duration
+	// CooldownTime is the entry's own; nil when it has none, 0 when it is never left alone.
+	CooldownTime *time.Duration
 	// NumRetries is the entry's own; nil when it has none.
 	NumRetries *int
 

@@ -168,3 +168,26 @@ func (g *Graph) tierMay(t *Tier) (may [2]bool) {
 	}
 	return may
 }
+
+// BottomUp lists the groups so that each comes after all that it is made of.
+func (g *Graph) BottomUp() []int32 { return g.byRank }
+
+// Parents lists the groups that a group is a member of, once for each entry.
+func (g *Graph) Parents(group int32) []int32 {
+	places := g.groupUses.of(group)
+	parents := make([]int32, len(places))
+	for i, p := range places {
+		parents[i] = p.group
+	}
+	return parents
+}
+
+// LeafParents lists the groups that a leaf is a member of, once for each entry, equal ones together.
+func (g *Graph) LeafParents(leaf int32) []int32 {
+	places := g.leafUses.of(leaf)
+	parents := make([]int32, len(places))
+	for i, p := range places {
+		parents[i] = p.group
+	}
+	return parents
+}

@@ -59,6 +59,12 @@ func (s *State) Active(group int32) int { return int(s.at(group).active) }
 // Unit is what the capacities of a group are counted in when it is called.
 func (s *State) Unit(group int32) Unit { return s.at(group).value.unit() }
 
+// Weighs reports whether the members of a tier are drawn by weight: some live one has a weight above 0.
+func (s *State) Weighs(group int32, tier int) bool {
+	weights := s.at(group).tiers[tier].sums[weight]
+	return weights != nil && weights[0] > 0
+}
+
 // MemberLive reports whether a member has anything to give, in its tier's turn or not.
 func (s *State) MemberLive(group int32, tier, member int) bool {
 	t := &s.at(group).tiers[tier]

@@ -1,0 +1,184 @@
+package routing
+
+import (
+	"slices"
+	"strings"
+)
+
+// Target is what a name in a request means.
+type Target struct {
+	// Name is as called. Group is the group after aliases, or the deployment's id
+	// or litellm_params.model where that is what matched; a pattern for a wildcard.
+	Name, Group string
+
+	snapshot *Snapshot
+	// group counts the nodes; none when the target is the one deployment that leaf counts.
+	group, leaf int32
+	// captures is what each * of a pattern matched; nil where there is no pattern.
+	captures []string
+}
+
+// none is no group, or no deployment.
+const none = -1
+
+// Resolve finds what a name means: a deployment's id, an alias, a group, the pattern with the most
+// literal characters that matches all of it, or the litellm_params.model of deployments, in this order.
+func (s *Snapshot) Resolve(name string) (Target, bool) {
+	t, ok := s.names[name]
+	if !ok {
+		t, ok = s.resolveUnnamed(name)
+	}
+	t.Name, t.snapshot = name, s
+	return t, ok
+}
+
+// resolveUnnamed is for names that are no id, alias or group.
+func (s *Snapshot) resolveUnnamed(name string) (Target, bool) {
+	for i := range s.wildcards {
+		if captures, ok := s.wildcards[i].match(name); ok {
+			w := &s.wildcards[i]
+			return Target{Group: w.pattern, group: w.group, leaf: none, captures: captures}, true
+		}
+	}
+	t, ok := s.models[name]
+	return t, ok
+}
+
+// callable finds a deployment that can be called by its id: nothing could fill a * in its model.
+func (s *Snapshot) callable(id string) (int32, bool) {
+	leaf, ok := s.byID[id]
+	return leaf, ok && !strings.Contains(s.deployments[leaf].Model, "*")
+}
+
+// Deployments lists every one that can be reached, once, in the order of the file.
+func (t Target) Deployments() []*Deployment {
+	if t.snapshot == nil {
+		return nil
+	}
+	leaves := t.snapshot.leavesOf(t)
+	out := make([]*Deployment, len(leaves))
+	for i, leaf := range leaves {
+		out[i] = t.snapshot.deployments[leaf]
+	}
+	return out
+}
+
+// leavesOf counts what Deployments lists.
+func (s *Snapshot) leavesOf(t Target) []int32 {
+	var leaves []int32
+	s.eachLeaf(t, func(leaf int32) bool {
+		leaves = append(leaves, leaf)
+		return true
+	})
+	slices.Sort(leaves)
+	return slices.Compact(leaves)
+}
+
+// eachLeaf visits the leaves of a target, each at least once, until f returns false.
+func (s *Snapshot) eachLeaf(t Target, f func(leaf int32) bool) {
+	if t.group == none {
+		f(t.leaf)
+		return
+	}
+	s.walk(t.group, func(group int32) bool { return s.leavesIn(group, false, f) })
+}
+
+// leavesIn visits the leaves that are members of a group, only those that admit anything when open.
+func (s *Snapshot) leavesIn(group int32, open bool, f func(leaf int32) bool) bool {
+	g := s.graph.Group(group)
+	for i := range g.Tiers {
+		for _, m := range g.Tiers[i].Members {
+			if !m.Group && !(open && m.Closed) && !f(m.To) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// walk visits a group and every group below it once, until f returns false.
+func (s *Snapshot) walk(group int32, f func(group int32) bool) {
+	s.walkThrough(group, func(int32, int, int) bool { return true }, f)
+}
+
+// walkThrough is walk along the references that through lets pass.
+func (s *Snapshot) walkThrough(group int32, through func(group int32, tier, member int) bool, f func(group int32) bool) {
+	seen := map[int32]bool{group: true}
+	for stack := []int32{group}; len(stack) > 0; {
+		top := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		if !f(top) {
+			return
+		}
+		tiers := s.graph.Group(top).Tiers
+		for i := range tiers {
+			for k, m := range tiers[i].Members {
+				if m.Group && !seen[m.To] && through(top, i, k) {
+					seen[m.To] = true
+					stack = append(stack, m.To)
+				}
+			}
+		}
+	}
+}
+
+// wildcard is a group whose name is a pattern.
+type wildcard struct {
+	pattern  string
+	group    int32
+	literals int
+	// parts are what stands around each *.
+	parts []string
+}
+
+func newWildcard(pattern string, group int32) wildcard {
+	parts := strings.Split(pattern, "*")
+	return wildcard{pattern: pattern, group: group, literals: len(pattern) - len(parts) + 1, parts: parts}
+}
+
+// match returns what each * takes, the first as much as it can: whatever stands between
+// two of them is found as far right as it goes.
+func (w *wildcard) match(name string) ([]string, bool) {
+	last := len(w.parts) - 1
+	left, right := len(w.parts[0]), len(name)-len(w.parts[last])
+	if left > right || !strings.HasPrefix(name, w.parts[0]) || !strings.HasSuffix(name, w.parts[last]) {
+		return nil, false
+	}
+	captures := make([]string, last)
+	for i := last - 1; i > 0; i-- {
+		at := strings.LastIndex(name[left:right], w.parts[i])
+		if at < 0 {
+			return nil, false
+		}
+		captures[i] = name[left+at+len(w.parts[i]) : right]
+		right = left + at
+	}
+	captures[0] = name[left:right]
+	return captures, true
+}
+
+// fill puts what was captured where the * stand.
+func fill(pattern string, captures []string) string {
+	parts := strings.Split(pattern, "*")
+	var b strings.Builder
+	for i, p := range parts {
+		b.WriteString(p)
+		if i < len(captures) {
+			b.WriteString(captures[i])
+		}
+	}
+	return b.String()
+}
+
+// model is the provider's model for a deployment of the target, with its * filled in.
+// As in LiteLLM: with more * in the pattern than in the model the called name is taken whole.
+func (t *Target) model(d *Deployment) string {
+	stars := strings.Count(d.Model, "*")
+	switch {
+	case t.captures == nil || stars == 0:
+		return d.Model
+	case len(t.captures) > stars:
+		return strings.TrimPrefix(fill(t.Group, t.captures), d.Provider+"/")
+	}
+	return fill(d.Model, t.captures)
+}
