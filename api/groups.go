@@ -20,7 +20,7 @@ type groupRow struct {
 	OutputCostPerToken *float64 `json:"output_cost_per_token"`
 
 	Mode *string `json:"mode"`
-	// TPM and RPM are sums over the deployments that declare them, or the group's own limit where that is less.
+	// TPM and RPM are the group's own limits, else the sums over the deployments that declare them.
 	TPM *int64 `json:"tpm"`
 	RPM *int64 `json:"rpm"`
 
@@ -48,7 +48,7 @@ func (s *server) groupInfo(w http.ResponseWriter, r *http.Request) {
 }
 
 func newGroupRow(m routing.Model, seen map[*routing.Deployment]map[string]any) *groupRow {
-	row := &groupRow{ModelGroup: m.Name, Providers: []string{}}
+	row := &groupRow{ModelGroup: m.Name, Providers: []string{}, TPM: m.TPM, RPM: m.RPM}
 	for _, d := range m.Deployments {
 		info, ok := seen[d]
 		if !ok {
@@ -57,7 +57,6 @@ func newGroupRow(m routing.Model, seen map[*routing.Deployment]map[string]any) *
 		}
 		row.add(d, info)
 	}
-	row.RPM, row.TPM = least(row.RPM, m.RPM), least(row.TPM, m.TPM)
 	return row
 }
 
@@ -68,7 +67,6 @@ func (g *groupRow) add(d *routing.Deployment, info map[string]any) {
 	if mode, ok := info["mode"].(string); ok && g.Mode == nil {
 		g.Mode = &mode
 	}
-	g.RPM, g.TPM = sum(g.RPM, d.RPM), sum(g.TPM, d.TPM)
 	for name, value := range map[string]**float64{
 		"max_input_tokens":      &g.MaxInputTokens,
 		"max_output_tokens":     &g.MaxOutputTokens,
@@ -87,24 +85,6 @@ func (g *groupRow) add(d *routing.Deployment, info map[string]any) {
 	} {
 		*flag = *flag || info[name] == true
 	}
-}
-
-func sum(total, more *int64) *int64 {
-	if more == nil {
-		return total
-	}
-	if total == nil {
-		return more
-	}
-	n := *total + *more
-	return &n
-}
-
-func least(a, b *int64) *int64 {
-	if a == nil || b != nil && *b < *a {
-		return b
-	}
-	return a
 }
 
 func most(so *float64, v any) *float64 {

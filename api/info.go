@@ -87,7 +87,9 @@ func paramsOf(d *routing.Deployment) object {
 	setLimit(params, "max_parallel_requests", d.MaxParallel)
 	setSeconds(params, "timeout", d.Timeout)
 	setSeconds(params, "stream_timeout", d.StreamTimeout)
-	setSeconds(params, "cooldown_time", d.CooldownTime)
+	if d.CooldownTime != nil {
+		params["cooldown_time"] = d.CooldownTime.Seconds()
+	}
 	return params
 }
 

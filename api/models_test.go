@@ -45,7 +45,7 @@ model_list:
     litellm_params: {model: openai/*, api_key: sk-c}
     model_info: {id: wild}
 router_settings:
-  model_group_alias: {quick: fast, "hidden": {model: own/*, hidden: true}}
+  model_group_alias: {quick: fast, "hidden": {model: own/gpt, hidden: true}}
 `
 
 func TestModelsListsGroupsAndAliasesButNoHiddenOnes(t *testing.T) {
