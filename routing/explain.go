@@ -13,7 +13,7 @@ type Explanation struct {
 	Group       string `json:"group"`
 	Deployments []Row  `json:"deployments"`
 	// Tree is the called group, for drawing.
-	Tree *Tree `json:"-"`
+	Tree *TreeGroup `json:"-"`
 }
 
 // Row is one deployment of an Explanation.
@@ -138,7 +138,7 @@ func (x *explaining) one(t Target) *Explanation {
 	member := TreeMember{Deployment: d, RPM: d.RPM, TPM: d.TPM, MaxParallel: d.MaxParallel,
 		Share: row.Probability, Probability: row.Probability, Unavailable: row.Unavailable}
 	tier := TreeTier{Active: row.Unavailable == "", Unit: "1", Members: []TreeMember{member}}
-	return &Explanation{Model: t.Name, Group: t.Group, Deployments: []Row{row}, Tree: &Tree{Name: t.Group, Tiers: []TreeTier{tier}}}
+	return &Explanation{Model: t.Name, Group: t.Group, Deployments: []Row{row}, Tree: &TreeGroup{Name: t.Group, Tiers: []TreeTier{tier}}}
 }
 
 // link is a path as its last group and the path before that.

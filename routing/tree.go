@@ -4,9 +4,9 @@ import (
 	"github.com/nestor-gateway/nestor/routing/share"
 )
 
-// Tree is a group as it is drawn. One that was drawn before in the same tree has Shared set and no Tiers,
+// TreeGroup is a group as it is drawn. One that was drawn before in the same tree has Shared set and no Tiers,
 // so that a drawing does not grow with the number of paths.
-type Tree struct {
+type TreeGroup struct {
 	Name   string
 	Shared bool
 	// RPM, TPM and MaxParallel are the group's own limits, of model_groups.
@@ -29,7 +29,7 @@ type TreeTier struct {
 
 // TreeMember is one entry. Either Group or Deployment is set.
 type TreeMember struct {
-	Group      *Tree
+	Group      *TreeGroup
 	Deployment *Deployment
 	// Weight and the limits are those of the entry itself; nil where it has none.
 	Weight                *float64
@@ -42,9 +42,9 @@ type TreeMember struct {
 }
 
 // tree draws a group and all below it that is not drawn yet.
-func (x *explaining) tree(group int32) *Tree {
+func (x *explaining) tree(group int32) *TreeGroup {
 	n := &x.s.nodes[group]
-	t := &Tree{Name: n.name, RPM: n.settings.RPM, TPM: n.settings.TPM, MaxParallel: n.settings.MaxParallel}
+	t := &TreeGroup{Name: n.name, RPM: n.settings.RPM, TPM: n.settings.TPM, MaxParallel: n.settings.MaxParallel}
 	if x.drawn[group] {
 		t.Shared = true
 		return t
