@@ -29,8 +29,8 @@ type Options struct {
 	// Ready returns nil when a request to a model would be served, else the reason why not.
 	// The reason is shown to anybody.
 	Ready func() error
-	// Gateway is where Envoy listens for clients, for example "http://127.0.0.1:4000".
-	Gateway string
+	// ProbeTarget is where Envoy listens for clients, for example "http://127.0.0.1:4000".
+	ProbeTarget string
 	// ProbeSecret marks a probe of /health as the process's own.
 	ProbeSecret string
 	// ProbeTimeout bounds one probe; zero is 60 s, as in LiteLLM.

@@ -60,7 +60,7 @@ func fine(w http.ResponseWriter, _ string) { fmt.Fprint(w, `{"choices":[]}`) }
 // portTo is a port whose probes go to g.
 func portTo(t *testing.T, g *gateway, text string, change func(*api.Options)) http.Handler {
 	o := options(t, text)
-	o.Gateway = serve(t, g)
+	o.ProbeTarget = serve(t, g)
 	if change != nil {
 		change(&o)
 	}
@@ -185,7 +185,7 @@ func TestHealthWhenTheGatewayFails(t *testing.T) {
 		mustEqual(t, "no answer within 20ms", got)
 	})
 	t.Run("not there", func(t *testing.T) {
-		got := text(func(o *api.Options) { o.Gateway = "http://127.0.0.1:1" }, fine)
+		got := text(func(o *api.Options) { o.ProbeTarget = "http://127.0.0.1:1" }, fine)
 		mustEqual(t, true, strings.Contains(got, "connection refused"))
 	})
 	t.Run("foreign body", func(t *testing.T) {

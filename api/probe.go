@@ -29,7 +29,7 @@ func newCaller(o Options) *caller {
 			Transport:     &http.Transport{MaxIdleConnsPerHost: atOnce, IdleConnTimeout: time.Second},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-		target:  strings.TrimSuffix(o.Gateway, "/"),
+		target:  strings.TrimSuffix(o.ProbeTarget, "/"),
 		secret:  o.ProbeSecret,
 		timeout: o.ProbeTimeout,
 	}

@@ -66,7 +66,7 @@ func options(t *testing.T, text string) api.Options {
 		Snapshot:     func() *routing.Snapshot { return snapshot },
 		Auth:         func() api.Authenticator { return access.NewMaster(masterKey) },
 		Ready:        func() error { return nil },
-		Gateway:      "http://127.0.0.1:1",
+		ProbeTarget:  "http://127.0.0.1:1",
 		ProbeSecret:  "probe-secret",
 		ProbeTimeout: 10 * time.Second,
 		Metrics:      http.NotFoundHandler(),
