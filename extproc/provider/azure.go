@@ -21,7 +21,7 @@ func (t *Table) azurePath(p path, version, model string) (_ path, modern, ok boo
 	isV1 := strings.HasSuffix(p.base, "/openai/v1")
 	if isV1 || version == "v1" || version == "latest" || version == "preview" {
 		if !isV1 {
-			p.base, p.model = strings.TrimSuffix(p.base, "/openai"), "/openai/v1"
+			p.base, p.root = strings.TrimSuffix(p.base, "/openai"), "/openai/v1"
 		}
 		if version == "preview" {
 			p.query, p.version = "?api-version=", version
@@ -35,7 +35,6 @@ func (t *Table) azurePath(p path, version, model string) (_ path, modern, ok boo
 	if model == "." || model == ".." { // would be another path
 		return p, false, false
 	}
-	p.base = strings.TrimSuffix(p.base, "/openai")
-	p.endpoint, p.model = url.PathEscape(model)+p.endpoint, "/openai/deployments/"
+	p.base, p.root, p.model = strings.TrimSuffix(p.base, "/openai"), "/openai/deployments/", url.PathEscape(model)
 	return p, version >= streamOptionsSince, true
 }

@@ -51,10 +51,10 @@ func (t *Table) Request(d *routing.Deployment, e openai.Endpoint, model string) 
 }
 
 // path is a path in the making: its parts, so that it can be joined with the credential in one allocation.
-type path struct{ base, model, endpoint, query, version string }
+type path struct{ base, root, model, endpoint, query, version string }
 
 func (p path) length() int {
-	return len(p.base) + len(p.model) + len(p.endpoint) + len(p.query) + len(p.version)
+	return len(p.base) + len(p.root) + len(p.model) + len(p.endpoint) + len(p.query) + len(p.version)
 }
 
 // path reports also whether the version of the API knows stream_options, and whether the model can be called so.
@@ -76,7 +76,7 @@ func (r *entry) sign(d *routing.Deployment, p path) (string, []config.Header) {
 	if r.apiKey || (r.name == "azure_ai" && strings.HasSuffix(d.Base.Hostname(), foundry)) {
 		name, scheme = "api-key", ""
 	}
-	both := p.base + p.model + p.endpoint + p.query + p.version + scheme + key
+	both := p.base + p.root + p.model + p.endpoint + p.query + p.version + scheme + key
 	headers := make([]config.Header, 0, 2+len(d.ExtraHeaders))
 	if key != "" && !has(d.ExtraHeaders, name) {
 		headers = append(headers, config.Header{Name: name, Value: both[p.length():]})
