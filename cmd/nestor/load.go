@@ -1,0 +1,63 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/nestor-gateway/nestor/extproc/provider"
+	"github.com/nestor-gateway/nestor/routing"
+	"github.com/nestor-gateway/nestor/routing/config"
+)
+
+// mostErrors is how many errors of one config are printed: a file that was generated wrong has thousands.
+const mostErrors = 100
+
+// compile reads a config file and makes it a snapshot. The notes are the warnings of both steps.
+// The error is a *config.Error, or one that names the file.
+func compile(path string, providers routing.Providers) (*config.Config, *routing.Snapshot, []config.Diagnostic, error) {
+	cfg, err := config.Load(path, os.LookupEnv)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	snapshot, notes, err := routing.Compile(cfg, providers)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	return cfg, snapshot, append(cfg.Warnings[:len(cfg.Warnings):len(cfg.Warnings)], notes...), nil
+}
+
+// load is compile for a command that goes on: warnings and errors are printed to stderr.
+func load(path string, stderr io.Writer) (*config.Config, *routing.Snapshot, error) {
+	cfg, snapshot, notes, err := compile(path, provider.New(os.LookupEnv))
+	if err != nil {
+		return nil, nil, report(stderr, err)
+	}
+	printAll(stderr, "warning", notes)
+	return cfg, snapshot, nil
+}
+
+// report prints what is wrong with a config and returns errReported; another error it returns as it is.
+func report(stderr io.Writer, err error) error {
+	var bad *config.Error
+	if !errors.As(err, &bad) {
+		return err
+	}
+	shown := bad.Problems[:min(len(bad.Problems), mostErrors)]
+	printAll(stderr, "error", shown)
+	if more := len(bad.Problems) - len(shown); more > 0 {
+		fmt.Fprintf(stderr, "error: and %d more\n", more)
+	}
+	return errReported
+}
+
+// printAll prints "error: file:line:column: message" and "hint: ..." lines.
+func printAll(w io.Writer, kind string, diagnostics []config.Diagnostic) {
+	for _, d := range diagnostics {
+		fmt.Fprintf(w, "%s: %s\n", kind, d)
+		if d.Hint != "" {
+			fmt.Fprintf(w, "hint: %s\n", d.Hint)
+		}
+	}
+}
