@@ -96,15 +96,23 @@ func (e endpoint) isIP() bool {
 	return err == nil
 }
 
-// parseEndpoint reads host:port; no host is this machine.
+// parseEndpoint reads host:port of something to connect to; no host is this machine.
 func parseEndpoint(address string) (endpoint, error) {
+	e, err := parseAddress(address)
+	if err == nil && e.port == 0 {
+		return endpoint{}, fmt.Errorf("address %q: the port must be a number from 1 to 65535", address)
+	}
+	return e, err
+}
+
+func parseAddress(address string) (endpoint, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return endpoint{}, fmt.Errorf("address %q: want host:port, for example 127.0.0.1:4001", address)
 	}
 	n, err := strconv.ParseUint(port, 10, 16)
-	if err != nil || n == 0 {
-		return endpoint{}, fmt.Errorf("address %q: the port must be a number from 1 to 65535", address)
+	if err != nil {
+		return endpoint{}, fmt.Errorf("address %q: the port must be a number up to 65535", address)
 	}
 	if host == "" {
 		host = "127.0.0.1"
@@ -112,9 +120,9 @@ func parseEndpoint(address string) (endpoint, error) {
 	return endpoint{host: host, port: uint16(n)}, nil
 }
 
-// bindAddress reads host:port of a listener; no host is every IPv4 address.
+// bindAddress reads host:port of a listener; no host is every IPv4 address, port 0 a free one.
 func bindAddress(address string) (endpoint, error) {
-	e, err := parseEndpoint(address)
+	e, err := parseAddress(address)
 	if err != nil {
 		return endpoint{}, err
 	}
