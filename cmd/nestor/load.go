@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/nestor-gateway/nestor/extproc/provider"
 	"github.com/nestor-gateway/nestor/routing"
@@ -25,7 +27,19 @@ func compile(path string, providers routing.Providers) (*config.Config, *routing
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	return cfg, snapshot, append(cfg.Warnings[:len(cfg.Warnings):len(cfg.Warnings)], notes...), nil
+	return cfg, snapshot, inOrder(cfg.Files, slices.Concat(cfg.Warnings, notes)), nil
+}
+
+// inOrder sorts diagnostics by their places, the main file's first.
+func inOrder(files []string, diagnostics []config.Diagnostic) []config.Diagnostic {
+	slices.SortStableFunc(diagnostics, func(a, b config.Diagnostic) int {
+		return cmp.Or(
+			cmp.Compare(slices.Index(files, a.At.File), slices.Index(files, b.At.File)),
+			cmp.Compare(a.At.Line, b.At.Line),
+			cmp.Compare(a.At.Column, b.At.Column),
+		)
+	})
+	return diagnostics
 }
 
 // load is compile for a command that goes on: warnings and errors are printed to stderr.

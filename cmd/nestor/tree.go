@@ -10,51 +10,51 @@ import (
 	"github.com/nestor-gateway/nestor/routing"
 )
 
-// table is rows of columns that are aligned when printed. The first column and the last are
-// flush left, the numbers between them flush right; a column without any value is left out.
+// column is one column of a table; number says that it is flush right.
+type column struct {
+	head   string
+	number bool
+}
+
+// table is rows of aligned columns. A column without any value is left out.
 type table struct {
-	heads []string
-	rows  [][]string
+	columns []column
+	rows    [][]string
 }
 
 func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
 
 func (t *table) print(w io.Writer) {
-	widths := make([]int, len(t.heads))
-	for _, row := range t.rows {
-		for i, cell := range row {
-			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+	heads, widths := make([]string, len(t.columns)), make([]int, len(t.columns))
+	for i, c := range t.columns {
+		heads[i] = c.head
+		for _, row := range t.rows {
+			widths[i] = max(widths[i], utf8.RuneCountInString(row[i]))
 		}
-	}
-	for i, head := range t.heads {
 		if widths[i] > 0 {
-			widths[i] = max(widths[i], utf8.RuneCountInString(head))
+			widths[i] = max(widths[i], utf8.RuneCountInString(c.head))
 		}
 	}
-	for _, row := range append([][]string{t.heads}, t.rows...) {
+	fmt.Fprintln(w, t.line(heads, widths))
+	for _, row := range t.rows {
 		fmt.Fprintln(w, t.line(row, widths))
 	}
 }
 
 func (t *table) line(row []string, widths []int) string {
-	var b strings.Builder
+	var cells []string
 	for i, cell := range row {
 		if widths[i] == 0 {
 			continue
 		}
 		pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
-		if i == 0 {
-			b.WriteString(cell + pad)
-			continue
-		}
-		b.WriteString("  ")
-		if left := i == len(row)-1; left {
-			b.WriteString(cell + pad)
+		if t.columns[i].number {
+			cells = append(cells, pad+cell)
 		} else {
-			b.WriteString(pad + cell)
+			cells = append(cells, cell+pad)
 		}
 	}
-	return strings.TrimRight(b.String(), " ")
+	return strings.TrimRight(strings.Join(cells, "  "), " ")
 }
 
 // drawExplanation prints the tree of the called group, and then every deployment
@@ -64,22 +64,47 @@ func drawExplanation(w io.Writer, e *routing.Explanation) {
 		fmt.Fprintf(w, "%s means %s\n\n", e.Model, e.Group)
 	}
 	if e.Tree != nil {
-		d := drawing{table{heads: []string{"TREE", "WEIGHT", "RPM", "TPM", "PARALLEL", "SHARE", "PROBABILITY", ""}}}
-		d.add(e.Tree.Name, "", limit(e.Tree.RPM), limit(e.Tree.TPM), limit(e.Tree.MaxParallel), "", "", "")
-		d.group(e.Tree, "")
-		d.print(w)
+		drawTree(w, e)
 		fmt.Fprintln(w)
 	}
-	leaves := table{heads: []string{"DEPLOYMENT", "PROBABILITY", "MODEL"}}
-	leaves.heads = append(leaves.heads, "")
+	leaves := table{columns: []column{{"DEPLOYMENT", false}, {"PROBABILITY", true}, {"MODEL", false}, {"API BASE", false}, {"", false}}}
 	for _, leaf := range e.Deployments {
-		leaves.add(leaf.ID, percent(leaf.Probability), leaf.Model, strings.TrimSpace(leaf.APIBase+"  "+leaf.Unavailable))
+		leaves.add(leaf.ID, percent(leaf.Probability), leaf.Model, leaf.APIBase, leaf.Unavailable)
 	}
 	leaves.print(w)
 }
 
+func drawTree(w io.Writer, e *routing.Explanation) {
+	d := drawing{withIDs: ambiguous(e.Deployments), shared: map[string]bool{}, table: table{columns: []column{
+		{"TREE", false}, {"DEPLOYMENT", false}, {"WEIGHT", true}, {"RPM", true}, {"TPM", true}, {"PARALLEL", true},
+		{"SHARE", true}, {"PROBABILITY", true}, {"", false},
+	}}}
+	findShared(e.Tree, d.shared)
+	d.add(e.Tree.Name, "", "", limit(e.Tree.RPM), limit(e.Tree.TPM), limit(e.Tree.MaxParallel), "", "", "")
+	d.group(e.Tree, "")
+	d.print(w)
+}
+
+// ambiguous reports whether two deployments can't be told apart by their models.
+func ambiguous(rows []routing.Row) bool {
+	seen := map[string]bool{}
+	for _, r := range rows {
+		if seen[r.Model] {
+			return true
+		}
+		seen[r.Model] = true
+	}
+	return false
+}
+
 // drawing is a tree in the first column of a table.
-type drawing struct{ table }
+type drawing struct {
+	table
+	// withIDs: the models don't tell the deployments apart.
+	withIDs bool
+	// shared are the groups that are reached more than once.
+	shared map[string]bool
+}
 
 // branch returns what stands before a child's name, and before its own children.
 func branch(indent string, last bool) (own, below string) {
@@ -97,7 +122,7 @@ func (d *drawing) group(g *routing.TreeGroup, indent string) {
 	}
 	for i, tier := range g.Tiers {
 		own, below := branch(indent, i == len(g.Tiers)-1)
-		d.add(own+tierName(tier), "", "", "", "", "", "", tierNote(tier))
+		d.add(own+tierName(tier), "", "", "", "", "", "", "", tierNote(tier))
 		d.members(tier, below)
 	}
 }
@@ -119,12 +144,19 @@ func tierNote(t routing.TreeTier) string {
 func (d *drawing) members(t routing.TreeTier, indent string) {
 	for i, m := range t.Members {
 		own, below := branch(indent, i == len(t.Members)-1)
-		d.add(own+memberName(m), weight(m.Weight), limit(m.RPM), limit(m.TPM), limit(m.MaxParallel),
-			percent(m.Share), percent(m.Probability), memberNote(m))
+		d.add(own+memberName(m), d.id(m), weight(m.Weight), limit(m.RPM), limit(m.TPM), limit(m.MaxParallel),
+			percent(m.Share), percent(m.Probability), d.note(m))
 		if m.Group != nil {
 			d.group(m.Group, below)
 		}
 	}
+}
+
+func (d *drawing) id(m routing.TreeMember) string {
+	if m.Deployment == nil || !d.withIDs {
+		return ""
+	}
+	return m.Deployment.ID
 }
 
 func memberName(m routing.TreeMember) string {
@@ -134,11 +166,30 @@ func memberName(m routing.TreeMember) string {
 	return m.Deployment.Written
 }
 
-func memberNote(m routing.TreeMember) string {
-	if m.Unavailable == "" && m.Group != nil && m.Group.Shared {
+func (d *drawing) note(m routing.TreeMember) string {
+	switch {
+	case m.Unavailable != "" || m.Group == nil:
+		return m.Unavailable
+	case m.Group.Shared:
 		return "drawn above"
+	case d.shared[m.Group.Name]:
+		return "reached again below: what is in it shows the sum"
 	}
-	return m.Unavailable
+	return ""
+}
+
+// findShared collects the groups that a tree meets again after it has drawn them.
+func findShared(g *routing.TreeGroup, shared map[string]bool) {
+	if g.Shared {
+		shared[g.Name] = true
+	}
+	for _, tier := range g.Tiers {
+		for _, m := range tier.Members {
+			if m.Group != nil {
+				findShared(m.Group, shared)
+			}
+		}
+	}
 }
 
 func weight(w *float64) string {
