@@ -1,0 +1,121 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/nestor-gateway/nestor/envoy"
+	"github.com/nestor-gateway/nestor/routing"
+)
+
+// entry is one line of a model_list.
+type entry struct{ group, params string }
+
+// deployments are the three that requests are spread over. Their names are models that LiteLLM knows
+// to take a `user`; the limits are far above any load, and are the shares.
+func deployments(mock string) [3]string {
+	var d [3]string
+	for i, model := range [...]string{"gpt-4o", "gpt-4o-mini", "gpt-4.1"} {
+		d[i] = fmt.Sprintf("{model: openai/%s, api_base: \"http://%s/v1\", api_key: sk-upstream-%d, rpm: %d}", model, mock, i, 30_000_000*(i+1))
+	}
+	return d
+}
+
+// nested is the config of Nestor: `fast` is made of two groups.
+func nested(mock string) string {
+	d := deployments(mock)
+	return modelList(entry{"fast", "{model: large}"}, entry{"fast", "{model: small}"},
+		entry{"large", d[0]}, entry{"small", d[1]}, entry{"small", d[2]})
+}
+
+// flat is the config of LiteLLM, which has no groups of groups: the same deployments in one group.
+func flat(mock string) string {
+	d := deployments(mock)
+	return modelList(entry{"fast", d[0]}, entry{"fast", d[1]}, entry{"fast", d[2]})
+}
+
+func modelList(entries ...entry) string {
+	var b strings.Builder
+	b.WriteString("model_list:\n")
+	for _, e := range entries {
+		fmt.Fprintf(&b, "  - model_name: %s\n    litellm_params: %s\n", e.group, e.params)
+	}
+	fmt.Fprintf(&b, "general_settings:\n  master_key: %s\n", masterKey)
+	return b.String()
+}
+
+// plainConfig is an Envoy that forwards everything to one address. The verbs: host and port of the
+// listener, host and port of the upstream.
+const plainConfig = `
+static_resources:
+  listeners:
+  - name: client
+    address: {socket_address: {address: %s, port_value: %s}}
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.http_connection_manager
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: client
+          stream_idle_timeout: 0s
+          http_filters:
+          - name: envoy.filters.http.router
+            typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}
+          route_config:
+            virtual_hosts:
+            - name: all
+              domains: ["*"]
+              routes:
+              - match: {prefix: /}
+                route: {cluster: upstream, timeout: 0s}
+  clusters:
+  - name: upstream
+    type: STATIC
+    circuit_breakers: {thresholds: [{max_connections: 100000, max_pending_requests: 100000, max_requests: 100000}]}
+    load_assignment:
+      cluster_name: upstream
+      endpoints:
+      - lb_endpoints:
+        - endpoint: {address: {socket_address: {address: %s, port_value: %s}}}
+`
+
+// plainFile writes the config of the plain Envoy.
+func plainFile(dir, listen, upstream string) (string, error) {
+	var parts []any
+	for _, address := range []string{listen, upstream} {
+		host, port, err := net.SplitHostPort(address)
+		if err != nil {
+			return "", err
+		}
+		parts = append(parts, host, port)
+	}
+	return write(dir, "plain.yaml", []byte(fmt.Sprintf(plainConfig, parts...)))
+}
+
+// floorFile writes Nestor's own Envoy configuration, with another processor.
+func floorFile(dir, listen, processor string, u routing.Upstream) (string, error) {
+	config, err := envoy.Static(envoy.Options{Listen: listen, Processors: []string{processor}, API: processor}, []routing.Upstream{u})
+	if err != nil {
+		return "", err
+	}
+	return write(dir, "floor.json", config)
+}
+
+// upstreamAt is the cluster of the floor.
+func upstreamAt(address string) (routing.Upstream, error) {
+	host, text, err := net.SplitHostPort(address)
+	if err != nil {
+		return routing.Upstream{}, err
+	}
+	port, err := strconv.ParseUint(text, 10, 16)
+	return routing.Upstream{Name: "mock", Scheme: "http", Host: host, Port: uint16(port)}, err
+}
+
+func write(dir, name string, content []byte) (path string, err error) {
+	path = filepath.Join(dir, name)
+	return path, os.WriteFile(path, content, 0o600)
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+)
+
+const (
+	kilobyte = 1000
+	// events are those of a stream before [DONE]: words and the one that finishes.
+	events = 100
+	// masterKey is the clients' credential.
+	masterKey = "sk-bench"
+	chatPath  = "/v1/chat/completions"
+)
+
+// load is one way to ask.
+type load struct {
+	name        string
+	size        int // bytes of the request's body
+	connections int
+	stream      bool
+	gap         time.Duration // between two events
+	// idle: so few events that what a processor does between them outweighs them. Only for latency.
+	idle bool
+}
+
+// loads are in the order of their runs: what grows memory comes last.
+func loads() []load {
+	const gap = 10 * time.Millisecond
+	return []load{
+		{name: "1 KB, 1 connection", size: kilobyte, connections: 1},
+		{name: "1 KB, 16 connections", size: kilobyte, connections: 16},
+		{name: "100 KB, 1 connection", size: 100 * kilobyte, connections: 1},
+		{name: "100 KB, 16 connections", size: 100 * kilobyte, connections: 16},
+		{name: "stream at once, 1 connection", size: kilobyte, connections: 1, stream: true},
+		{name: "stream at once, 16 connections", size: kilobyte, connections: 16, stream: true},
+		{name: "stream every 10 ms, 1 connection", size: kilobyte, connections: 1, stream: true, gap: gap, idle: true},
+		{name: "stream every 10 ms, 32 connections", size: kilobyte, connections: 32, stream: true, gap: gap},
+	}
+}
+
+// unit is what the cost is divided by.
+func (l load) unit() string {
+	if l.stream {
+		return "event"
+	}
+	return "request"
+}
+
+// atLeast is the run in which a stream comes to its end, with time to spare.
+func (l load) atLeast(d time.Duration) time.Duration {
+	return max(d, 5*events*l.gap/2)
+}
+
+// body is a chat of exactly l.size bytes whose text has what JSON must escape. The plan of the mock
+// rides in `user`, which every gateway passes on.
+func (l load) body() ([]byte, error) {
+	b, err := l.filled("")
+	if err != nil {
+		return nil, err
+	}
+	missing := l.size - len(b)
+	if missing < 0 {
+		return nil, fmt.Errorf("a body of %d bytes is too small for %q", l.size, l.name)
+	}
+	return l.filled(prose(missing))
+}
+
+func (l load) filled(last string) ([]byte, error) {
+	type message struct {
+		Role    string `json:"role"`
+		Content string `json:"content"`
+	}
+	plan := fmt.Sprintf("mock:events=%d", events-1)
+	if l.gap > 0 {
+		plan += ";gap=" + l.gap.String()
+	}
+	messages := []message{{"system", "You are a careful assistant."}}
+	for range l.size / (5 * kilobyte) {
+		messages = append(messages, message{"user", prose(2 * kilobyte)}, message{"assistant", prose(2 * kilobyte)})
+	}
+	return json.Marshal(struct {
+		Model       string    `json:"model"`
+		Temperature float64   `json:"temperature"`
+		Stream      bool      `json:"stream"`
+		User        string    `json:"user"`
+		Messages    []message `json:"messages"`
+	}{"fast", 0.2, l.stream, plan, append(messages, message{"user", last})})
+}
+
+// prose is text that takes exactly that many bytes inside a JSON string.
+func prose(size int) string {
+	const (
+		sentence = "They said \"no answer waits for us\",\nand the bytes went on their way. "
+		written  = len(sentence) + 3 // two quotes and a newline are escaped
+	)
+	return strings.Repeat(sentence, size/written) + strings.Repeat("x", size%written)
+}
+
+// pace is how long is measured.
+type pace struct {
+	rounds, litellmRounds    int
+	run, litellmRun, warm    time.Duration
+	settle, startup, litellm time.Duration
+}
+
+func paceOf(quick bool) pace {
+	p := pace{
+		rounds: 5, run: 4 * time.Second, warm: time.Second,
+		litellmRounds: 2, litellmRun: 4 * time.Second,
+		settle: 150 * time.Millisecond, startup: 30 * time.Second, litellm: 3 * time.Minute,
+	}
+	if quick {
+		p.rounds, p.run, p.warm = 2, time.Second, 300*time.Millisecond
+		p.litellmRounds, p.litellmRun = 1, 1500*time.Millisecond
+	}
+	return p
+}

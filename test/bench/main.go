@@ -1,0 +1,85 @@
+// Command bench measures what Nestor costs beside its alternatives, on one machine and in one go:
+//
+//	plain    an Envoy that only forwards
+//	floor    Nestor's Envoy configuration with a processor that does nothing (see noop)
+//	nestor   `nestor run` with a group made of groups
+//	litellm  LiteLLM from PyPI with the same deployments and as many workers as cores
+//
+// All of them stand before the same mock provider and get the same load from wrk. It prints what
+// it measures and writes docs/benchmarks.md. Linux only: it reads /proc.
+//
+//	go run ./test/bench [-quick] [-skip litellm]
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"strings"
+	"syscall"
+)
+
+// options are the flags.
+type options struct {
+	quick   bool
+	out     string
+	nestor  string
+	envoy   string
+	skip    string
+	workers int // threads of each Envoy, and processes of LiteLLM
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	o := options{workers: runtime.NumCPU()}
+	flag.BoolVar(&o.quick, "quick", false, "shorter and fewer runs: two minutes instead of a quarter of an hour, and coarser figures")
+	flag.StringVar(&o.out, "out", "docs/benchmarks.md", "the report to write")
+	flag.StringVar(&o.nestor, "nestor", "bin/nestor", "the nestor to measure")
+	flag.StringVar(&o.envoy, "envoy", os.Getenv("ENVOY"), "the Envoy for all that have one (default: $ENVOY, else envoy on the PATH)")
+	flag.StringVar(&o.skip, "skip", "", "subjects to leave out, separated by commas")
+	flag.Parse()
+	if err := run(ctx, o); err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		os.Exit(1)
+	}
+}
+
+// run measures everything and writes the report. Whatever it started has ended when it returns.
+func run(ctx context.Context, o options) error {
+	dir, err := os.MkdirTemp("", "nestor-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	tools, err := findTools(ctx, o, dir)
+	if err != nil {
+		return err
+	}
+	b := &bench{options: o, tools: tools, crew: &crew{dir: dir}, dir: dir, pace: paceOf(o.quick), results: results{}}
+	defer b.crew.stop()
+	if err := b.measureAll(ctx); err != nil {
+		return err
+	}
+	report, err := b.report()
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(o.out, []byte(report), 0o644); err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	fmt.Println("wrote", o.out)
+	return nil
+}
+
+func (o options) skips(name string) bool {
+	for s := range strings.SplitSeq(o.skip, ",") {
+		if strings.TrimSpace(s) == name {
+			return true
+		}
+	}
+	return false
+}
