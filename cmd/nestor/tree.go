@@ -114,6 +114,10 @@ func branch(indent string, last bool) (own, below string) {
 	return indent + "├── ", indent + "│   "
 }
 
+// tooDeep reports whether what stands before a name is longer than a screen is wide:
+// the width of a drawing must not grow with the depth of a config.
+func tooDeep(indent string) bool { return utf8.RuneCountInString(indent) > 400 }
+
 // group draws the tiers of a group; a single tier without an order is not worth a line.
 func (d *drawing) group(g *routing.TreeGroup, indent string) {
 	if len(g.Tiers) == 1 && g.Tiers[0].Order == nil {
@@ -145,8 +149,8 @@ func (d *drawing) members(t routing.TreeTier, indent string) {
 	for i, m := range t.Members {
 		own, below := branch(indent, i == len(t.Members)-1)
 		d.add(own+memberName(m), d.id(m), weight(m.Weight), limit(m.RPM), limit(m.TPM), limit(m.MaxParallel),
-			percent(m.Share), percent(m.Probability), d.note(m))
-		if m.Group != nil {
+			percent(m.Share), percent(m.Probability), d.note(m, below))
+		if m.Group != nil && !tooDeep(below) {
 			d.group(m.Group, below)
 		}
 	}
@@ -166,10 +170,13 @@ func memberName(m routing.TreeMember) string {
 	return m.Deployment.Written
 }
 
-func (d *drawing) note(m routing.TreeMember) string {
+// note says what is to be known of a member; indent is what stands before its own members.
+func (d *drawing) note(m routing.TreeMember, indent string) string {
 	switch {
 	case m.Unavailable != "" || m.Group == nil:
 		return m.Unavailable
+	case tooDeep(indent):
+		return "too deep to draw"
 	case m.Group.Shared:
 		return "drawn above"
 	case d.shared[m.Group.Name]:
