@@ -22,7 +22,7 @@ model_list:
 func TestDecisionIsOneReply(t *testing.T) {
 	s := fixture(t, oneDeployment)
 	w := exchange(t, s, requestHeaders(map[string]string{
-		"x-request-id": "r", "cookie": "secret", "x-forwarded-for": "1.2.3.4", "user-agent": "sdk", "x-stainless-lang": "go",
+		"x-request-id": "r", "cookie": "secret", "x-forwarded-for": "1.2.3.4", "x-forwarded-proto": "http", "user-agent": "sdk", "x-stainless-lang": "go",
 	}), requestBody(`{"model": "fast", "messages": []}`))
 	if len(w.replies) != 2 {
 		t.Fatalf("%d replies, want the header step's and the decision", len(w.replies))

@@ -31,11 +31,16 @@ func value(v *corev3.HeaderValue) string {
 func (h headerMap) foreign() []string {
 	names := make([]string, 0, len(h))
 	for _, v := range h {
-		if !forwarded(v.Key) && !strings.HasPrefix(v.Key, "x-envoy-") && !strings.HasPrefix(v.Key, "x-nestor-") {
+		if !forwarded(v.Key) && !routed(v.Key) {
 			names = append(names, v.Key)
 		}
 	}
 	return names
+}
+
+// routed reports whether Envoy needs the header to find the route: without x-forwarded-proto it finds none.
+func routed(name string) bool {
+	return strings.HasPrefix(name, "x-envoy-") || strings.HasPrefix(name, "x-nestor-") || name == "x-forwarded-proto"
 }
 
 // forwarded reports whether a client's header goes on to the provider.

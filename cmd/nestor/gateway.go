@@ -1,0 +1,203 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	"google.golang.org/grpc/health/grpc_health_v1"
+
+	"github.com/nestor-gateway/nestor/access"
+	"github.com/nestor-gateway/nestor/api"
+	"github.com/nestor-gateway/nestor/envoy"
+	"github.com/nestor-gateway/nestor/extproc"
+	"github.com/nestor-gateway/nestor/extproc/provider"
+	"github.com/nestor-gateway/nestor/routing"
+)
+
+const (
+	// largeBodies is how many bytes of large request bodies the processor holds at once.
+	largeBodies = 256 << 20
+	// memoryLimit makes the collector work harder before garbage of large bodies piles up;
+	// the environment's GOMEMLIMIT goes before it.
+	memoryLimit = 1 << 30
+)
+
+// gateway is the process without an Envoy: the processor, Envoy's configuration and the HTTP port.
+type gateway struct {
+	settings  settings
+	log       *slog.Logger
+	client    string   // where clients connect, with a host
+	files     []string // of the config
+	providers *provider.Table
+	router    *routing.Router
+	auth      atomic.Pointer[access.Master]
+	xds       *envoy.Server
+	envoy     envoy.Options
+	health    *health.Server
+	grpc      *grpc.Server
+	http      *http.Server
+	ready     atomic.Bool
+}
+
+// newGateway loads the config and assembles everything; nothing listens yet.
+func newGateway(s settings, stderr io.Writer, log *slog.Logger) (*gateway, error) {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
+	}
+	providers := provider.New(os.LookupEnv)
+	cfg, snapshot, err := load(s.config, stderr)
+	if err != nil {
+		return nil, err
+	}
+	client, err := clientAddress(s.listen, cfg.MasterKey == "", s.allowAnonymous)
+	if err != nil {
+		return nil, err
+	}
+	g := &gateway{settings: s, log: log, client: client, files: cfg.Files, providers: providers, health: health.NewServer()}
+	g.auth.Store(access.NewMaster(cfg.MasterKey))
+	g.router = routing.NewRouter(routing.NewTracker(time.Now), snapshot)
+	g.envoy = s.envoyOptions(client)
+	g.xds = envoy.NewServer(g.envoy)
+	return g, g.assemble()
+}
+
+func (g *gateway) assemble() error {
+	secret := make([]byte, 16)
+	if _, err := rand.Read(secret); err != nil {
+		return err
+	}
+	probe := hex.EncodeToString(secret)
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	processor := extproc.New(extproc.Options{
+		Router:      g.router,
+		Providers:   g.providers,
+		Auth:        func() extproc.Authenticator { return g.auth.Load() },
+		Metrics:     extproc.NewMetrics(registry),
+		ProbeSecret: probe,
+		LargeBodies: largeBodies,
+		Log:         g.log,
+	})
+	g.grpc = grpc.NewServer(g.envoy.GRPCOptions()...)
+	processor.Register(g.grpc)
+	g.xds.Register(g.grpc)
+	grpc_health_v1.RegisterHealthServer(g.grpc, g.health)
+	g.http = &http.Server{
+		Handler: api.New(api.Options{
+			Snapshot:    func() *routing.Snapshot { return g.router.View().Snapshot() },
+			Auth:        func() api.Authenticator { return g.auth.Load() },
+			ProbeTarget: "http://" + reachable(g.client),
+			ProbeSecret: probe,
+			Metrics:     promhttp.HandlerFor(registry, promhttp.HandlerOpts{}),
+			Ready:       g.readiness,
+			Log:         g.log,
+		}),
+		ReadHeaderTimeout: 10 * time.Second,
+	}
+	return nil
+}
+
+func (g *gateway) readiness() error {
+	if !g.ready.Load() {
+		return errors.New("starting or draining")
+	}
+	return nil
+}
+
+// listen opens both ports and serves on them until shutdown.
+func (g *gateway) listen() error {
+	grpcListener, err := net.Listen("tcp", g.settings.grpcListen)
+	if err != nil {
+		return fmt.Errorf("--grpc-listen: %w", err)
+	}
+	httpListener, err := net.Listen("tcp", g.settings.httpListen)
+	if err != nil {
+		return errors.Join(fmt.Errorf("--http-listen: %w", err), grpcListener.Close())
+	}
+	if err := g.xds.Update(context.Background(), g.router.View().Snapshot().Upstreams()); err != nil {
+		return errors.Join(err, grpcListener.Close(), httpListener.Close())
+	}
+	go g.serve("gRPC", func() error { return g.grpc.Serve(grpcListener) })
+	go g.serve("HTTP", func() error { return g.http.Serve(httpListener) })
+	g.ready.Store(true)
+	return nil
+}
+
+func (g *gateway) serve(what string, serve func() error) {
+	if err := serve(); err != nil && !errors.Is(err, http.ErrServerClosed) {
+		g.log.Error("port failed", "port", what, "error", err)
+	}
+}
+
+// shutdown lets exchanges in flight end, and then closes both ports.
+func (g *gateway) shutdown() {
+	g.ready.Store(false)
+	g.health.Shutdown()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	_ = g.http.Shutdown(ctx) // what is left when the time is up is closed below
+	stopped := make(chan struct{})
+	go func() { g.grpc.GracefulStop(); close(stopped) }()
+	select {
+	case <-stopped:
+	case <-time.After(time.Second): // Envoy's streams for configuration and log never end by themselves
+	}
+	g.grpc.Stop()
+	_ = g.http.Close()
+}
+
+func (s settings) envoyOptions(client string) envoy.Options {
+	return envoy.Options{
+		Listen:         client,
+		Processors:     []string{reachable(s.grpcListen)},
+		API:            reachable(s.httpListen),
+		Admin:          s.adminListen,
+		NodeID:         s.nodeID,
+		BodyLimit:      s.bodyLimit,
+		RequestTimeout: s.requestTimeout,
+		CAFile:         os.Getenv("SSL_CERT_FILE"),
+	}
+}
+
+// reachable is the address by which this machine reaches a listener.
+func reachable(listen string) string {
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return listen
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, port)
+}
+
+func newLogger(s settings, w io.Writer) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(s.logLevel)); err != nil {
+		return nil, fmt.Errorf("--log-level %s is none of debug, info, warn, error", s.logLevel)
+	}
+	options := &slog.HandlerOptions{Level: level}
+	switch s.logFormat {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, options)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, options)), nil
+	}
+	return nil, fmt.Errorf("--log-format %s is neither text nor json", s.logFormat)
+}

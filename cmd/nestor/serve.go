@@ -1,0 +1,39 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+)
+
+func serveCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "serve --config FILE",
+		Short: "Run the processor for an Envoy that something else runs",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			s, err := readSettings(c)
+			if err != nil {
+				return err
+			}
+			return serve(c, s)
+		},
+	}
+	settingsFlags(c.Flags())
+	return c
+}
+
+func serve(c *cobra.Command, s settings) error {
+	log, err := newLogger(s, c.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	g, err := newGateway(s, c.ErrOrStderr(), log)
+	if err != nil {
+		return err
+	}
+	if err := g.listen(); err != nil {
+		return err
+	}
+	defer g.shutdown()
+	log.Info("ready", "grpc", s.grpcListen, "http", s.httpListen)
+	return g.watch(c.Context())
+}
