@@ -32,6 +32,8 @@ func failureFilter() *hcmv3.HttpFilter {
 	p.ProcessingMode.ResponseHeaderMode = extprocv3.ProcessingMode_SEND
 	p.ProcessingMode.ResponseBodyMode = extprocv3.ProcessingMode_BUFFERED
 	p.MetadataOptions = &extprocv3.MetadataOptions{ForwardingNamespaces: decisionNamespace()}
+	// Tells an upstream that Envoy does not know yet from one that answers 503.
+	p.ResponseAttributes = []string{"response.code_details"}
 	p.FailureModeAllow = true
 	return httpFilter("envoy.filters.http.match_delegate", &matchingv3.ExtensionWithMatcher{
 		ExtensionConfig: extension("nestor.failure", p),
@@ -88,7 +90,10 @@ func skipWhen(any ...*xdsmatcherv3.Matcher_MatcherList_Predicate) *xdsmatcherv3.
 func isThere(header string) *xdsmatcherv3.Matcher_MatcherList_Predicate {
 	return is(
 		input(header, &envoymatcherv3.HttpResponseHeaderMatchInput{HeaderName: header}),
-		&xdsmatcherv3.StringMatcher{MatchPattern: &xdsmatcherv3.StringMatcher_Prefix{Prefix: ""}},
+		&xdsmatcherv3.StringMatcher{MatchPattern: &xdsmatcherv3.StringMatcher_SafeRegex{SafeRegex: &xdsmatcherv3.RegexMatcher{
+			EngineType: &xdsmatcherv3.RegexMatcher_GoogleRe2{GoogleRe2: &xdsmatcherv3.RegexMatcher_GoogleRE2{}},
+			Regex:      ".*",
+		}}},
 	)
 }
 
