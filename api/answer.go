@@ -20,22 +20,22 @@ const invalidRequest = "invalid_request_error"
 
 func unknownPath(r *http.Request) problem {
 	return problem{Status: http.StatusNotFound, Type: invalidRequest, Code: "unknown_url",
-		Message: fmt.Sprintf("Nestor has no %s %s", r.Method, r.URL.Path)}
+		Message: fmt.Sprintf("Nestor has no %.20s %.200s", r.Method, r.URL.Path)}
 }
 
 func wrongMethod(r *http.Request) problem {
 	return problem{Status: http.StatusMethodNotAllowed, Type: invalidRequest, Code: "method_not_allowed", Allows: "GET, HEAD",
-		Message: fmt.Sprintf("%s takes GET, not %s", r.URL.Path, r.Method)}
+		Message: fmt.Sprintf("%.200s takes GET, not %.20s", r.URL.Path, r.Method)}
 }
 
 func wrongKey() problem {
-	return problem{Status: http.StatusUnauthorized, Type: "authentication_error", Code: "invalid_api_key",
+	return problem{Status: http.StatusUnauthorized, Type: "auth_error", Code: "401",
 		Message: "no key, or a wrong one: send it as `Authorization: Bearer KEY`, `api-key: KEY` or `x-api-key: KEY`"}
 }
 
 func unknownModel(name string) problem {
 	return problem{Status: http.StatusNotFound, Type: invalidRequest, Param: "model", Code: "model_not_found",
-		Message: fmt.Sprintf("there is no model %q; GET /v1/models lists those there are", name)}
+		Message: fmt.Sprintf("there is no model %.200q; GET /v1/models lists those there are", name)}
 }
 
 // refuse answers with {"error":{"message","type","param","code"}}.

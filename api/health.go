@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"net/http"
 
 	"github.com/nestor-gateway/nestor/routing"
@@ -57,7 +58,7 @@ func (s *server) health(w http.ResponseWriter, r *http.Request) {
 	case id != "":
 		d, ok := snapshot.Deployment(id)
 		if !ok {
-			refuse(w, problem{Status: http.StatusNotFound, Type: invalidRequest, Param: "model_id", Message: "no deployment has the id " + id})
+			refuse(w, problem{Status: http.StatusNotFound, Type: invalidRequest, Param: "model_id", Message: fmt.Sprintf("no deployment has the id %.200s", id)})
 			return
 		}
 		deployments = []*routing.Deployment{d}

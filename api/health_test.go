@@ -92,6 +92,9 @@ model_list:
   - model_name: any/*
     litellm_params: {model: openai/*, api_key: k}
     model_info: {id: wild}
+  - model_name: closed
+    litellm_params: {model: openai/x, api_key: k, rpm: 0}
+    model_info: {id: closed}
 router_settings:
   model_group_alias: {a: parent, b: child, c: {model: vectors, hidden: true}}
 `
@@ -107,7 +110,7 @@ func TestHealthProbesEachDeploymentOnceByItsMode(t *testing.T) {
 		`POST /v1/embeddings probe-secret 0 {"input":"Hi","model":"named"}`,
 	}, g.requests())
 	body := r.Body.(map[string]any)
-	mustEqual(t, []any{5.0, 0.0, 2.0}, []any{body["healthy_count"], body["unhealthy_count"], body["skipped_count"]})
+	mustEqual(t, []any{5.0, 0.0, 3.0}, []any{body["healthy_count"], body["unhealthy_count"], body["skipped_count"]})
 	mustEqual(t, any([]any{
 		map[string]any{
 			"model": "openai/dall-e-3", "model_id": "image", "api_base": "https://openai.example", "mode": "image_generation",
@@ -116,6 +119,10 @@ func TestHealthProbesEachDeploymentOnceByItsMode(t *testing.T) {
 		map[string]any{
 			"model": "openai/*", "model_id": "wild", "api_base": "https://openai.example", "mode": "chat",
 			"reason": "a wildcard names no model that could be probed",
+		},
+		map[string]any{
+			"model": "openai/x", "model_id": "closed", "api_base": "https://openai.example", "mode": "chat", "rpm": 0.0,
+			"reason": "its limit of 0 admits no request",
 		},
 	}), body["skipped_endpoints"])
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -51,7 +52,7 @@ func (s *server) deploymentInfo(w http.ResponseWriter, models []routing.Model, i
 		}
 	}
 	refuse(w, problem{Status: http.StatusBadRequest, Type: invalidRequest, Param: "litellm_model_id",
-		Message: "no deployment has the id " + id})
+		Message: fmt.Sprintf("no deployment has the id %.200s", id)})
 }
 
 func describe(d *routing.Deployment) infoRow {

@@ -94,8 +94,11 @@ func modeOf(d *routing.Deployment) string {
 
 // requestFor makes the smallest request of the deployment's mode, or says why there is none.
 func requestFor(d *routing.Deployment) (path string, body object, reason string) {
-	if strings.Contains(d.Model, "*") {
+	switch {
+	case strings.Contains(d.Model, "*"):
 		return "", nil, "a wildcard names no model that could be probed"
+	case isZero(d.RPM) || isZero(d.TPM):
+		return "", nil, "its limit of 0 admits no request"
 	}
 	switch mode := modeOf(d); mode {
 	case "chat":
@@ -111,6 +114,8 @@ func requestFor(d *routing.Deployment) (path string, body object, reason string)
 		return "", nil, fmt.Sprintf("mode %s can't be probed, only chat, completion and embedding", mode)
 	}
 }
+
+func isZero(limit *int64) bool { return limit != nil && *limit == 0 }
 
 // answerLimit keeps the answer as short as the model can: one token. OpenAI's reasoning models refuse
 // max_tokens, and refuse to answer in one: https://platform.openai.com/docs/guides/reasoning
