@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
-	"fmt"
+	"net"
 	"path/filepath"
 	"strconv"
 	"time"
+
+	"github.com/nestor-gateway/nestor/test/bench/crew"
 )
 
 // starter starts one subject in front of the mock. It need not wait until the subject serves.
@@ -21,30 +23,30 @@ func (b *bench) light() []starter {
 
 // startMock starts the provider that all subjects have behind them, and returns its address.
 func (b *bench) startMock(ctx context.Context) (string, error) {
-	address, err := freeAddress()
+	at, err := crew.FreeAddresses(1)
 	if err != nil {
 		return "", err
 	}
-	if _, err := b.crew.start("mock", nil, b.tools.nestor, "mock", "--listen", address, "--record", "0"); err != nil {
+	if _, err := b.crew.Start("mock", nil, b.tools.nestor, "mock", "--listen", at[0], "--record", "0"); err != nil {
 		return "", err
 	}
-	return address, b.ready(ctx, address, b.pace.startup)
+	return at[0], b.ready(ctx, at[0], b.pace.startup)
 }
 
 // ready waits until the address gives a right answer.
 func (b *bench) ready(ctx context.Context, address string, limit time.Duration) error {
-	return b.crew.await(ctx, limit, func(ctx context.Context) error {
+	return b.crew.Await(ctx, limit, func(ctx context.Context) error {
 		_, err := ask(ctx, address, loads()[0])
 		return err
 	})
 }
 
 func (b *bench) plain(mock string) (*subject, error) {
-	address, err := freeAddress()
+	at, err := crew.FreeAddresses(1)
 	if err != nil {
 		return nil, err
 	}
-	config, err := plainFile(b.dir, address, mock)
+	config, err := plainFile(b.dir, at[0], mock)
 	if err != nil {
 		return nil, err
 	}
@@ -52,11 +54,11 @@ func (b *bench) plain(mock string) (*subject, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &subject{name: "plain", address: address, parts: []part{alone(envoyPart, p)}}, nil
+	return &subject{name: "plain", address: at[0], parts: []crew.Part{crew.Alone(envoyPart, p)}}, nil
 }
 
 func (b *bench) floor(mock string) (*subject, error) {
-	at, err := freeAddresses(2)
+	at, err := crew.FreeAddresses(2)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +66,7 @@ func (b *bench) floor(mock string) (*subject, error) {
 	if err != nil {
 		return nil, err
 	}
-	noop, err := b.crew.start("noop", nil, b.tools.noop, "-listen", at[1], "-cluster", upstream.Name, "-path", chatPath)
+	noop, err := b.crew.Start("noop", nil, b.tools.noop, "-listen", at[1], "-cluster", upstream.Name, "-path", chatPath)
 	if err != nil {
 		return nil, err
 	}
@@ -76,16 +78,16 @@ func (b *bench) floor(mock string) (*subject, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &subject{name: "floor", address: at[0], parts: []part{alone(envoyPart, p), alone(processorPart, noop)}}, nil
+	return &subject{name: "floor", address: at[0], parts: []crew.Part{crew.Alone(envoyPart, p), crew.Alone(processorPart, noop)}}, nil
 }
 
-func (b *bench) startEnvoy(name, config string) (*process, error) {
-	return b.crew.start(name, nil, b.tools.envoy, "--config-path", config, "--disable-hot-restart", "--use-dynamic-base-id",
+func (b *bench) startEnvoy(name, config string) (*crew.Process, error) {
+	return b.crew.Start(name, nil, b.tools.envoy, "--config-path", config, "--disable-hot-restart", "--use-dynamic-base-id",
 		"--concurrency", strconv.Itoa(b.options.workers))
 }
 
 func (b *bench) nestor(mock string) (*subject, error) {
-	at, err := freeAddresses(3)
+	at, err := crew.FreeAddresses(3)
 	if err != nil {
 		return nil, err
 	}
@@ -93,18 +95,18 @@ func (b *bench) nestor(mock string) (*subject, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := b.crew.start("nestor", nil, b.tools.nestor, "run", "--config", config, "--listen", at[0], "--grpc-listen", at[1],
+	p, err := b.crew.Start("nestor", nil, b.tools.nestor, "run", "--config", config, "--listen", at[0], "--grpc-listen", at[1],
 		"--http-listen", at[2], "--data-dir", filepath.Join(b.dir, "data"), "--envoy", b.tools.envoy,
 		"--envoy-concurrency", strconv.Itoa(b.options.workers), "--grace", "5s")
 	if err != nil {
 		return nil, err
 	}
-	return &subject{name: "nestor", address: at[0], parts: []part{children(envoyPart, p), alone(processorPart, p)}}, nil
+	return &subject{name: "nestor", address: at[0], parts: []crew.Part{crew.Children(envoyPart, p), crew.Alone(processorPart, p)}}, nil
 }
 
 // litellm asks nothing of the network, and gives its workers the time that they need to start together.
 func (b *bench) litellm(mock string) (*subject, error) {
-	address, err := freeAddress()
+	at, err := crew.FreeAddresses(1)
 	if err != nil {
 		return nil, err
 	}
@@ -113,11 +115,14 @@ func (b *bench) litellm(mock string) (*subject, error) {
 		return nil, err
 	}
 	env := []string{"LITELLM_LOCAL_MODEL_COST_MAP=True", "LITELLM_MODE=PRODUCTION", "LITELLM_LOG=ERROR"}
-	_, port := splitAddress(address)
-	p, err := b.crew.start("litellm", env, b.tools.litellm, "--config", config, "--host", "127.0.0.1", "--port", port,
+	_, port, err := net.SplitHostPort(at[0])
+	if err != nil {
+		return nil, err
+	}
+	p, err := b.crew.Start("litellm", env, b.tools.litellm, "--config", config, "--host", "127.0.0.1", "--port", port,
 		"--num_workers", strconv.Itoa(b.options.workers), "--telemetry", "False", "--timeout_worker_healthcheck", "120")
 	if err != nil {
 		return nil, err
 	}
-	return &subject{name: "litellm", address: address, parts: []part{whole(wholePart, p)}}, nil
+	return &subject{name: "litellm", address: at[0], parts: []crew.Part{crew.Whole(processorPart, p)}}, nil
 }

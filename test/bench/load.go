@@ -50,10 +50,11 @@ func (l load) unit() string {
 	return "request"
 }
 
-// atLeast is the run in which a stream comes to its end, with time to spare.
-func (l load) atLeast(d time.Duration) time.Duration {
-	return max(d, 5*events*l.gap/2)
-}
+// one is the time in which a stream comes to its end, with half as much to spare.
+func (l load) one() time.Duration { return 3 * events * l.gap / 2 }
+
+// atLeast is d, or the time for two streams.
+func (l load) atLeast(d time.Duration) time.Duration { return max(d, l.one()+events*l.gap) }
 
 // body is a chat of exactly l.size bytes whose text has what JSON must escape. The plan of the mock
 // rides in `user`, which every gateway passes on.
@@ -102,16 +103,20 @@ func prose(size int) string {
 
 // pace is how long is measured.
 type pace struct {
-	rounds, litellmRounds    int
-	run, litellmRun, warm    time.Duration
-	settle, startup, litellm time.Duration
+	rounds, litellmRounds int
+	run, litellmRun, warm time.Duration
+	// settle passes after a run before the CPU is read.
+	settle time.Duration
+	// How long the subjects may take to start, and how long LiteLLM's last worker after its first.
+	startup, litellmStartup, litellmSettle time.Duration
 }
 
 func paceOf(quick bool) pace {
 	p := pace{
 		rounds: 5, run: 4 * time.Second, warm: time.Second,
 		litellmRounds: 2, litellmRun: 4 * time.Second,
-		settle: 150 * time.Millisecond, startup: 30 * time.Second, litellm: 3 * time.Minute,
+		settle: 150 * time.Millisecond, startup: 30 * time.Second,
+		litellmStartup: 3 * time.Minute, litellmSettle: 5 * time.Second,
 	}
 	if quick {
 		p.rounds, p.run, p.warm = 2, time.Second, 300*time.Millisecond

@@ -20,6 +20,8 @@ import (
 	"runtime"
 	"strings"
 	"syscall"
+
+	"github.com/nestor-gateway/nestor/test/bench/crew"
 )
 
 // options are the flags.
@@ -59,8 +61,8 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	b := &bench{options: o, tools: tools, crew: &crew{dir: dir}, dir: dir, pace: paceOf(o.quick), results: results{}}
-	defer b.crew.stop()
+	b := &bench{options: o, tools: tools, crew: crew.New(dir), dir: dir, pace: paceOf(o.quick), results: results{}}
+	defer b.crew.Stop(0)
 	if err := b.measureAll(ctx); err != nil {
 		return err
 	}

@@ -1,4 +1,5 @@
-package main
+// Package crew runs the processes of a benchmark and reads what they cost. Linux only: it reads /proc.
+package crew
 
 import (
 	"bytes"
@@ -16,23 +17,26 @@ import (
 // grace is how long a process may take to end after SIGTERM.
 const grace = 10 * time.Second
 
-// crew is the processes that the bench has started. They write their output into dir.
-type crew struct {
+// Crew is the processes that a benchmark has started. It is not safe for concurrent use.
+type Crew struct {
 	dir     string
-	running []*process
+	running []*Process
 }
 
-// process is one that the bench has started, with those that it starts itself.
-type process struct {
+// Process is one that the benchmark has started, with those that it starts itself.
+type Process struct {
 	name, log string
 	cmd       *exec.Cmd
 	done      chan struct{}
 	family    []member // everyone seen below it, so that none outlives it
 }
 
-// start starts a program in a process group of its own: Ctrl-C reaches the bench alone, which
-// then ends what it has started. Should the bench be killed, the program gets SIGTERM.
-func (c *crew) start(name string, env []string, argv ...string) (*process, error) {
+// New returns an empty crew, whose processes write their output into files in dir.
+func New(dir string) *Crew { return &Crew{dir: dir} }
+
+// Start starts a program, with variables added to the environment, in a process group of its own:
+// Ctrl-C reaches the benchmark alone, which then calls Stop. Should it be killed, the program gets SIGTERM.
+func (c *Crew) Start(name string, env []string, argv ...string) (*Process, error) {
 	log, err := os.Create(filepath.Join(c.dir, name+".log"))
 	if err != nil {
 		return nil, err
@@ -45,7 +49,7 @@ func (c *crew) start(name string, env []string, argv ...string) (*process, error
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
-	p := &process{name: name, log: log.Name(), cmd: cmd, done: make(chan struct{})}
+	p := &Process{name: name, log: log.Name(), cmd: cmd, done: make(chan struct{})}
 	go func() {
 		defer close(p.done)
 		_ = cmd.Wait() // how it ended is in the state
@@ -54,16 +58,16 @@ func (c *crew) start(name string, env []string, argv ...string) (*process, error
 	return p, nil
 }
 
-// stop ends everything, the last one first.
-func (c *crew) stop() {
-	for _, p := range slices.Backward(c.running) {
+// Stop ends all but the first so many, the last one first.
+func (c *Crew) Stop(but int) {
+	for _, p := range slices.Backward(c.running[min(but, len(c.running)):]) {
 		p.stop()
 	}
-	c.running = nil
+	c.running = c.running[:min(but, len(c.running))]
 }
 
 // stop asks the process to end, makes it, and then its family.
-func (p *process) stop() {
+func (p *Process) stop() {
 	_, _ = p.below() // for what is left of the family afterwards
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
@@ -79,10 +83,10 @@ func (p *process) stop() {
 	}
 }
 
-func (p *process) pid() int { return p.cmd.Process.Pid }
+func (p *Process) pid() int { return p.cmd.Process.Pid }
 
 // below returns the processes that it has started, theirs included.
-func (p *process) below() ([]int, error) {
+func (p *Process) below() ([]int, error) {
 	now, err := below(p.pid())
 	if err != nil {
 		return nil, err
@@ -98,7 +102,7 @@ func (p *process) below() ([]int, error) {
 }
 
 // ended is an error once the process has, with what it said last.
-func (p *process) ended() error {
+func (p *Process) ended() error {
 	select {
 	case <-p.done:
 		return fmt.Errorf("%s ended: %v\n%s", p.name, p.cmd.ProcessState, p.tail())
@@ -108,13 +112,13 @@ func (p *process) ended() error {
 }
 
 // tail is the end of what it wrote.
-func (p *process) tail() []byte {
+func (p *Process) tail() []byte {
 	text, _ := os.ReadFile(p.log)
 	return bytes.TrimSpace(text[max(0, len(text)-2000):])
 }
 
-// await tries until it works, for at most limit, as long as all processes run.
-func (c *crew) await(ctx context.Context, limit time.Duration, try func(context.Context) error) error {
+// Await tries until it works, for at most limit, as long as all processes run.
+func (c *Crew) Await(ctx context.Context, limit time.Duration, try func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	for {
@@ -127,13 +131,14 @@ func (c *crew) await(ctx context.Context, limit time.Duration, try func(context.
 				return err
 			}
 		}
-		if err := pause(ctx, 50*time.Millisecond); err != nil {
+		if err := Pause(ctx, 50*time.Millisecond); err != nil {
 			return fmt.Errorf("not ready in %v: %w", limit, failed)
 		}
 	}
 }
 
-func pause(ctx context.Context, d time.Duration) error {
+// Pause waits for d, or until the context ends.
+func Pause(ctx context.Context, d time.Duration) error {
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
@@ -142,11 +147,16 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// freeAddress is a loopback address that nobody listens on.
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+// FreeAddresses are different loopback addresses that nobody listens on.
+func FreeAddresses(count int) ([]string, error) {
+	var found []string
+	for range count {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer l.Close() // not before all are found
+		found = append(found, l.Addr().String())
 	}
-	return l.Addr().String(), l.Close()
+	return found, nil
 }

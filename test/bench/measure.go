@@ -1,0 +1,183 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/nestor-gateway/nestor/test/bench/crew"
+)
+
+// bench is one measurement.
+type bench struct {
+	options options
+	tools   *tools
+	crew    *crew.Crew
+	dir     string
+	pace    pace
+	results results
+}
+
+// sample is one run.
+type sample struct {
+	rate     float64            // requests (events) a second
+	p50, p99 time.Duration      // of whole answers
+	cpu      map[string]float64 // of each part, in microseconds a request (event)
+	memory   map[string]int64   // of each part after the run, in resident bytes
+}
+
+// results are the samples of each load's name and subject's name, in the order of the rounds.
+type results map[string]map[string][]sample
+
+func (r results) add(l load, s *subject, one sample) {
+	if r[l.name] == nil {
+		r[l.name] = map[string][]sample{}
+	}
+	r[l.name][s.name] = append(r[l.name][s.name], one)
+}
+
+// measureAll measures the light subjects in turn, and then LiteLLM on its own: idle or not, its
+// workers would take time from the others.
+func (b *bench) measureAll(ctx context.Context) error {
+	mock, err := b.startMock(ctx)
+	if err != nil {
+		return fmt.Errorf("the mock provider: %w", err)
+	}
+	subjects, err := b.startAll(ctx, mock)
+	if err != nil {
+		return err
+	}
+	for _, l := range loads() {
+		if err := b.measure(ctx, l, subjects, b.pace.rounds, b.pace.run); err != nil {
+			return fmt.Errorf("%s: %w", l.name, err)
+		}
+	}
+	b.crew.Stop(1) // the mock stays
+	if b.tools.litellm == "" {
+		return nil
+	}
+	return b.measureLiteLLM(ctx, mock)
+}
+
+func (b *bench) startAll(ctx context.Context, mock string) ([]*subject, error) {
+	var subjects []*subject
+	for _, s := range b.light() {
+		if b.options.skips(s.name) {
+			continue
+		}
+		one, err := s.start(mock)
+		if err == nil {
+			err = b.ready(ctx, one.address, b.pace.startup)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("start %s: %w", s.name, err)
+		}
+		subjects = append(subjects, one)
+	}
+	return subjects, nil
+}
+
+func (b *bench) measureLiteLLM(ctx context.Context, mock string) error {
+	s, err := b.litellm(mock)
+	if err == nil {
+		err = b.ready(ctx, s.address, b.pace.litellmStartup)
+	}
+	if err == nil {
+		// One worker answers; the others may still be starting.
+		err = crew.Pause(ctx, b.pace.litellmSettle)
+	}
+	if err != nil {
+		return fmt.Errorf("start litellm: %w", err)
+	}
+	for _, l := range loads() {
+		if err := b.measure(ctx, l, []*subject{s}, b.pace.litellmRounds, b.pace.litellmRun); err != nil {
+			return fmt.Errorf("%s: %w", l.name, err)
+		}
+	}
+	return nil
+}
+
+// measure gives every subject the load, in turn inside each round.
+func (b *bench) measure(ctx context.Context, l load, subjects []*subject, rounds int, run time.Duration) error {
+	wire := map[*subject]int64{}
+	for _, s := range subjects {
+		size, err := ask(ctx, s.address, l)
+		if err == nil {
+			_, err = b.tools.wrk.run(ctx, s.address, l, max(b.pace.warm, l.one()))
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+		wire[s] = size
+	}
+	for range rounds {
+		for _, s := range subjects {
+			one, err := b.sample(ctx, l, s, wire[s], l.atLeast(run))
+			if err != nil {
+				return fmt.Errorf("%s: %w", s.name, err)
+			}
+			b.results.add(l, s, one)
+		}
+	}
+	for _, s := range subjects {
+		fmt.Println(line(l, s.name, b.results[l.name][s.name]))
+	}
+	return nil
+}
+
+// sample is one run of one load. wire is the size of one answer.
+func (b *bench) sample(ctx context.Context, l load, s *subject, wire int64, run time.Duration) (sample, error) {
+	before, err := crew.Read(s.parts)
+	if err != nil {
+		return sample{}, err
+	}
+	t, err := b.tools.wrk.run(ctx, s.address, l, run)
+	if err != nil {
+		return sample{}, err
+	}
+	// What is done after the answers, as reading the access log, belongs to them.
+	if err := crew.Pause(ctx, b.pace.settle); err != nil {
+		return sample{}, err
+	}
+	after, err := crew.Read(s.parts)
+	if err != nil {
+		return sample{}, err
+	}
+	used, err := after.Since(before)
+	if err != nil {
+		return sample{}, err
+	}
+	memory, err := after.Memory()
+	return newSample(t, l.units(t, wire), used, memory), err
+}
+
+// units is what the CPU time is divided by: answers, or the events of streams. The events are counted
+// in bytes, for a run ends in the middle of streams: their part of what arrived, with all that frames them.
+func (l load) units(t tally, wire int64) float64 {
+	if l.stream {
+		return events * float64(t.Bytes) / float64(wire)
+	}
+	return float64(t.Requests)
+}
+
+func newSample(t tally, units float64, used map[string]time.Duration, memory map[string]int64) sample {
+	s := sample{
+		rate: units / (float64(t.Micros) / 1e6),
+		p50:  time.Duration(t.P50) * time.Microsecond,
+		p99:  time.Duration(t.P99) * time.Microsecond,
+		cpu:  map[string]float64{}, memory: memory,
+	}
+	for part, d := range used {
+		s.cpu[part] = float64(d.Nanoseconds()) / 1e3 / units
+	}
+	return s
+}
+
+// total is the CPU time of all parts, in microseconds a request (event).
+func (s sample) total() float64 {
+	var sum float64
+	for _, micros := range s.cpu {
+		sum += micros
+	}
+	return sum
+}

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"runtime"
+	"strings"
+	"text/template"
+	"time"
+)
+
+// page is docs/benchmarks.md. Tables are written by code, for their columns differ.
+const page = `# Benchmarks
+
+{{.Summary}}
+
+    make bench
+
+runs this again (` + "`go run ./test/bench -quick`" + ` in two minutes, with coarser figures). It needs an Envoy, wrk and,
+for the comparison, LiteLLM from PyPI, all of which it can get; nothing of it is part of the tests.
+
+| | |
+|---|---|
+| Command | ` + "`{{.Command}}`" + ` |
+| Day | {{.Day}} |
+| Machine | {{.Machine}} |
+| Versions | {{.Versions}} |
+| Runs | {{.Runs}} |
+
+## What is compared
+
+- **plain**: an Envoy that only forwards.
+- **floor**: the Envoy configuration of Nestor to the letter, with a processor that does nothing. It answers the same
+  messages of the decision exchange (and sends the body back, as it must be to name another model), without reading
+  the body, authentication, picking or metering. What lies above it is Nestor's own doing; what lies below it is the
+  price of ext_proc and of the second connection manager.
+- **nestor**: ` + "`nestor run`" + ` with a master key and a group made of two groups, three deployments in all.
+- **litellm**: LiteLLM with the same master key and deployments, in one flat group, {{.Workers}} worker processes,
+  measured after the others and on its own.
+
+The load generator, the gateway and the mock provider share the machine and speak over the loopback interface. The
+mock answers at once with 99 words, or with a stream of 100 events that begins at once. Each Envoy has {{.Workers}} threads.
+Times are those of whole answers as wrk sees them; the time of a stream is that of its last byte. CPU is user and
+system time of all processes of a subject over the run. Answers that are not 200 and complete end the benchmark.
+
+## Targets
+
+Ratios with the floor are taken within a round and are the median of the rounds (the least and the greatest in
+brackets); with LiteLLM, against the median of Nestor's rounds. Streams with an event every 10 ms on one connection
+are left out: a hundred events a second weigh less than what runs anyway, as health checks.
+
+{{.Targets}}
+## Figures
+
+Medians of the rounds. CPU in microseconds, memory resident after the load.
+
+{{.Tables}}`
+
+// report writes the page.
+func (b *bench) report() (string, error) {
+	t, err := template.New("page").Parse(page)
+	if err != nil {
+		return "", err
+	}
+	var out bytes.Buffer
+	verdicts := b.results.judge()
+	err = t.Execute(&out, map[string]any{
+		"Summary": summary(verdicts), "Command": b.command(), "Day": time.Now().UTC().Format(time.DateOnly),
+		"Machine": machine(), "Versions": b.versions(), "Runs": b.runs(), "Workers": b.options.workers,
+		"Targets": targetTable(verdicts), "Tables": b.tables(),
+	})
+	return strings.TrimSpace(out.String()) + "\n", err
+}
+
+func summary(verdicts []verdict) string {
+	reached := 0
+	for _, v := range verdicts {
+		if v.met {
+			reached++
+		}
+	}
+	return fmt.Sprintf("What Nestor costs beside a plain Envoy, beside a processor that does nothing, and beside LiteLLM.\n"+
+		"Of %d targets, each on each load that it speaks of, %d are reached.", len(verdicts), reached)
+}
+
+// command is what was run, without the paths of this machine.
+func (b *bench) command() string {
+	command := "go run ./test/bench"
+	if b.options.quick {
+		command += " -quick"
+	}
+	if b.options.skip != "" {
+		command += " -skip " + b.options.skip
+	}
+	return command
+}
+
+func (b *bench) versions() string {
+	versions := []string{runtime.Version()}
+	for _, name := range []string{"Envoy", "LiteLLM", "wrk"} {
+		if v := b.tools.versions[name]; v != "" {
+			versions = append(versions, name+" "+v)
+		}
+	}
+	return strings.Join(versions, ", ")
+}
+
+func (b *bench) runs() string {
+	p := b.pace
+	text := fmt.Sprintf("%d rounds of %v for each load, every subject in turn", p.rounds, p.run)
+	if b.tools.litellm != "" {
+		text += fmt.Sprintf("; LiteLLM %d of %v", p.litellmRounds, p.litellmRun)
+	}
+	return text + fmt.Sprintf("; streams every 10 ms at least %v", load{gap: 10 * time.Millisecond}.atLeast(0))
+}
+
+func targetTable(verdicts []verdict) string {
+	var b strings.Builder
+	b.WriteString("| target | wanted | load | measured | |\n|---|---|---|---|---|\n")
+	for _, v := range verdicts {
+		word := "reached"
+		if !v.met {
+			word = "**not reached**"
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", v.what, v.limit, v.load, v.value, word)
+	}
+	return b.String()
+}
+
+func (b *bench) tables() string {
+	var out strings.Builder
+	for _, l := range loads() {
+		fmt.Fprintf(&out, "### %s\n\n%s\n", l.title(), b.table(l))
+	}
+	return out.String()
+}
+
+func (l load) title() string {
+	if l.stream {
+		return fmt.Sprintf("S%s, %d events each", l.name[1:], events)
+	}
+	return "Requests of " + l.name
+}
+
+func (b *bench) table(l load) string {
+	var out strings.Builder
+	fmt.Fprintf(&out, "| | %ss/s | p50 | p99 | CPU Envoy | CPU processor | CPU a%s %s in all | memory Envoy | memory processor |\n", l.unit(), n(l), l.unit())
+	out.WriteString("|---|--:|--:|--:|--:|--:|--:|--:|--:|\n")
+	for _, name := range []string{"plain", "floor", "nestor", "litellm"} {
+		if samples := b.results[l.name][name]; len(samples) > 0 {
+			out.WriteString(row(name, samples))
+		}
+	}
+	return out.String()
+}
+
+func n(l load) string {
+	if l.stream {
+		return "n"
+	}
+	return ""
+}

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+)
+
+// target is a ratio, or a size, that is to be reached.
+type target struct {
+	what   string
+	limit  string
+	loads  func(load) bool
+	values func(results, load) []float64 // one a round
+	met    func(float64) bool
+	format string
+}
+
+// verdict is a target held against one load.
+type verdict struct {
+	what, limit, load, value string
+	met                      bool
+}
+
+// targets are those of the project. The numbers of a round are compared within that round.
+func targets() []target {
+	unary := func(l load) bool { return !l.stream }
+	stream := func(l load) bool { return l.stream && !l.idle }
+	small := func(l load) bool { return unary(l) && l.size == kilobyte }
+	sixteen := func(l load) bool { return unary(l) && l.connections == 16 }
+	return []target{
+		{"Nestor's CPU over the no-op processor's", "<= 1.35", unary, beside("floor", partOf(processorPart)), atMost(1.35), "%.2f"},
+		{"Envoy's CPU over the floor's Envoy", "<= 1.10", unary, beside("floor", partOf(envoyPart)), atMost(1.1), "%.2f"},
+		{"CPU of a streamed event over the floor's", "<= 1.10", stream, beside("floor", sample.total), atMost(1.1), "%.2f"},
+		{"Memory of nestor after the load", "< 60 MB", small, megabytes, below60, "%.0f MB"},
+		{"LiteLLM's CPU over Nestor's with its Envoy, a request", ">= 15", unary, over("litellm", sample.total), atLeast(15), "%.1f"},
+		{"LiteLLM's CPU over Nestor's with its Envoy, a streamed event", ">= 30", stream, over("litellm", sample.total), atLeast(30), "%.1f"},
+		{"Nestor's throughput over LiteLLM's", ">= 12", sixteen, under("litellm", rateOf), atLeast(12), "%.1f"},
+	}
+}
+
+func atMost(limit float64) func(float64) bool  { return func(v float64) bool { return v <= limit } }
+func atLeast(limit float64) func(float64) bool { return func(v float64) bool { return v >= limit } }
+func below60(v float64) bool                   { return v < 60 }
+
+func rateOf(s sample) float64 { return s.rate }
+
+func partOf(name string) func(sample) float64 {
+	return func(s sample) float64 { return s.cpu[name] }
+}
+
+func megabytes(r results, l load) []float64 {
+	samples := r[l.name]["nestor"]
+	if len(samples) == 0 {
+		return nil
+	}
+	return []float64{float64(samples[len(samples)-1].memory[processorPart]) / 1e6}
+}
+
+// beside divides Nestor's figure by another subject's of the same round.
+func beside(other string, figure func(sample) float64) func(results, load) []float64 {
+	return func(r results, l load) []float64 {
+		ours, theirs := r[l.name]["nestor"], r[l.name][other]
+		var ratios []float64
+		for i := range min(len(ours), len(theirs)) {
+			ratios = append(ratios, figure(ours[i])/figure(theirs[i]))
+		}
+		return ratios
+	}
+}
+
+// over divides the other's figures by the median of Nestor's, for they were not measured in turn.
+func over(other string, figure func(sample) float64) func(results, load) []float64 {
+	return func(r results, l load) []float64 {
+		ours := median(figures(r[l.name]["nestor"], figure))
+		theirs := figures(r[l.name][other], figure)
+		if ours == 0 {
+			return nil
+		}
+		for i := range theirs {
+			theirs[i] /= ours
+		}
+		return theirs
+	}
+}
+
+// under is over with the division turned round.
+func under(other string, figure func(sample) float64) func(results, load) []float64 {
+	return func(r results, l load) []float64 {
+		ratios := over(other, figure)(r, l)
+		for i := range ratios {
+			ratios[i] = 1 / ratios[i]
+		}
+		return ratios
+	}
+}
+
+func figures(samples []sample, figure func(sample) float64) []float64 {
+	var v []float64
+	for _, s := range samples {
+		v = append(v, figure(s))
+	}
+	return v
+}
+
+// judge holds every target against the loads that it speaks of; those without samples are left out.
+func (r results) judge() []verdict {
+	var verdicts []verdict
+	for _, t := range targets() {
+		for _, l := range loads() {
+			if !t.loads(l) {
+				continue
+			}
+			if values := t.values(r, l); len(values) > 0 {
+				verdicts = append(verdicts, t.verdict(l, values))
+			}
+		}
+	}
+	return verdicts
+}
+
+func (t target) verdict(l load, values []float64) verdict {
+	middle := median(values)
+	v := verdict{what: t.what, limit: t.limit, load: l.name, met: t.met(middle), value: fmt.Sprintf(t.format, middle)}
+	if len(values) > 1 {
+		v.value += fmt.Sprintf(" ("+t.format+" to "+t.format+")", slices.Min(values), slices.Max(values))
+	}
+	return v
+}
