@@ -18,73 +18,75 @@ type Edits struct {
 	Defaults []config.Field
 }
 
-// edit puts text in the place of a part of the body.
+// edit puts text, then json, in the place of a part of the body.
 type edit struct {
 	span
 	text string
+	json []byte
 }
 
-// plan is a list of edits, in the order of the body.
+// plan is a list of edits. It is handed on by value, so that its room can stay on the stack.
 type plan struct {
 	edits []edit
-	// members counts those that will be there before the next one to be added.
+	// members tells whether one stands before the next to be added.
 	members bool
 }
 
-func (p *plan) put(at span, text string) { p.edits = append(p.edits, edit{at, text}) }
+func (p plan) put(at span, text string) plan {
+	p.edits = append(p.edits, edit{span: at, text: text})
+	return p
+}
+
+// name begins a member after the last one; its value is to be put next, at the same place.
+func (p plan) name(at span, name string) plan {
+	if p.members {
+		p = p.put(at, ",")
+	}
+	p.members = true
+	return p.put(at, `"`).put(at, name).put(at, `":`)
+}
 
 // Rewrite gives the body to send on. body is what f was scanned from; it is not changed, and
 // returned itself when there is nothing to change. Bytes that no edit touches stay as they are.
 func (f *Fields) Rewrite(body []byte, e Edits) []byte {
-	var room [24]edit
-	p := plan{edits: room[:0], members: f.kept}
+	var room [16]edit
+	p, end := plan{edits: room[:0], members: f.kept}, span{f.last, f.last}
 	for _, cut := range f.cuts {
-		p.put(cut, "")
+		p = p.put(cut, "")
 	}
 	if f.HasModel && e.Model != "" && e.Model != f.Model {
-		p.put(f.model, inner(e.Model))
-	}
-	usage := e.IncludeUsage && f.Stream && (f.IncludeUsage == nil || !*f.IncludeUsage)
-	if usage {
-		f.askUsage(&p)
+		p = p.put(f.model, inner(e.Model))
 	}
 	if !f.HasModel && e.Model != "" {
-		p.add(f.last, `"model":"`, inner(e.Model), `"`)
+		p = p.name(end, "model").put(end, `"`).put(end, inner(e.Model)).put(end, `"`)
 	}
-	if usage && f.options.to == 0 {
-		p.add(f.last, `"stream_options":{"include_usage":true}`)
+	if e.IncludeUsage && f.Stream && (f.IncludeUsage == nil || !*f.IncludeUsage) {
+		p = f.askUsage(p, end)
 	}
 	for _, d := range e.Defaults {
-		if f.lacks(body, d.Name) {
-			p.add(f.last, `"`, inner(d.Name), `":`, string(d.JSON))
+		if len(d.JSON) > 0 && f.lacks(body, d.Name) {
+			p = p.name(end, inner(d.Name))
+			p.edits = append(p.edits, edit{span: end, json: d.JSON})
 		}
 	}
 	return p.apply(body)
 }
 
-// askUsage changes the stream_options that are there.
-func (f *Fields) askUsage(p *plan) {
+// askUsage changes the stream_options that are there, or adds them.
+func (f *Fields) askUsage(p plan, end span) plan {
+	const asked = `{"include_usage":true}`
+	inside := span{f.optionsOpen, f.optionsOpen}
 	switch {
+	case f.options.to == 0:
+		return p.name(end, "stream_options").put(end, asked)
 	case f.usage.to != 0:
-		p.put(f.usage, "true")
-	case f.optionsOpen != 0 && f.optionsEmpty:
-		p.put(span{f.optionsOpen, f.optionsOpen}, `"include_usage":true`)
-	case f.optionsOpen != 0:
-		p.put(span{f.optionsOpen, f.optionsOpen}, `"include_usage":true,`)
-	case f.options.to != 0:
-		p.put(f.options, `{"include_usage":true}`)
+		return p.put(f.usage, "true")
+	case f.optionsOpen == 0:
+		return p.put(f.options, asked)
+	case f.optionsEmpty:
+		return p.put(inside, `"include_usage":true`)
 	}
-}
-
-// add appends a member, given in pieces.
-func (p *plan) add(at int, pieces ...string) {
-	if p.members {
-		p.put(span{at, at}, ",")
-	}
-	p.members = true
-	for _, piece := range pieces {
-		p.put(span{at, at}, piece)
-	}
+	return p.put(inside, `"include_usage":true,`)
 }
 
 // lacks reports whether a default of that name is to be added.
@@ -115,27 +117,27 @@ func (f *Fields) has(body []byte, name string) bool {
 }
 
 // apply writes the body with the edits into one buffer of the exact size.
-func (p *plan) apply(body []byte) []byte {
+func (p plan) apply(body []byte) []byte {
 	if len(p.edits) == 0 {
 		return body
 	}
 	size := len(body)
-	for i := range p.edits {
+	for i, e := range p.edits {
+		size += len(e.text) + len(e.json) - (e.to - e.from)
 		p.sink(i)
-		size += len(p.edits[i].text) - (p.edits[i].to - p.edits[i].from)
 	}
 	out := make([]byte, 0, size)
 	at := 0
 	for _, e := range p.edits {
 		out = append(out, body[at:e.from]...)
-		out = append(out, e.text...)
+		out = append(append(out, e.text...), e.json...)
 		at = e.to
 	}
 	return append(out, body[at:]...)
 }
 
 // sink moves edit i before those that stand later in the body; edits at one place keep their order.
-func (p *plan) sink(i int) {
+func (p plan) sink(i int) {
 	for ; i > 0 && p.edits[i].from < p.edits[i-1].from; i-- {
 		p.edits[i], p.edits[i-1] = p.edits[i-1], p.edits[i]
 	}
