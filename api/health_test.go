@@ -148,13 +148,16 @@ func upOrDown(w http.ResponseWriter, model string) {
 	fmt.Fprint(w, `{"error":{"message":"Incorrect API key provided: sk-provider-key (tok-123, probe-secret)"}}`)
 }
 
-var (
-	up   = map[string]any{"model": "groq/a", "model_id": "up", "api_base": "https://groq.example", "mode": "chat", "rpm": 3.0}
-	down = map[string]any{
+func up() any {
+	return map[string]any{"model": "groq/a", "model_id": "up", "api_base": "https://groq.example", "mode": "chat", "rpm": 3.0}
+}
+
+func down() any {
+	return map[string]any{
 		"model": "groq/b", "model_id": "down", "api_base": "https://groq.example", "mode": "chat", "exception_status": 401.0,
 		"error": "401: Incorrect API key provided: [secret] ([secret], [secret])",
 	}
-)
+}
 
 func report(healthy, unhealthy []any) any {
 	return map[string]any{
@@ -165,17 +168,17 @@ func report(healthy, unhealthy []any) any {
 
 func TestHealthTellsGoodFromBadWithoutSecrets(t *testing.T) {
 	h := portTo(t, &gateway{answer: upOrDown}, two, nil)
-	mustEqual(t, reply{200, report([]any{up}, []any{down})}, get(t, h, "/health"))
+	mustEqual(t, reply{200, report([]any{up()}, []any{down()})}, get(t, h, "/health"))
 }
 
 func TestHealthOfOneModel(t *testing.T) {
 	g := &gateway{answer: upOrDown}
 	h := portTo(t, g, two, nil)
-	mustEqual(t, reply{200, report([]any{up}, []any{})}, get(t, h, "/health?model=good"))
-	mustEqual(t, reply{503, report([]any{}, []any{down})}, get(t, h, "/health?model=worse"))
+	mustEqual(t, reply{200, report([]any{up()}, []any{})}, get(t, h, "/health?model=good"))
+	mustEqual(t, reply{503, report([]any{}, []any{down()})}, get(t, h, "/health?model=worse"))
 	mustEqual(t, reply{503, report([]any{}, []any{})}, get(t, h, "/health?model=nix"))
-	mustEqual(t, reply{200, report([]any{up}, []any{})}, get(t, h, "/health?model=groq/a"))
-	mustEqual(t, reply{503, report([]any{}, []any{down})}, get(t, h, "/health?model_id=down"))
+	mustEqual(t, reply{200, report([]any{up()}, []any{})}, get(t, h, "/health?model=groq/a"))
+	mustEqual(t, reply{503, report([]any{}, []any{down()})}, get(t, h, "/health?model_id=down"))
 	mustEqual(t, failure(404, "no deployment has the id nix", "invalid_request_error", "model_id", nil), get(t, h, "/health?model_id=nix"))
 	mustEqual(t, 4, len(g.requests()))
 }
