@@ -1,0 +1,62 @@
+# build      bin/nestor
+# run        the quickstart: the gateway on :4000, two mock providers, no API key; ctrl-C ends all of it
+# test       everything that is checked: format, vet, staticcheck, generated code, vulnerabilities, tests
+# bench      measures Nestor beside plain Envoy, a no-op processor and LiteLLM; writes docs/benchmarks.md
+# lint       the checks of `test` without the tests
+# generate   the Go code of proto/
+# envoy      gets Envoy and prints its path, nothing else
+#
+# What these need beyond Go is downloaded once, pinned, into .tools/ (see test/tools/get).
+
+.PHONY: build run test unit bench lint format vet staticcheck generated vulnerabilities generate envoy clean
+.DEFAULT_GOAL := build
+
+GO        ?= go
+TESTFLAGS ?=
+BENCHFLAGS ?=
+
+build:
+	$(GO) build -o bin/nestor ./cmd/nestor
+
+run: build
+	@envoy=$$(test/tools/get envoy) && ENVOY="$$envoy" exec examples/quickstart/run
+
+test: lint unit
+
+# The values are got first, one by one: a failing one ends the recipe.
+unit:
+	@envoy=$$(test/tools/get envoy) && python=$$(test/tools/get python) && node=$$(test/tools/get node) && \
+	NESTOR_TEST_ENVOY="$$envoy" NESTOR_TEST_PYTHON="$$python" NESTOR_LITELLM_PYTHON="$$python" NESTOR_TEST_NODE="$$node" \
+	$(GO) test -race -timeout 20m $(TESTFLAGS) ./...
+
+bench: build
+	@envoy=$$(test/tools/get envoy) && $(GO) run ./test/bench -envoy "$$envoy" $(BENCHFLAGS)
+
+lint: format vet staticcheck generated vulnerabilities
+
+format:
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')) && \
+	if [ -n "$$unformatted" ]; then echo "error: not formatted by gofmt:" $$unformatted >&2; exit 1; fi
+
+vet:
+	$(GO) vet ./...
+
+staticcheck:
+	@program=$$(test/tools/get staticcheck) && echo staticcheck ./... && "$$program" ./...
+
+generated:
+	@echo compare generated code
+	@test/tools/generated
+
+vulnerabilities:
+	@test/tools/vulnerabilities
+
+generate:
+	test/tools/generate
+
+envoy:
+	@test/tools/get envoy
+
+# Leaves .tools/, which took downloads to fill.
+clean:
+	rm -rf bin
