@@ -13,6 +13,9 @@ import (
 // maxMessage bounds, in bytes, what of a text that is no JSON becomes an error's message.
 const maxMessage = 1000
 
+// maxDig bounds how deep an error body is searched for its message.
+const maxDig = 6
+
 // ErrorBody is what an upstream's error says, in OpenAI's words. Fields that it does not say are empty.
 type ErrorBody struct{ Message, Type, Param, Code string }
 
@@ -25,7 +28,7 @@ func ParseError(body []byte) (ErrorBody, bool) {
 	if !json.Valid(body) || !utf8.Valid(body) {
 		return ErrorBody{Message: plainText(body)}, false
 	}
-	return dig(body, 4), openAIShaped(body)
+	return dig(body, maxDig), openAIShaped(body)
 }
 
 // errorShape has the members in which providers put what went wrong.
@@ -44,7 +47,7 @@ func openAIShaped(body []byte) bool {
 	return outer.Type == nil && inner.Status == nil && text(inner.Message) != ""
 }
 
-// dig finds what went wrong at most depth levels deep.
+// dig finds what went wrong, at most depth levels deep.
 func dig(raw json.RawMessage, depth int) ErrorBody {
 	if depth == 0 || len(raw) == 0 {
 		return ErrorBody{}
