@@ -11,12 +11,12 @@ import (
 
 // drawGraph makes groups of which each refers only to later ones, over a few leaves.
 func drawGraph(t *rapid.T) (*Graph, int) {
-	leaves := rapid.IntRange(1, 40).Draw(t, "leaves")
-	groups := make([]Group, rapid.IntRange(1, 7).Draw(t, "groups"))
+	leaves := rapid.IntRange(1, 25).Draw(t, "leaves")
+	groups := make([]Group, rapid.IntRange(1, 5).Draw(t, "groups"))
 	for g := range groups {
 		for range rapid.IntRange(1, 3).Draw(t, "tiers") {
 			tier := Tier{Weighted: rapid.Bool().Draw(t, "weighted")}
-			for range rapid.IntRange(1, 40).Draw(t, "members") {
+			for range rapid.IntRange(1, 20).Draw(t, "members") {
 				tier.Members = append(tier.Members, drawMember(t, g, len(groups), leaves))
 			}
 			groups[g].Tiers = append(groups[g].Tiers, tier)

@@ -1,0 +1,158 @@
+package routing_test
+
+import (
+	"fmt"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/nestor-gateway/nestor/routing"
+	"github.com/nestor-gateway/nestor/routing/config"
+)
+
+// entries collects the entries of a config that a test builds.
+type entries struct{ config.Config }
+
+func (c *entries) deployment(group, model string, rpm int64) {
+	c.Entries = append(c.Entries, config.Entry{Name: group, Params: config.Params{Model: model, RPM: &rpm}})
+}
+
+func (c *entries) reference(group, to string) {
+	c.Entries = append(c.Entries, config.Entry{Name: group, Params: config.Params{Model: to}})
+}
+
+// flatGroup is one group of n deployments.
+func flatGroup(n int) *config.Config {
+	var c entries
+	for i := range n {
+		c.deployment("g", fmt.Sprint("openai/m", i), int64(1+i%100))
+	}
+	return &c.Config
+}
+
+// chain is groups of which each holds a deployment and the next; depth counts the groups.
+func chain(depth int) *config.Config {
+	var c entries
+	for i := range depth {
+		c.deployment(fmt.Sprint("g", i), fmt.Sprint("openai/m", i), 10)
+		if i+1 < depth {
+			c.reference(fmt.Sprint("g", i), fmt.Sprint("g", i+1))
+		}
+	}
+	return &c.Config
+}
+
+// forest is n deployments in groups of 20, which are in groups of 20, and so on up to one.
+func forest(n int) *config.Config {
+	const fan = 20
+	var c entries
+	for i := range n {
+		c.deployment(fmt.Sprintf("l0-%d", i/fan), fmt.Sprintf("openai/m%d", i), 10)
+	}
+	for level, count := 0, (n+fan-1)/fan; count > 1; level, count = level+1, (count+fan-1)/fan {
+		for i := range count {
+			c.reference(fmt.Sprintf("l%d-%d", level+1, i/fan), fmt.Sprintf("l%d-%d", level, i))
+		}
+	}
+	return &c.Config
+}
+
+// churn cools one deployment after the other and lets it recover, 1,000 a second, until the benchmark ends.
+func churn(b *testing.B, r *routing.Router, s *routing.Snapshot) {
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(time.Millisecond)
+		defer tick.Stop()
+		all := s.Deployments()
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+				r.Failed(all[i%len(all)], routing.Failure{Class: routing.RateLimit, Status: 429, RetryAfter: 10 * time.Millisecond})
+			}
+		}
+	}()
+	b.Cleanup(func() {
+		close(stop)
+		<-done
+	})
+}
+
+func benchmarkPick(b *testing.B, cfg *config.Config, model string, cooling int) {
+	s := compile(b, cfg)
+	r := routing.NewRouter(routing.NewTracker(time.Now), s)
+	for _, d := range s.Deployments()[:cooling] {
+		r.Failed(d, routing.Failure{Class: routing.RateLimit, Status: 429, RetryAfter: time.Hour})
+	}
+	churn(b, r, s)
+	to := target(b, s, model)
+	b.ReportAllocs()
+	seed := uint64(0)
+	for b.Loop() {
+		seed++
+		if _, err := r.View().Pick(to, routing.Query{Seed: seed}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// To reach: 2 us and 2 allocations.
+func BenchmarkPickOf10000(b *testing.B) { benchmarkPick(b, flatGroup(10_000), "g", 0) }
+
+// To reach: 5 us.
+func BenchmarkPickAtDepth20(b *testing.B) { benchmarkPick(b, chain(20), "g0", 0) }
+
+// To reach: 20 us.
+func BenchmarkPickOf10000With9999Cooling(b *testing.B) { benchmarkPick(b, flatGroup(10_000), "g", 9_999) }
+
+func BenchmarkPickOf10000AllCooling(b *testing.B) { benchmarkPick(b, flatGroup(10_000), "g", 10_000) }
+
+func BenchmarkPickOf10000WithOneExcluded(b *testing.B) {
+	s := compile(b, flatGroup(10_000))
+	to, v := target(b, s, "g"), serve(s).View()
+	exclude := []string{s.Deployments()[77].ID}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := v.Pick(to, routing.Query{Exclude: exclude}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// To reach: 1 s and 300 MB.
+func BenchmarkCompile100000(b *testing.B) {
+	cfg := forest(100_000)
+	var s *routing.Snapshot
+	runtime.GC()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	b.ReportAllocs()
+	for b.Loop() {
+		s = compile(b, cfg)
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/1e6, "MB-kept")
+	b.ReportMetric(float64(s.Summary().Depth), "depth")
+}
+
+func BenchmarkFirstViewOf100000(b *testing.B) {
+	s := compile(b, forest(100_000))
+	t := routing.NewTracker(time.Now)
+	for b.Loop() {
+		routing.NewRouter(t, s)
+	}
+}
+
+func BenchmarkCooldownIn100000(b *testing.B) {
+	s := compile(b, forest(100_000))
+	r := serve(s)
+	all := s.Deployments()
+	i := 0
+	for b.Loop() {
+		r.cool(all[i%len(all)])
+		i++
+	}
+}
