@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"time"
@@ -22,7 +23,7 @@ const (
 
 const versionTimeout = 10 * time.Second
 
-// FindBinary returns the path and version ("1.40.0") of the Envoy to run: explicit
+// FindBinary returns the absolute path and version ("1.40.0") of the Envoy to run: explicit
 // when it is not empty, else the first candidate that is there, else `envoy` on PATH.
 // A program that is older than 1.38 or that is no Envoy is an error, not passed over,
 // so that nobody runs another Envoy than the one they think.
@@ -30,6 +31,9 @@ func FindBinary(ctx context.Context, explicit string, candidates ...string) (pat
 	path, err = locate(explicit, candidates)
 	if err != nil {
 		return "", "", err
+	}
+	if path, err = filepath.Abs(path); err != nil {
+		return "", "", fmt.Errorf("envoy program: %w", err)
 	}
 	version, err = binaryVersion(ctx, path)
 	if err != nil {

@@ -45,6 +45,15 @@ func TestFindBinaryPrefersWhatWasNamedThenCandidatesThenPath(t *testing.T) {
 	}
 }
 
+func TestFindBinaryMakesARelativePathAbsolute(t *testing.T) {
+	named := fakeEnvoy(t, t.TempDir(), "1.40.0")
+	t.Chdir(filepath.Dir(named))
+	path, _, err := envoy.FindBinary(t.Context(), "./envoy")
+	if err != nil || path != named {
+		t.Errorf("FindBinary = %q, %v; want %q", path, err, named)
+	}
+}
+
 func TestFindBinaryRefusesWhatWouldNotWork(t *testing.T) {
 	stranger := filepath.Join(t.TempDir(), "envoy")
 	if err := os.WriteFile(stranger, []byte("#!/bin/sh\necho envoy of the king\n"), 0o755); err != nil {
