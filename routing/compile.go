@@ -117,7 +117,7 @@ type address struct {
 func (c *compiler) deploy() {
 	d := deploying{c: c, addresses: map[[2]string]address{}, byHash: map[string]int32{}, byID: map[string]int32{}}
 	for i := range c.readings {
-		if c.readings[i].ref == "" {
+		if r := &c.readings[i]; r.ref == "" && !r.invalid {
 			d.prepare(i)
 		}
 	}
@@ -225,7 +225,7 @@ func (d *deploying) leaf(p prepared) int32 {
 	first := &d.c.cfg.Entries[d.c.declared[leaf]]
 	other := d.c.deployments[leaf]
 	if p.hash != identity(other.Provider, other.Model, other.Base, first) {
-		d.c.problem(e.Position, fmt.Sprintf("model_info.id %q belongs to another deployment, at %s", id, place(first.Position)),
+		d.c.problem(e.Position, fmt.Sprintf("model_info.id %q belongs to another deployment, at %s", id, d.c.place(first.Position)),
 			"an id names one deployment: same provider, model, address, credential and parameters")
 		return leaf
 	}

@@ -23,7 +23,7 @@ type Row struct {
 	Model       string  `json:"model"`
 	APIBase     string  `json:"api_base"`
 	Probability float64 `json:"probability"`
-	// Paths are the ways to it, each the groups passed from the called one on; at most 100.
+	// Paths are the ways to it, each the groups passed from the called one on; at most 100, in alphabetical order.
 	Paths [][]string `json:"paths"`
 	// Unavailable is why it gets nothing whatever the others do; empty when it could get some.
 	Unavailable string `json:"-"`
@@ -191,20 +191,15 @@ func (p *pathsTo) extend(group int32) {
 // to lists paths to a deployment while the budget of names lasts.
 func (p *pathsTo) to(leaf int32, budget *int) [][]string {
 	paths := [][]string{}
-	last := int32(none)
-	for _, group := range p.s.graph.LeafParents(leaf) {
-		if group == last {
-			continue
-		}
-		last = group
+	for _, group := range slices.Compact(p.s.graph.LeafParents(leaf)) {
 		for _, l := range p.links[group] {
-			if len(paths) == maxPaths || l.length > *budget {
-				return paths
+			if len(paths) < maxPaths && l.length <= *budget {
+				*budget -= l.length
+				paths = append(paths, p.names(l))
 			}
-			*budget -= l.length
-			paths = append(paths, p.names(l))
 		}
 	}
+	slices.SortFunc(paths, slices.Compare)
 	return paths
 }
 

@@ -14,34 +14,33 @@ type reading struct {
 	ref string
 	// leaf counts the deployments; used when ref is empty.
 	leaf int32
+	// invalid: something is wrong with the entry, and has been said.
+	invalid bool
 }
 
 // read decides entry by entry what is a reference and what a deployment.
 func (c *compiler) read() {
 	c.readings = make([]reading, len(c.cfg.Entries))
 	for i := range c.cfg.Entries {
-		e := &c.cfg.Entries[i]
-		c.readings[i].ref = c.refOf(e)
+		c.readings[i] = c.reading(&c.cfg.Entries[i])
 	}
 }
 
-// refOf returns the name that an entry refers to, or "" when it is a deployment.
-func (c *compiler) refOf(e *config.Entry) string {
+func (c *compiler) reading(e *config.Entry) reading {
 	model := e.Params.Model
 	to, alias := c.ends[model]
 	if _, group := c.groups[model]; !alias && !group || model == e.Name || strings.Contains(model, "*") {
-		return ""
+		return reading{}
 	}
 	if !alias {
 		to = model
 	}
 	if to == e.Name {
 		c.note(e.Params.ModelAt, fmt.Sprintf("%q is an alias of the entry's own group: read as a deployment", model), "")
-		return ""
+		return reading{}
 	}
 	if len(e.Params.Others) > 0 {
-		c.extraKey(e, model)
-		return ""
+		return reading{invalid: !c.extraKey(e, model)}
 	}
 	if _, _, err := c.providers.Split(model, ""); err == nil {
 		c.note(e.Params.ModelAt, fmt.Sprintf("%q is read as a reference to the group, not as a provider's model", model),
@@ -50,20 +49,22 @@ func (c *compiler) refOf(e *config.Entry) string {
 	if e.Info.ID != "" {
 		c.note(e.Position, fmt.Sprintf("model_info of this reference to %q is not used", model), "give it to the entries of that group")
 	}
-	return to
+	return reading{ref: to}
 }
 
 // extraKey is about an entry that names another group and is a deployment because of a key that references don't have.
-func (c *compiler) extraKey(e *config.Entry, model string) {
+// It is one only where a provider is named too.
+func (c *compiler) extraKey(e *config.Entry, model string) bool {
 	key := e.Params.Others[0]
 	prefix, _, cut := strings.Cut(model, "/")
 	if cut && c.providers.IsPrefix(prefix) || e.Params.Provider != "" {
 		c.note(e.Params.ModelAt, fmt.Sprintf("%q is read as a provider's model, not as a reference to the group, because the entry has %s",
 			model, key.Name), fmt.Sprintf("take %s out to make it a reference", key.Name))
-		return
+		return true
 	}
 	c.problem(key.At, fmt.Sprintf("%q is a group, and a reference to a group can't have %s", model, key.Name),
 		fmt.Sprintf("take %s out, or write the provider before the model, for example openai/%s", key.Name, model))
+	return false
 }
 
 // follow finds where every alias leads: to a group, or else to a name that is no alias.
@@ -106,14 +107,19 @@ func (c *compiler) followOne(a *config.Alias) {
 func (c *compiler) aliasCycle(chain []*config.Alias) {
 	var path strings.Builder
 	for _, a := range chain {
-		fmt.Fprintf(&path, "%s (%s) -> ", a.Name, place(a.At))
+		fmt.Fprintf(&path, "%s (%s) -> ", a.Name, c.place(a.At))
 	}
 	path.WriteString(chain[0].Name)
 	c.problem(chain[0].At, "aliases that name only each other: "+path.String(), "let one of them name a group")
 }
 
-// place is a position in a text that has named the file already, or has only one.
-func place(at config.Position) string { return fmt.Sprintf("line %d", at.Line) }
+// place is a position in a text: the main file goes without its name.
+func (c *compiler) place(at config.Position) string {
+	if len(c.cfg.Files) > 0 && at.File != c.cfg.Files[0] {
+		return fmt.Sprintf("%s:%d", at.File, at.Line)
+	}
+	return fmt.Sprintf("line %d", at.Line)
+}
 
 // edge is a reference from a group to another.
 type edge struct {
@@ -148,7 +154,7 @@ func (c *compiler) cyclePath(cycle []edge) string {
 	var path strings.Builder
 	path.WriteString(c.names[cycle[len(cycle)-1].to])
 	for _, e := range cycle {
-		fmt.Fprintf(&path, " -> %s (%s)", c.names[e.to], place(e.at))
+		fmt.Fprintf(&path, " -> %s (%s)", c.names[e.to], c.place(e.at))
 	}
 	return path.String()
 }

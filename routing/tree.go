@@ -52,7 +52,7 @@ func (x *explaining) tree(group int32) *TreeGroup {
 	x.drawn[group] = true
 	flow, reached := x.flow.Members[group]
 	if !reached {
-		flow = x.state.Flow(group).Members[group]
+		flow = x.state.Shares(group)
 	}
 	for i, entries := range n.tiers {
 		tier := TreeTier{Order: n.orders[i], Active: i == x.state.Active(group), Unit: x.unit(group, i)}

@@ -65,6 +65,19 @@ func (s *State) Weighs(group int32, tier int) bool {
 	return weights != nil && weights[0] > 0
 }
 
+// Shares are what the members of the active tier are drawn by when the group is called; nil when none is live.
+func (s *State) Shares(group int32) []float64 {
+	g := s.at(group)
+	if g.active < 0 {
+		return nil
+	}
+	by := g.value.unit()
+	if s.Weighs(group, int(g.active)) {
+		by = weight
+	}
+	return s.graph.shapes[group][g.active].leaves(g.tiers[g.active].sums[by])
+}
+
 // MemberLive reports whether a member has anything to give, in its tier's turn or not.
 func (s *State) MemberLive(group int32, tier, member int) bool {
 	t := &s.at(group).tiers[tier]
