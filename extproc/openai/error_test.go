@@ -107,20 +107,20 @@ func TestErrorsOfOpenAIsShapePassByteForByte(t *testing.T) {
 
 func TestForeignErrorsGetOpenAIsShape(t *testing.T) {
 	nothing := func(status string) string {
-		return "the provider answered with status " + status + " and without an error that can be shown"
+		return "status " + status + " from the provider, without an error that can be shown"
 	}
 	for _, c := range []struct {
 		status             int
 		contentType, body  string
 		message, typ, code string
 	}{
-		{502, "", "", nothing("502 (Bad Gateway)"), "server_error", ""},
-		{599, "text/html", "<html><h1>502</h1></html>", nothing("599"), "server_error", ""},
-		{503, "text/html; charset=utf-8", "Down for maintenance", nothing("503 (Service Unavailable)"), "server_error", ""},
+		{502, "", "", "status 502 Bad Gateway with an empty body, from the provider or on the way to it", "server_error", ""},
+		{599, "text/html", "<html><h1>502</h1></html>", nothing("599 "), "server_error", ""},
+		{503, "text/html; charset=utf-8", "Down for maintenance", nothing("503 Service Unavailable"), "server_error", ""},
 		{500, "text/plain", "it broke\n", "it broke", "server_error", ""},
-		{500, "text/plain", "\x1f\x8b\x08\x00", nothing("500 (Internal Server Error)"), "server_error", ""},
-		{500, "application/json", "null", nothing("500 (Internal Server Error)"), "server_error", ""},
-		{500, "application/json", "{}", nothing("500 (Internal Server Error)"), "server_error", ""},
+		{500, "text/plain", "\x1f\x8b\x08\x00", nothing("500 Internal Server Error"), "server_error", ""},
+		{500, "application/json", "null", nothing("500 Internal Server Error"), "server_error", ""},
+		{500, "application/json", "{}", nothing("500 Internal Server Error"), "server_error", ""},
 		{500, "application/json", `"text"`, "text", "server_error", ""},
 		{404, "application/json", `{"detail":"Not Found"}`, "Not Found", "invalid_request_error", ""},
 		{422, "application/json", `{"detail":[{"loc":["body","n"],"msg":"field required","type":"missing"}]}`, "field required", "missing", ""},

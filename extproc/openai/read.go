@@ -157,13 +157,14 @@ func integer(name string, raw []byte, low, high int64) (*int64, *Error) {
 	}
 	n, err := strconv.ParseInt(string(raw), 10, 64)
 	if err != nil {
-		x, notNumber := strconv.ParseFloat(string(raw), 64)
-		if notNumber != nil || x != math.Trunc(x) || math.Abs(x) > math.MaxInt32 {
-			return nil, Invalid(name, fmt.Sprintf("%s must be an integer from %d to %d, found %s", name, low, high, excerpt(raw)))
-		}
+		var x float64
+		x, err = strconv.ParseFloat(string(raw), 64)
 		n = int64(x)
+		if float64(n) != x {
+			err = strconv.ErrSyntax
+		}
 	}
-	if n < low || n > high {
+	if err != nil || n < low || n > high {
 		return nil, Invalid(name, fmt.Sprintf("%s must be an integer from %d to %d, found %s", name, low, high, excerpt(raw)))
 	}
 	return &n, nil

@@ -47,9 +47,9 @@ func TestScanReadsWhatNestorNeeds(t *testing.T) {
 	}
 }
 
-func TestScanRefusesWhatCanBeReadInTwoWays(t *testing.T) {
+func TestScanRefusesWhatIsNoJSONObject(t *testing.T) {
 	const invalid = "the request body is not valid JSON: "
-	for body, want := range map[string]string{
+	checkRefusals(t, map[string]string{
 		``:                         "the request body is empty; send a JSON object",
 		" \n":                      "the request body is empty; send a JSON object",
 		"\xef\xbb\xbf{}":           "the request body begins with a byte order mark; send UTF-8 without one",
@@ -83,7 +83,11 @@ func TestScanRefusesWhatCanBeReadInTwoWays(t *testing.T) {
 		"{\"a\":\"\xed\xa0\x80\"}": invalid + "invalid UTF-8 at byte 6",
 		"{\"a\":\xff}":             invalid + "expected a value, found the byte 0xff at byte 5",
 		"{\"a\":1 /* */}":          invalid + "expected ',' or '}' after a member of an object, found '/' at byte 7",
+	})
+}
 
+func TestScanRefusesWhatCanBeReadInTwoWays(t *testing.T) {
+	checkRefusals(t, map[string]string{
 		`{"model":"a","model":"b"}`:                 `the request body has "model" twice`,
 		`{"model":"a","model":"a"}`:                 `the request body has "model" twice`,
 		`{"mod\u0065l":"a"}`:                        `the request body has a member named "mod\\u0065l"; write it as "model", without escapes and in lower case`,
@@ -96,7 +100,11 @@ func TestScanRefusesWhatCanBeReadInTwoWays(t *testing.T) {
 		`{"stream_options":{"include_usage":true,"include_usage":true}}`: `stream_options has "include_usage" twice`,
 		`{"stream_options":{"include_us\u0061ge":true}}`:                 `the request body has a member named "include_us\\u0061ge"; write it as "include_usage", without escapes and in lower case`,
 		`{"stream_options":{"Include_Usage":true}}`:                      `the request body has a member named "Include_Usage"; write it as "include_usage", without escapes and in lower case`,
+	})
+}
 
+func TestScanRefusesValuesOfAWrongKind(t *testing.T) {
+	checkRefusals(t, map[string]string{
 		`{"model":5}`:                            "model must be a string, found 5",
 		`{"model":null}`:                         "model must be a string, found null",
 		`{"model":["a"]}`:                        `model must be a string, found ["a"]`,
@@ -123,7 +131,12 @@ func TestScanRefusesWhatCanBeReadInTwoWays(t *testing.T) {
 		`{"fallbacks":[5]}`:                      "fallbacks must be an array of model names, found in it 5",
 		`{"fallbacks":["a\nb"]}`:                 `fallbacks must be an array of model names, found in it "a\nb"`,
 		`{"fallbacks":[{"model":"b","temperature":"1"}]}`: `fallbacks must be an array of model names, found in it {"model":"b","temperature":"1"}`,
-	} {
+	})
+}
+
+func checkRefusals(t *testing.T, messages map[string]string) {
+	t.Helper()
+	for body, want := range messages {
 		t.Run(body, func(t *testing.T) {
 			f, err := Scan([]byte(body))
 			if err == nil {

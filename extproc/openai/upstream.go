@@ -2,6 +2,7 @@ package openai
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -74,16 +75,10 @@ func dig(raw json.RawMessage, depth int) ErrorBody {
 
 // with takes over what a deeper level says.
 func (e ErrorBody) with(deeper ErrorBody) ErrorBody {
-	e.Message = deeper.Message
-	for _, f := range []struct {
-		to   *string
-		from string
-	}{{&e.Type, deeper.Type}, {&e.Param, deeper.Param}, {&e.Code, deeper.Code}} {
-		if f.from != "" {
-			*f.to = f.from
-		}
+	return ErrorBody{
+		Message: deeper.Message,
+		Type:    cmp.Or(deeper.Type, e.Type), Param: cmp.Or(deeper.Param, e.Param), Code: cmp.Or(deeper.Code, e.Code),
 	}
-	return e
 }
 
 // text is the string that raw is, else nothing.
@@ -133,21 +128,14 @@ func Shape(status int, contentType string, body []byte) (shaped []byte, changed 
 	if local := localReply(found.Message); local != "" {
 		found.Message = local
 	}
-	if found.Message == "" {
-		found.Message = fmt.Sprintf("the provider answered with status %d%s and without an error that can be shown", status, statusText(status))
+	switch {
+	case len(body) == 0:
+		found.Message = fmt.Sprintf("status %d %s with an empty body, from the provider or on the way to it", status, http.StatusText(status))
+	case found.Message == "":
+		found.Message = fmt.Sprintf("status %d %s from the provider, without an error that can be shown", status, http.StatusText(status))
 	}
-	if found.Type == "" || found.Type == "error" {
-		found.Type = typeOf(status)
-	}
-	e := Error{Message: found.Message, Type: found.Type, Param: found.Param, Code: found.Code}
+	e := Error{Message: found.Message, Type: cmp.Or(found.Type, typeOf(status)), Param: found.Param, Code: found.Code}
 	return e.Body(), true
-}
-
-func statusText(status int) string {
-	if t := http.StatusText(status); t != "" {
-		return " (" + t + ")"
-	}
-	return ""
 }
 
 // localReply explains the texts that Envoy answers with when an upstream does not; empty for others.

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/nestor-gateway/nestor/routing"
 )
 
 func TestSplitFindsTheProvider(t *testing.T) {
@@ -93,4 +95,8 @@ func TestUnusableAddressesAreRefused(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestTheTableIsWhatTheCompilerNeeds(t *testing.T) {
+	var _ routing.Providers = New(environment(nil))
 }
