@@ -101,10 +101,15 @@ func prose(size int) string {
 	return strings.Repeat(sentence, size/written) + strings.Repeat("x", size%written)
 }
 
-// pace is how long is measured.
+// series is how often and how long something is measured; warm passes before, uncounted.
+type series struct {
+	rounds    int
+	warm, run time.Duration
+}
+
+// pace is how long everything takes.
 type pace struct {
-	rounds, litellmRounds int
-	run, litellmRun, warm time.Duration
+	light, litellm series
 	// settle passes after a run before the CPU is read.
 	settle time.Duration
 	// How long the subjects may take to start, and how long LiteLLM's last worker after its first.
@@ -113,14 +118,14 @@ type pace struct {
 
 func paceOf(quick bool) pace {
 	p := pace{
-		rounds: 5, run: 4 * time.Second, warm: time.Second,
-		litellmRounds: 2, litellmRun: 4 * time.Second,
-		settle: 150 * time.Millisecond, startup: 30 * time.Second,
+		light:   series{rounds: 5, warm: time.Second, run: 4 * time.Second},
+		litellm: series{rounds: 2, warm: 2 * time.Second, run: 4 * time.Second},
+		settle:  150 * time.Millisecond, startup: 30 * time.Second,
 		litellmStartup: 3 * time.Minute, litellmSettle: 5 * time.Second,
 	}
 	if quick {
-		p.rounds, p.run, p.warm = 2, time.Second, 300*time.Millisecond
-		p.litellmRounds, p.litellmRun = 1, 1500*time.Millisecond
+		p.light = series{rounds: 2, warm: 300 * time.Millisecond, run: time.Second}
+		p.litellm = series{rounds: 1, warm: 1500 * time.Millisecond, run: 2500 * time.Millisecond}
 	}
 	return p
 }

@@ -107,9 +107,9 @@ func (b *bench) versions() string {
 
 func (b *bench) runs() string {
 	p := b.pace
-	text := fmt.Sprintf("%d rounds of %v for each load, every subject in turn", p.rounds, p.run)
+	text := fmt.Sprintf("%d rounds of %v for each load, every subject in turn", p.light.rounds, p.light.run)
 	if b.tools.litellm != "" {
-		text += fmt.Sprintf("; LiteLLM %d of %v", p.litellmRounds, p.litellmRun)
+		text += fmt.Sprintf("; LiteLLM %d of %v", p.litellm.rounds, p.litellm.run)
 	}
 	return text + fmt.Sprintf("; streams every 10 ms at least %v", load{gap: 10 * time.Millisecond}.atLeast(0))
 }

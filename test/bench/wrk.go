@@ -73,6 +73,8 @@ type tally struct {
 	Why                                            string
 }
 
+var errNoAnswer = errors.New("no request was answered in the time of the run")
+
 // wrk is the load generator with its scripts in dir.
 type wrk struct {
 	path, dir string
@@ -127,7 +129,7 @@ func read(out []byte) (tally, error) {
 		return t, fmt.Errorf("of %d requests %d failed and %d were answered wrongly, the first: %s", t.Requests, t.Failed, t.Bad, t.Why)
 	}
 	if t.Requests == 0 {
-		return t, errors.New("no request was answered")
+		return t, errNoAnswer
 	}
 	return t, nil
 }
