@@ -105,7 +105,9 @@ func BenchmarkPickOf10000(b *testing.B) { benchmarkPick(b, flatGroup(10_000), "g
 func BenchmarkPickAtDepth20(b *testing.B) { benchmarkPick(b, chain(20), "g0", 0) }
 
 // To reach: 20 us.
-func BenchmarkPickOf10000With9999Cooling(b *testing.B) { benchmarkPick(b, flatGroup(10_000), "g", 9_999) }
+func BenchmarkPickOf10000With9999Cooling(b *testing.B) {
+	benchmarkPick(b, flatGroup(10_000), "g", 9_999)
+}
 
 func BenchmarkPickOf10000AllCooling(b *testing.B) { benchmarkPick(b, flatGroup(10_000), "g", 10_000) }
 

@@ -203,6 +203,8 @@ func (p *cooldownPolicy) allowedFor(f Failure, status int) (int, bool) {
 		names = []string{"BadGatewayError"}
 	case f.Class == Internal && status == statusUnavailable:
 		names = []string{"ServiceUnavailableError"}
+	case status >= statusInternal:
+		names = names[:min(len(names), 1)]
 	}
 	for _, name := range names {
 		if n, ok := p.byClass[name+"AllowedFails"]; ok {
