@@ -12,9 +12,8 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 )
 
-var updateScripts = flag.Bool("update", false, "rewrite what the scripts in testdata expect")
-
 func TestMain(m *testing.M) {
+	flag.Bool("update", false, "rewrite what the scripts in testdata expect")
 	os.Exit(testscript.RunMain(m, map[string]func() int{"nestor": realMain}))
 }
 
@@ -25,7 +24,7 @@ func TestScripts(t *testing.T) {
 	silent := listen(t)
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata",
-		UpdateScripts: *updateScripts,
+		UpdateScripts: flag.Lookup("update").Value.String() == "true",
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("SERVING", serving)
 			e.Setenv("DRAINING", draining)
