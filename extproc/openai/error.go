@@ -27,12 +27,9 @@ func (e *Error) Body() []byte {
 		Param   *string `json:"param"`
 		Code    *string `json:"code"`
 	}
-	b, err := json.Marshal(struct {
+	b, _ := json.Marshal(struct { // strings can always be written
 		Error inner `json:"error"`
 	}{inner{e.Message, orNull(e.Type), orNull(e.Param), orNull(e.Code)}})
-	if err != nil {
-		return []byte(`{"error":{"message":"internal error","type":null,"param":null,"code":null}}`)
-	}
 	return b
 }
 

@@ -147,10 +147,7 @@ func (p plan) sink(i int) {
 func inner(text string) string {
 	for i := range len(text) {
 		if c := text[i]; c < ' ' || c == '"' || c == '\\' || c >= 0x80 {
-			quoted, err := json.Marshal(text)
-			if err != nil { // a string can always be written
-				return ""
-			}
+			quoted, _ := json.Marshal(text) // a string can always be written
 			return string(quoted[1 : len(quoted)-1])
 		}
 	}

@@ -48,6 +48,9 @@ type layout struct {
 	cutRoom  [4]span
 }
 
+// maxMembers bounds the members of a body, whose places are kept.
+const maxMembers = 10_000
+
 // reader is the state of one Scan.
 type reader struct {
 	scanner
@@ -99,6 +102,9 @@ func (r *reader) document() *Error {
 
 // top takes one member of the body.
 func (r *reader) top(e entry) *Error {
+	if len(r.f.names) == maxMembers {
+		return Invalid("", fmt.Sprintf("the request body has more than %d members", maxMembers))
+	}
 	r.f.names = append(r.f.names, e.key)
 	m, err := r.identify(e.key.of(r.body))
 	if err != nil {

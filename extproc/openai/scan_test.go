@@ -159,6 +159,8 @@ func TestScanBoundsWhatItReads(t *testing.T) {
 		"a million open": {`{"a":` + strings.Repeat(`[{"a":`, 1<<19), "the request body is not valid JSON: nested more than 1000 levels deep at byte 3000"},
 		"a long model":   {`{"model":"` + strings.Repeat("a", 1024) + `"}`, ""},
 		"a longer model": {`{"model":"` + strings.Repeat("a", 1025) + `"}`, "model is longer than 1024 bytes"},
+		"10000 members":  {`{"":1` + strings.Repeat(`,"":1`, 9999) + `}`, ""},
+		"10001 members":  {`{"":1` + strings.Repeat(`,"":1`, 10000) + `}`, "the request body has more than 10000 members"},
 		"33 fallbacks":   {`{"fallbacks":["a"` + strings.Repeat(`,"a"`, 32) + `]}`, "fallbacks has 33 models; at most 32 are taken"},
 	} {
 		t.Run(name, func(t *testing.T) {
