@@ -97,3 +97,21 @@ func TestSeedsDecodeToTheirGoldenFiles(t *testing.T) {
 		})
 	}
 }
+
+func TestInvalidFilesAreExplained(t *testing.T) {
+	files, err := filepath.Glob("testdata/invalid/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no files", err)
+	}
+	environment := env(map[string]string{"SECRET_TEXT": "sk-very-secret"})
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			_, err := Load(file, environment)
+			text := strings.ReplaceAll(render("error", problems(t, err)), "testdata/invalid/", "")
+			if strings.Contains(text, "very-secret") {
+				t.Errorf("a secret is shown:\n%s", text)
+			}
+			golden(t, strings.TrimSuffix(file, ".yaml")+".golden", text)
+		})
+	}
+}

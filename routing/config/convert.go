@@ -12,10 +12,18 @@ type converter struct {
 	file        string
 	linesBefore int
 	report      *report
-	// anchors holds nil for one whose value is being read: an alias to it would never end.
-	anchors map[string]*node
-	merged  int
+	anchors     *anchors
 }
+
+// anchors are those of a file up to the place that is being read.
+type anchors struct {
+	// values holds nil for an anchor whose value is being read: an alias to it would never end.
+	values map[string]*node
+	// merged counts the pairs that merge keys have copied.
+	merged int
+}
+
+func newAnchors() *anchors { return &anchors{values: map[string]*node{}} }
 
 func (c *converter) at(t *token.Token) Position {
 	if t == nil || t.Position == nil {
@@ -59,6 +67,7 @@ func (c *converter) scalar(n ast.Node) *node {
 	case ast.ScalarNode:
 		s.text, s.plain = t.Value, true
 	default:
+		s.broken = true
 		c.report.problem(s.at, "write it as plain text, a list or a mapping", "this kind of YAML value can't be used here")
 	}
 	return s
@@ -74,7 +83,7 @@ func (c *converter) sequence(n *ast.SequenceNode) *node {
 
 func (c *converter) mapping(values []*ast.MappingValueNode, at Position, flow bool) *node {
 	m := &node{kind: mapping, at: at, pairs: make([]pair, 0, len(values))}
-	var merges *node
+	var merges *pair
 	seen := map[string]Position{}
 	for i, v := range values {
 		key := c.key(v.Key)
@@ -88,13 +97,13 @@ func (c *converter) mapping(values []*ast.MappingValueNode, at Position, flow bo
 		seen[key.text] = key.at
 		value := c.node(v.Value)
 		if v.Key.IsMergeKey() {
-			merges = value
+			merges = &pair{key, value}
 			continue
 		}
 		m.pairs = append(m.pairs, pair{key, value})
 	}
 	if merges != nil {
-		m.pairs = c.merge(merges, m.pairs, seen)
+		m.pairs = c.merge(*merges, m.pairs, seen)
 	}
 	return m
 }
@@ -117,19 +126,25 @@ func (c *converter) key(n ast.MapKeyNode) *node {
 
 // merge puts the pairs that << brings before those of the mapping itself. The mapping's own win,
 // and an earlier source wins over a later one.
-func (c *converter) merge(sources *node, own []pair, seen map[string]Position) []pair {
-	list := []*node{sources}
-	if sources.kind == sequence {
-		list = sources.items
+func (c *converter) merge(sources pair, own []pair, seen map[string]Position) []pair {
+	at, list := sources.key.at, []*node{sources.value}
+	if sources.value.kind == sequence {
+		list = sources.value.items
 	}
 	var merged []pair
 	for _, source := range list {
-		if source.kind != mapping {
-			c.report.problem(sources.at, "write << with an alias of a mapping, or a list of such", "<< takes a mapping, not %s", source.describe())
+		if source.broken {
 			continue
 		}
-		if c.merged += len(source.pairs); c.merged > maxMerged {
-			c.report.problem(sources.at, "write the values out", "merge keys bring more than %d values", maxMerged)
+		if source.kind != mapping {
+			c.report.problem(at, "write << with an alias of a mapping, or a list of such", "<< takes a mapping, not %s", source.describe())
+			continue
+		}
+		before := c.anchors.merged
+		if c.anchors.merged += len(source.pairs); c.anchors.merged > maxMerged {
+			if before <= maxMerged {
+				c.report.problem(at, "write the values out", "merge keys bring more than %d values", maxMerged)
+			}
 			return own
 		}
 		for _, p := range source.pairs {
@@ -144,10 +159,10 @@ func (c *converter) merge(sources *node, own []pair, seen map[string]Position) [
 
 func (c *converter) anchor(n *ast.AnchorNode) *node {
 	name := n.Name.GetToken().Value
-	c.anchors[name] = nil
+	c.anchors.values[name] = nil
 	value := c.node(n.Value)
 	value.anchored = true
-	c.anchors[name] = value
+	c.anchors.values[name] = value
 	return value
 }
 
@@ -157,7 +172,7 @@ func (c *converter) alias(n *ast.AliasNode) *node {
 	if n.Value != nil {
 		name = n.Value.GetToken().Value
 	}
-	value, known := c.anchors[name]
+	value, known := c.anchors.values[name]
 	switch {
 	case !known:
 		c.report.problem(at, `write the anchor before the alias; a value that begins with * needs quotes`, "there is no anchor &%s before this alias", clip(name))
@@ -166,7 +181,7 @@ func (c *converter) alias(n *ast.AliasNode) *node {
 	default:
 		return value
 	}
-	return &node{at: at, plain: true}
+	return &node{at: at, plain: true, broken: true}
 }
 
 // tagged reads !!str and its kin; other tags name Python or application types, which PyYAML's safe loader refuses too.

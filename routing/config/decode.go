@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -42,12 +43,21 @@ var errTooLarge = errors.New("larger than 256 MiB")
 
 // load decodes with model_list taken apart where that is possible, and whole where it turns out not to be.
 func load(name string, src []byte, env func(string) (string, bool), read func(string) ([]byte, error)) (*Config, error) {
+	return finish(decodeBy(name, src, usualSplitting(), env, read))
+}
+
+// decodeBy reads large files in pieces, and all of them whole where a piece turns out to be none.
+func decodeBy(name string, src []byte, how splitting, env func(string) (string, bool), read func(string) ([]byte, error)) *decoder {
 	d := newDecoder(env, read)
+	d.splitting = how
 	if !d.decode(name, src) {
 		d = newDecoder(env, read)
-		d.whole = true
 		d.decode(name, src)
 	}
+	return d
+}
+
+func finish(d *decoder) (*Config, error) {
 	if err := d.report.err(); err != nil {
 		return nil, err
 	}
@@ -62,9 +72,8 @@ type decoder struct {
 	known  *catalog
 	env    func(string) (string, bool)
 	// read reads an included file; nil refuses them.
-	read func(string) ([]byte, error)
-	// whole says that model_list is not to be taken apart.
-	whole bool
+	read      func(string) ([]byte, error)
+	splitting splitting
 
 	// entry is the element of model_list being read, if any.
 	entry       *Entry
@@ -79,7 +88,7 @@ func newDecoder(env func(string) (string, bool), read func(string) ([]byte, erro
 		env = func(string) (string, bool) { return "", false }
 	}
 	return &decoder{
-		cfg: &Config{}, report: newReport(), known: newCatalog(), env: env, read: read,
+		cfg: &Config{}, report: newReport(), known: newCatalog(), env: env, read: read, splitting: noSplitting(),
 		variables: map[string]string{}, credentials: map[string]*node{}, meant: map[string]string{},
 	}
 }
@@ -98,6 +107,7 @@ func (d *decoder) decode(name string, src []byte) (ok bool) {
 	d.each(merged, "environment_variables", d.environment)
 	d.each(merged, "credential_list", d.credentialList)
 	d.each(merged, "general_settings", d.proxy)
+	d.masterKey()
 	d.each(merged, "router_settings", d.router)
 	d.each(merged, "litellm_settings", d.module)
 	d.each(merged, "model_groups", d.groups)
@@ -147,7 +157,7 @@ func (d *decoder) entries(list *node, rest *items) bool {
 	for _, v := range nodes {
 		d.entryOf(v)
 	}
-	return rest.each(d.report, func(v *node) { d.entryOf(v) })
+	return rest.each(d.entryOf)
 }
 
 // topKey reports a top-level key that is not read.
@@ -204,16 +214,19 @@ func (d *decoder) unknown(s *section, key *node) {
 	if meant := nearest(key.text, s.names); meant != "" {
 		hint = "write " + meant
 	} else if other := d.elsewhere(key.text); other != "" {
-		hint = "it belongs under " + other
+		hint = "it belongs in " + other + "; check the indentation"
 	}
 	d.report.problem(key.at, hint, "%s is not known in %s", quoteKey(key.text), s.name)
 }
 
 // elsewhere names the section to which a key belongs.
 func (d *decoder) elsewhere(key string) string {
-	for _, s := range []*section{&d.known.router, &d.known.proxy, &d.known.module, &d.known.param} {
-		if s.isKnown(key) {
-			return s.name
+	sections := []*section{&d.known.entry, &d.known.router, &d.known.proxy, &d.known.param, &d.known.module}
+	for _, known := range []func(*section, string) bool{(*section).isSupported, (*section).isKnown} {
+		for _, s := range sections {
+			if known(s, key) {
+				return s.name
+			}
 		}
 	}
 	return ""
@@ -225,7 +238,7 @@ func (d *decoder) proxy(v *node) {
 		switch f.key.text {
 		case "master_key":
 			d.secret("master_key", f.value, &d.cfg.MasterKey)
-			if _, isReference := reference(f.value); d.cfg.MasterKey == "" && !isReference && f.value.kind == scalar {
+			if f.value.kind == scalar && f.value.text == "" && !f.value.broken {
 				d.report.problem(f.value.at, "write a key, or remove master_key", "master_key is empty")
 			}
 		case "database_url":
@@ -237,6 +250,15 @@ func (d *decoder) proxy(v *node) {
 			d.unsupported(&d.known.proxy, f)
 		}
 	}
+}
+
+// masterKey takes the key from LITELLM_MASTER_KEY where the file gives none, as LiteLLM does.
+func (d *decoder) masterKey() {
+	if d.cfg.MasterKey != "" {
+		return
+	}
+	key, _ := d.env("LITELLM_MASTER_KEY")
+	d.cfg.MasterKey = Secret(cmp.Or(key, d.variables["LITELLM_MASTER_KEY"]))
 }
 
 // checkText finds what no YAML file may hold.
@@ -251,13 +273,9 @@ func (d *decoder) checkText(name string, src []byte) bool {
 		if r >= utf8.RuneSelf {
 			r, size = utf8.DecodeRune(src[i:])
 		}
-		at := Position{File: name, Line: line, Column: utf8.RuneCount(src[lineStart:i]) + 1}
-		switch {
-		case r == utf8.RuneError && size == 1:
-			d.report.problem(at, "save it as UTF-8", "the file is not UTF-8")
-			return false
-		case r < ' ' && r != '\n' && r != '\r' && r != '\t' || r == 0x7f:
-			d.report.problem(at, "remove it", "the file holds the control character U+%04X", r)
+		if bad, hint := badCharacter(r, size); bad != "" {
+			column := utf8.RuneCount(src[lineStart:i]) + 1
+			d.report.problem(Position{File: name, Line: line, Column: column}, hint, "%s", bad)
 			return false
 		}
 		i += size
@@ -266,4 +284,14 @@ func (d *decoder) checkText(name string, src []byte) bool {
 		}
 	}
 	return true
+}
+
+func badCharacter(r rune, size int) (message, hint string) {
+	switch {
+	case r == utf8.RuneError && size == 1:
+		return "the file is not UTF-8", "save it as UTF-8"
+	case r < ' ' && r != '\n' && r != '\r' && r != '\t' || r == 0x7f:
+		return fmt.Sprintf("the file holds the control character U+%04X", r), "remove it"
+	}
+	return "", ""
 }

@@ -36,7 +36,7 @@ func (d *decoder) entryOf(v *node) {
 // required reports a key that is not there. One that is empty text is as good as not there.
 func (d *decoder) required(v *node, key string) bool {
 	value := v.get(key)
-	if value != nil && (value.kind != scalar || value.text != "") {
+	if value != nil && (value.kind != scalar || value.text != "" || value.broken) {
 		return true
 	}
 	d.report.problem(v.at, fmt.Sprintf("add %s to it", key), "this %s has no %s", place(key), key)
@@ -288,6 +288,10 @@ func (d *decoder) credentialList(v *node) {
 	for _, item := range items {
 		var name string
 		var values *node
+		if item.kind != mapping {
+			d.wrongType("an item of credential_list", item, "a mapping")
+			continue
+		}
 		for _, p := range d.fields("an item of credential_list", item) {
 			switch p.key.text {
 			case "credential_name":

@@ -11,7 +11,7 @@ func nearest(word string, names []string) string {
 			continue
 		}
 		d := distance(word, name)
-		if min(len(word), len(name)) <= 3 && d > 1 {
+		if shorter := min(len(word), len(name)); shorter <= 3 && d > 1 || d >= shorter {
 			continue
 		}
 		if d < bestDistance || d == bestDistance && name < best {

@@ -11,8 +11,10 @@ type node struct {
 	plain bool
 	// anchored marks a value that other places may repeat.
 	anchored bool
-	items    []*node
-	pairs    []pair
+	// broken stands for a value that could not be read, which has been reported.
+	broken bool
+	items  []*node
+	pairs  []pair
 }
 
 type pair struct{ key, value *node }
@@ -37,7 +39,7 @@ func (n *node) get(key string) *node {
 
 // isNull reports whether a value says nothing: absent and null are the same in a config.
 func (n *node) isNull() bool {
-	return n.kind == scalar && n.plain && isNull(n.text)
+	return n.kind == scalar && n.plain && isNull(n.text) && !n.broken
 }
 
 // isOff reports whether a value asks for nothing: null, false, zero, or empty.
@@ -70,8 +72,10 @@ func (n *node) describe() string {
 	switch classify(n.text) {
 	case boolScalar:
 		return "true or false"
-	case intScalar, floatScalar:
+	case intScalar:
 		return "a number"
+	case floatScalar:
+		return "a decimal number"
 	default:
 		return "text"
 	}

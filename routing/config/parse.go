@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -22,15 +23,15 @@ const (
 
 // parse reads the YAML text of a file, or of a part of it that begins after the given number of lines.
 // The result is nil when there is nothing in it, or nothing that could be read; the report says why.
-func parse(src, file string, linesBefore int, r *report) *node {
-	c := &converter{file: file, linesBefore: linesBefore, report: r, anchors: map[string]*node{}}
+func parse(src, file string, linesBefore int, r *report, known *anchors) *node {
+	c := &converter{file: file, linesBefore: linesBefore, report: r, anchors: known}
 	docs, err := documents(src)
 	if err != nil {
 		c.syntaxProblem(src, err)
 		return nil
 	}
 	if len(docs) > 1 {
-		at := c.at(docs[1].GetToken())
+		at := c.at(cmp.Or(docs[1].Start, docs[1].GetToken()))
 		r.problem(at, "keep one document, and remove the line ---", "the file holds more than one YAML document")
 		return nil
 	}
@@ -90,17 +91,17 @@ func (c *converter) syntaxProblem(src string, err error) {
 		message, at = bad.GetMessage(), c.at(bad.GetToken())
 	}
 	line := sourceLine(src, at.Line-c.linesBefore)
-	message, hint := explainSyntax(message, line)
+	message, hint := explainSyntax(message, line, at.Column)
 	c.report.problem(at, hint, "%s", message)
 }
 
 // explainSyntax turns the parser's words into advice.
-func explainSyntax(message, line string) (text, hint string) {
+func explainSyntax(message, line string, column int) (text, hint string) {
 	indent := line[:len(line)-len(strings.TrimLeft(line, " \t"))]
 	switch {
 	case strings.Contains(indent, "\t"):
 		return "a tab stands where YAML wants spaces", "indent with spaces"
-	case strings.Contains(message, "undefined alias name"):
+	case len(line) >= column && line[column-1] == '*', strings.Contains(message, "undefined alias name"):
 		return "not valid YAML: a value can't begin with *", `put it in quotes, for example "*"`
 	case strings.Contains(message, "reserved character"), strings.Contains(message, "directive"):
 		return "not valid YAML: a value can't begin with this character", "put the value in quotes"

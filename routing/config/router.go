@@ -140,14 +140,16 @@ func (d *decoder) port(key string, v *node, to *int) {
 // aliases reads model_group_alias: {name: group} or {name: {model: group, hidden: true}}.
 func (d *decoder) aliases(v *node) {
 	for _, f := range d.fields("model_group_alias", v) {
-		a := Alias{Name: f.key.text, At: f.key.at}
+		a, before := Alias{Name: f.key.text, At: f.key.at}, len(d.report.problems)
 		if f.value.kind == mapping {
 			d.aliasItem(f.value, &a)
 		} else {
 			d.text("an alias", f.value, &a.Target)
 		}
 		if a.Name == "" || a.Target == "" {
-			d.report.problem(f.key.at, "write it as name: group", "the alias %s has no group", quoteKey(a.Name))
+			if len(d.report.problems) == before {
+				d.report.problem(f.key.at, "write it as name: group", "the alias %s has no group", quoteKey(a.Name))
+			}
 			continue
 		}
 		d.cfg.Router.Aliases = append(d.cfg.Router.Aliases, a)
@@ -181,7 +183,7 @@ func (d *decoder) strategy(v *node, to *string) {
 		if meant := nearest(*to, names); meant != "" {
 			hint = "write " + meant
 		}
-		d.report.problem(v.at, hint, "there is no routing_strategy %s", d.shown(v))
+		d.report.problem(v.at, hint, "routing_strategy must be one of LiteLLM's, not %s", d.shown(v))
 	}
 }
 

@@ -22,7 +22,7 @@ const (
 // resolve gives a scalar's text with an environment reference resolved. Not ok: it is no scalar,
 // or the variable is not set; that has been reported.
 func (d *decoder) resolve(key string, v *node, want string) (text string, plain, ok bool) {
-	if v.kind != scalar {
+	if v.kind != scalar || v.broken {
 		d.wrongType(key, v, want)
 		return "", false, false
 	}
@@ -60,8 +60,10 @@ func whole[T int | int64](d *decoder, key string, v *node, least int64, to **T) 
 	if !ok {
 		return
 	}
-	n, ok := wholeNumber(strings.TrimSpace(text))
+	n, tooLarge, ok := wholeNumber(strings.TrimSpace(text))
 	switch {
+	case tooLarge:
+		d.report.problem(v.at, "write a smaller number", "%s is too large", key)
 	case !ok:
 		d.wrongType(key, v, "a whole number")
 	case n < least && least == 0:
@@ -72,15 +74,15 @@ func whole[T int | int64](d *decoder, key string, v *node, least int64, to **T) 
 	}
 }
 
-func wholeNumber(text string) (int64, bool) {
-	if n, ok := integer(text); ok {
-		return n.Int64(), n.IsInt64()
+func wholeNumber(text string) (value int64, tooLarge, ok bool) {
+	if n, isInt := integer(text); isInt {
+		return n.Int64(), !n.IsInt64(), true
 	}
-	f, ok := float(text)
-	if !ok || f != math.Trunc(f) || math.Abs(f) > 1<<53 {
-		return 0, false
+	f, isFloat := float(text)
+	if !isFloat || f != math.Trunc(f) {
+		return 0, false, false
 	}
-	return int64(f), true
+	return int64(f), math.Abs(f) > 1<<53, true
 }
 
 // number reads a number of at least 0; ok is false when there was none, which has been reported.
@@ -90,13 +92,18 @@ func (d *decoder) number(key string, v *node, want string) (value float64, ok bo
 		return 0, false
 	}
 	// Python's float() takes more than YAML calls a number, and LiteLLM applies it to text.
-	f, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
-	if n, isInt := integer(strings.TrimSpace(text)); isInt {
+	text = strings.TrimSpace(text)
+	f, err := strconv.ParseFloat(text, 64)
+	if n, isInt := integer(text); isInt {
 		f, _ = n.Float64()
 		err = nil
+	} else if yaml, isFloat := float(text); isFloat {
+		f, err = yaml, nil
 	}
 	switch {
-	case err != nil || math.IsNaN(f) || math.IsInf(f, 0):
+	case math.IsNaN(f) || math.IsInf(f, 0):
+		d.report.problem(v.at, "write a finite number", "%s can't be infinite or no number", key)
+	case err != nil:
 		d.wrongType(key, v, want)
 	case f < 0:
 		d.report.problem(v.at, "write 0 or more, or leave the key out", "%s can't be negative", key)
@@ -200,11 +207,19 @@ func (d *decoder) visit(at Position, n int) bool {
 }
 
 func (d *decoder) wrongType(key string, v *node, want string) {
+	if v.broken {
+		return
+	}
 	hint := ""
-	if _, isReference := reference(v); isReference {
+	switch _, isReference := reference(v); {
+	case isReference:
 		hint = "correct the variable's value"
-	} else if v.kind == scalar && v.describe() == "text" && strings.Contains(want, "number") {
+	case strings.Contains(want, "number") && v.describe() == "text":
 		hint = "write digits only"
+	case want == "a list":
+		hint = "write it as [a, b], or as lines that begin with -"
+	case want == "a mapping":
+		hint = "write it as lines of key: value"
 	}
 	d.report.problem(v.at, hint, "%s must be %s, not %s", key, want, d.found(v))
 }
