@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/nestor-gateway/nestor/routing/config"
+	"github.com/nestor-gateway/nestor/routing/cooldown"
 	"github.com/nestor-gateway/nestor/routing/share"
 )
 
@@ -29,7 +30,7 @@ func (c *compiler) assemble() *Snapshot {
 	s := &Snapshot{
 		cfg: c.cfg, readings: c.readings, deployments: c.deployments,
 		byID: make(map[string]int32, len(c.deployments)), names: map[string]Target{}, models: map[string]Target{},
-		cooldown: newCooldownPolicy(&c.cfg.Router),
+		cooldown: cooldown.NewPolicy(&c.cfg.Router),
 	}
 	for i, d := range c.deployments {
 		s.byID[d.ID] = int32(i)

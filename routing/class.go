@@ -1,43 +1,34 @@
 package routing
 
-// Class is the kind of a failure, as LiteLLM's exceptions divide them:
-// retry_policy, allowed_fails_policy and the lists of fallbacks are by class.
-type Class string
+import (
+	"time"
+
+	"github.com/nestor-gateway/nestor/routing/cooldown"
+)
+
+type (
+	// Class is the kind of a failure.
+	Class = cooldown.Class
+	// Failure is what went wrong with one attempt.
+	Failure = cooldown.Failure
+	// Tracker holds counters and cooldowns by deployment id. It outlives snapshots, and is safe for concurrent use.
+	Tracker = cooldown.Tracker
+)
+
+// NewTracker returns a tracker that reads the time from now.
+func NewTracker(now func() time.Time) *Tracker { return cooldown.New(now) }
 
 // The classes of failures. Connection is a failure before any answer: refused, reset, no such host.
 const (
-	BadRequest       Class = "bad_request"
-	Authentication   Class = "authentication"
-	PermissionDenied Class = "permission_denied"
-	NotFound         Class = "not_found"
-	Timeout          Class = "timeout"
-	Conflict         Class = "conflict"
-	RateLimit        Class = "rate_limit"
-	ContextWindow    Class = "context_window"
-	ContentPolicy    Class = "content_policy"
-	Internal         Class = "internal"
-	Connection       Class = "connection"
+	BadRequest       = cooldown.BadRequest
+	Authentication   = cooldown.Authentication
+	PermissionDenied = cooldown.PermissionDenied
+	NotFound         = cooldown.NotFound
+	Timeout          = cooldown.Timeout
+	Conflict         = cooldown.Conflict
+	RateLimit        = cooldown.RateLimit
+	ContextWindow    = cooldown.ContextWindow
+	ContentPolicy    = cooldown.ContentPolicy
+	Internal         = cooldown.Internal
+	Connection       = cooldown.Connection
 )
-
-// exceptions are the names by which LiteLLM's policies know the class, the most telling first.
-func (c Class) exceptions() []string {
-	switch c {
-	case BadRequest:
-		return []string{"BadRequestError"}
-	case ContextWindow:
-		return []string{"ContextWindowExceededError", "BadRequestError"}
-	case ContentPolicy:
-		return []string{"ContentPolicyViolationError", "BadRequestError"}
-	case Authentication:
-		return []string{"AuthenticationError"}
-	case NotFound:
-		return []string{"NotFoundError"}
-	case Timeout:
-		return []string{"TimeoutError"}
-	case RateLimit:
-		return []string{"RateLimitError"}
-	case Internal, Connection:
-		return []string{"InternalServerError", "ServiceUnavailableError"}
-	}
-	return nil
-}

@@ -29,16 +29,16 @@ func (r *Router) View() *View { return r.view.Load() }
 
 // Swap makes a snapshot the current one. What is known of its deployments stays; the rest is forgotten.
 func (r *Router) Swap(s *Snapshot) {
-	v := newView(s, r.tracker.elapsed)
+	v := newView(s, r.tracker.Elapsed)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for id, until := range r.tracker.cooling() {
+	for id, until := range r.tracker.Cooling() {
 		v.cool(id, until)
 	}
 	r.prune()
 	r.views = append(r.views, weak.Make(v))
 	r.view.Store(v)
-	r.tracker.retain(func(id string) bool { _, ok := s.byID[id]; return ok })
+	r.tracker.Retain(func(id string) bool { _, ok := s.byID[id]; return ok })
 }
 
 // prune drops the views that nobody holds. The lock must be held.
@@ -59,7 +59,7 @@ func (r *Router) Failed(d *Deployment, f Failure) (cooled time.Duration) {
 	if _, ok := s.byID[d.ID]; !ok {
 		return 0
 	}
-	length, until := r.tracker.failed(d, f, s.cooldown)
+	length, until := r.tracker.Failed(d.ID, d.CooldownTime, f, s.cooldown)
 	if length == 0 {
 		return 0
 	}
@@ -76,9 +76,9 @@ func (r *Router) Failed(d *Deployment, f Failure) (cooled time.Duration) {
 // Succeeded counts a successful attempt.
 func (r *Router) Succeeded(id string) {
 	if _, ok := r.View().snapshot.byID[id]; ok {
-		r.tracker.succeeded(id)
+		r.tracker.Succeeded(id)
 	}
 }
 
 // CoolingUntil says until when a deployment is left alone; false when it is not.
-func (r *Router) CoolingUntil(id string) (time.Time, bool) { return r.tracker.until(id) }
+func (r *Router) CoolingUntil(id string) (time.Time, bool) { return r.tracker.Until(id) }

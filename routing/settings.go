@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/nestor-gateway/nestor/routing/config"
+	"github.com/nestor-gateway/nestor/routing/cooldown"
 )
 
 const (
@@ -54,7 +55,7 @@ func (s *Snapshot) Retries(d *Deployment, group string, c Class) int {
 	if !ok {
 		policy = s.cfg.Router.RetryPolicy
 	}
-	if n, ok := byClass(policy, c, "Retries"); ok {
+	if n, ok := cooldown.ByClass(policy, c, "Retries"); ok {
 		return n
 	}
 	if n, ok := policy["DefaultRetries"]; ok {
@@ -66,16 +67,6 @@ func (s *Snapshot) Retries(d *Deployment, group string, c Class) int {
 		}
 	}
 	return defaultRetries
-}
-
-// byClass looks a class up in one of LiteLLM's policies, whose keys are names of its exceptions with a suffix.
-func byClass(policy map[string]int, c Class, suffix string) (int, bool) {
-	for _, name := range c.exceptions() {
-		if n, ok := policy[name+suffix]; ok {
-			return n, true
-		}
-	}
-	return 0, false
 }
 
 // MaxFallbacks is how many groups may stand in during one request.

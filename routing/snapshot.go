@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/nestor-gateway/nestor/routing/config"
+	"github.com/nestor-gateway/nestor/routing/cooldown"
 	"github.com/nestor-gateway/nestor/routing/share"
 )
 
@@ -27,7 +28,7 @@ type Snapshot struct {
 	upstreams []Upstream
 	summary   Summary
 	fallbacks fallbackLists
-	cooldown  cooldownPolicy
+	cooldown  cooldown.Policy
 }
 
 // Summary counts what a config holds. Depth is 1 for groups of deployments alone.

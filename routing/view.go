@@ -1,15 +1,14 @@
 package routing
 
 import (
-	"container/heap"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
+	"github.com/nestor-gateway/nestor/routing/cooldown"
 	"github.com/nestor-gateway/nestor/routing/share"
 )
 
@@ -18,40 +17,16 @@ type View struct {
 	snapshot *Snapshot
 	elapsed  func() time.Duration
 
-	mu    sync.RWMutex
-	state *share.State
-	// ends are, by deployment, when its cooldown ends; 0 when it is not cooling.
-	ends  []time.Duration
-	queue endings
-	// next is the first of the ends, far away when there is none. Read without the lock.
-	next atomic.Int64
-}
-
-// ending is the end of a cooldown. It counts only while ends has the same.
-type ending struct {
-	at   time.Duration
-	leaf int32
-}
-
-// endings is a heap, the first end on top.
-type endings []ending
-
-func (e endings) Len() int           { return len(e) }
-func (e endings) Less(i, j int) bool { return e[i].at < e[j].at }
-func (e endings) Swap(i, j int)      { e[i], e[j] = e[j], e[i] }
-func (e *endings) Push(x any)        { *e = append(*e, x.(ending)) }
-func (e *endings) Pop() any {
-	old := *e
-	last := old[len(old)-1]
-	*e = old[:len(old)-1]
-	return last
+	mu       sync.RWMutex
+	state    *share.State
+	calendar *cooldown.Calendar
 }
 
 func newView(s *Snapshot, elapsed func() time.Duration) *View {
-	v := &View{snapshot: s, elapsed: elapsed, ends: make([]time.Duration, len(s.deployments))}
-	v.state = share.NewState(s.graph, func(int32) bool { return true })
-	v.next.Store(math.MaxInt64)
-	return v
+	return &View{
+		snapshot: s, elapsed: elapsed, calendar: cooldown.NewCalendar(len(s.deployments)),
+		state: share.NewState(s.graph, func(int32) bool { return true }),
+	}
 }
 
 // Snapshot returns what the view is of.
@@ -65,34 +40,19 @@ func (v *View) cool(id string, until time.Duration) {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if until <= v.ends[leaf] {
-		return
+	if v.calendar.Set(leaf, until) {
+		v.state.Set(leaf, false)
 	}
-	v.ends[leaf] = until
-	heap.Push(&v.queue, ending{until, leaf})
-	v.next.Store(int64(v.queue[0].at))
-	v.state.Set(leaf, false)
 }
 
 // recover ends the cooldowns whose time has come.
 func (v *View) recover(now time.Duration) {
-	if int64(now) < v.next.Load() {
+	if !v.calendar.Due(now) {
 		return
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	for len(v.queue) > 0 && v.queue[0].at <= now {
-		e := heap.Pop(&v.queue).(ending)
-		if v.ends[e.leaf] == e.at {
-			v.ends[e.leaf] = 0
-			v.state.Set(e.leaf, true)
-		}
-	}
-	next := int64(math.MaxInt64)
-	if len(v.queue) > 0 {
-		next = int64(v.queue[0].at)
-	}
-	v.next.Store(next)
+	v.calendar.Ended(now, func(leaf int32) { v.state.Set(leaf, true) })
 }
 
 // Query says how to pick. The pick is a function of the query and the live state:
@@ -227,7 +187,7 @@ func (v *View) pickApart(t Target, q Query) (Pick, error) {
 func (v *View) firstBack(t Target, excluded []int32) (leaf int32, at time.Duration, ok bool) {
 	leaf, at = none, math.MaxInt64
 	v.snapshot.eachOpenLeaf(t, func(l int32) bool {
-		end := v.ends[l]
+		end := v.calendar.End(l)
 		if end > 0 && (end < at || end == at && l < leaf) && !slices.Contains(excluded, l) {
 			leaf, at = l, end
 		}
@@ -238,7 +198,7 @@ func (v *View) firstBack(t Target, excluded []int32) (leaf int32, at time.Durati
 
 // nothing is the error for a target of which nothing can be picked.
 func (v *View) nothing(t Target) error {
-	e := &NoneError{Model: t.Name, RetryAfter: v.snapshot.cooldown.time}
+	e := &NoneError{Model: t.Name, RetryAfter: v.snapshot.cooldown.Time}
 	if t.group == none && t.leaf == none {
 		return e
 	}
