@@ -1,2 +1,237 @@
+-- The last filter of the inner level to see an answer. It
+--   * renames the provider's x-ratelimit-* headers to llm_provider-x-ratelimit-*, as LiteLLM does,
+--   * takes the usage event out of a stream whose client did not ask for it,
+--   * reads the usage of JSON answers that json_to_metadata is switched off for.
+-- Nothing here may break an answer: what can't be understood passes as it is.
+
+local find, match, sub, byte = string.find, string.match, string.sub, string.byte
+local concat = table.concat
+
+local DECISION, USAGE = "nestor.v1", "nestor.usage"
+local REFUSAL = "x-nestor-refusal"
+
+local MAX_HELD = 1048576 -- bytes of an unfinished event; a longer one passes
+local TAIL = 1024        -- bytes at the end of an answer in which its usage is looked for
+
+local LF, CR, QUOTE, OPEN_BRACKET, OPEN_BRACE = 10, 13, 34, 91, 123
+
+-- A key in quotes followed by an empty array. Inside a JSON string the quotes would be escaped.
+local EMPTY_CHOICES = '"choices"%s*:%s*%[%s*%]'
+local SOME_CHOICES = '"choices"%s*:%s*%[%s*[^%s%]]'
+
+-- Returns the position of the last byte of the event that s holds from `from` on, its empty line
+-- included, or nil when it is unfinished. A line ends with LF, CR or CR LF (the standard of
+-- server-sent events allows each, mixed too).
+local function event_end(s, from)
+  while true do
+    local line_end = find(s, "[\r\n]", from)
+    if not line_end then return nil end
+    local next_line = line_end + 1
+    if byte(s, line_end) == CR and byte(s, next_line) == LF then next_line = next_line + 1 end
+    local first = byte(s, next_line)
+    if first == LF then return next_line end
+    if first == CR then
+      if byte(s, next_line + 1) == LF then return next_line + 1 end
+      return next_line
+    end
+    from = next_line
+  end
+end
+
+-- Returns the position of the quote that ends the JSON string that begins at `from`.
+local function string_end(s, from)
+  local at = from + 1
+  while true do
+    local p = find(s, '["\\]', at)
+    if not p then return nil end
+    if byte(s, p) == QUOTE then return p end
+    at = p + 2
+  end
+end
+
+-- Whether s is a JSON object whose own "choices" is an empty array and whose own "usage" is an object.
+local function is_usage_object(s)
+  local depth, at = 0, 1
+  local choices, usage = false, false
+  while true do
+    local p = find(s, '["{}%[%]]', at)
+    if not p then return depth == 0 and choices and usage end
+    local c = byte(s, p)
+    if c == QUOTE then
+      local q = string_end(s, p)
+      if not q then return false end
+      local value = depth == 1 and match(s, "^%s*:%s*()", q + 1)
+      if value then
+        local key = sub(s, p + 1, q - 1)
+        if key == "choices" then
+          choices = find(s, "^%[%s*%]", value) ~= nil
+        elseif key == "usage" then
+          usage = byte(s, value) == OPEN_BRACE
+        end
+      end
+      p = q
+    elseif c == OPEN_BRACE or c == OPEN_BRACKET then
+      depth = depth + 1
+    else
+      depth = depth - 1
+    end
+    at = p + 1
+  end
+end
+
+-- Whether a whole event is the one that only reports usage.
+local function is_usage_event(event)
+  if not find(event, EMPTY_CHOICES) then return false end
+  local data = {}
+  for line in string.gmatch(event, "[^\r\n]+") do
+    data[#data + 1] = match(line, "^data: ?(.*)")
+  end
+  return is_usage_object(concat(data, "\n"))
+end
+
+-- Returns two functions: one is given a stream piece by piece and returns what of it is to be
+-- passed on; the other returns what is held at the end. Held is only the beginning of an
+-- event that may be the usage event: one with choices is not, nor is one beyond the bound.
+local function stripper()
+  local held, length, check_at = {}, 0, 0
+  local passing = false -- the unfinished event is passed on as it comes
+  local line_end = ""   -- what the last piece ended with, if that is the end of a line
+  local after_cr        -- what was passed on of the CR that the last piece ended with; an LF shares its fate
+
+  -- Whether the held beginning of an event can be passed on. It is looked at when it has
+  -- doubled, so that many small pieces cost no more than few large ones.
+  local function harmless()
+    if length > MAX_HELD then return true end
+    if length < check_at then return false end
+    check_at = 2 * length
+    return find(concat(held), SOME_CHOICES) ~= nil
+  end
+
+  local function rest()
+    local all = concat(held)
+    held, length, check_at = {}, 0, 0
+    return all
+  end
+
+  local function take(piece)
+    length = length + #piece
+    held[#held + 1] = piece
+  end
+
+  local function event(whole)
+    if passing or not is_usage_event(whole) then return whole end
+    return ""
+  end
+
+  local function feed(data)
+    local out = {}
+    if after_cr and data ~= "" then
+      if byte(data) == LF then
+        out[1] = sub(data, 1, #after_cr)
+        data = sub(data, 2)
+      end
+      after_cr = nil
+    end
+    if length == 0 and not passing and find(data, "\n\r?\n$") and not find(data, EMPTY_CHOICES) then
+      out[#out + 1] = data
+      return concat(out)
+    end
+    local s, start, from = line_end .. data, #line_end + 1, 1
+    local stop = event_end(s, from)
+    while stop do
+      take(sub(s, start, stop))
+      local passed = event(rest())
+      out[#out + 1] = passed
+      if stop == #s and byte(s, stop) == CR then after_cr = sub(passed, -1) end
+      passing, start, from = false, stop + 1, stop + 1
+      stop = event_end(s, from)
+    end
+    line_end = match(sub(s, math.max(from, #s - 1)), "[\r\n]*$")
+    if start <= #s then
+      take(sub(s, start))
+      if passing or harmless() then
+        passing = true
+        out[#out + 1] = rest()
+      end
+    end
+    return concat(out)
+  end
+
+  return feed, rest
+end
+
+local function strip_usage(handle)
+  local feed, rest = stripper()
+  local healthy = true
+  local last, out
+  for chunk in handle:bodyChunks() do
+    local n = chunk:length()
+    local data = n > 0 and chunk:getBytes(0, n) or ""
+    out = data
+    if healthy then
+      local ok, passed = pcall(feed, data)
+      healthy = ok
+      out = ok and passed or rest() .. data
+    end
+    if out ~= data then chunk:setBytes(out) end
+    last = chunk
+  end
+  -- The last chunk has not gone yet. (After trailers it has; what is held then is an event
+  -- that was never finished, which no client reads.)
+  local held = rest()
+  if last and held ~= "" then
+    pcall(function() last:setBytes(out .. held) end)
+  end
+end
+
+local function read_usage(handle)
+  local tail = ""
+  for chunk in handle:bodyChunks() do
+    local n = chunk:length()
+    local keep = math.min(n, TAIL)
+    if keep > 0 then tail = sub(tail .. chunk:getBytes(n - keep, keep), -TAIL) end
+  end
+  local usage = match(tail, '.*"usage"%s*:%s*({.*)')
+  if not usage then return end
+  local metadata = handle:streamInfo():dynamicMetadata()
+  for _, key in ipairs({ "prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens" }) do
+    local count = match(usage, '"' .. key .. '"%s*:%s*(%d+)')
+    if count then metadata:set(USAGE, key, tonumber(count)) end
+  end
+end
+
+local function rename_rate_limits(headers)
+  local found
+  for name, value in pairs(headers) do
+    if sub(name, 1, 12) == "x-ratelimit-" then
+      found = found or {}
+      found[#found + 1] = { name, value }
+    end
+  end
+  for _, header in ipairs(found or {}) do
+    headers:remove(header[1])
+    headers:add("llm_provider-" .. header[1], header[2])
+  end
+end
+
+local function succeeded(headers)
+  return byte(headers:get(":status") or "", 1) == 50 -- "2"
+end
+
 function envoy_on_response(handle)
+  local headers = handle:headers()
+  if headers:get(REFUSAL) then return end
+  rename_rate_limits(headers)
+  local kind = headers:get("content-type")
+  if not kind or not succeeded(headers) then return end
+  local metadata = handle:streamInfo():dynamicMetadata()
+  if find(kind, "text/event-stream", 1, true) then
+    local decision = metadata:get(DECISION)
+    if decision and decision["strip"] == "usage" and not headers:get("content-encoding") then
+      headers:remove("content-length")
+      strip_usage(handle)
+    end
+  elseif find(kind, "json", 1, true) and not metadata:get(USAGE) then
+    read_usage(handle)
+  end
 end

@@ -143,7 +143,6 @@ func innerHeaders() *headermutationv3.HeaderMutation {
 		ResponseMutations: []*mutationv3.HeaderMutation{
 			removeMatching(prefix("x-envoy-")),
 			removeMatching(prefix("x-nestor-")),
-			removeMatching(prefix("x-ratelimit-")), // filter.lua has copied them
 		},
 	}}
 }

@@ -15,17 +15,17 @@ import (
 
 // clientReplies puts Envoy's own answers at the outer level into the OpenAI error shape.
 func clientReplies(o Options) *hcmv3.LocalReplyConfig {
-	seconds := int(o.RequestTimeout.Seconds())
 	return &hcmv3.LocalReplyConfig{
 		Mappers: []*hcmv3.ResponseMapper{
-			reply(status(403), invalidRequest, "This path takes no upgrade to another protocol: send a plain HTTP request."),
-			reply(status(404), invalidRequest, "No such path. The paths are those of the OpenAI API, for example /v1/chat/completions."),
-			reply(status(408), "timeout_error", fmt.Sprintf("The request did not arrive within %d seconds.", seconds)),
-			reply(status(413), invalidRequest, tooLarge(o)),
-			reply(status(431), invalidRequest, "The request headers are too large."),
-			reply(below500(), invalidRequest, "Envoy refused the request: %RESPONSE_CODE_DETAILS%."),
+			reply(status(403), openAIError(invalidRequest, "403", "This path takes no upgrade to another protocol: send a plain HTTP request.")),
+			reply(status(404), openAIError(invalidRequest, "404", "No such path. The paths are those of the OpenAI API, for example /v1/chat/completions.")),
+			reply(status(408), openAIError(timedOut, "408", fmt.Sprintf("The request did not arrive within %v seconds.", o.RequestTimeout.Seconds()))),
+			reply(status(413), tooLarge(o)),
+			reply(status(431), openAIError(invalidRequest, "431", "The request headers are too large.")),
+			reply(below500(), openAIError(invalidRequest, "", "The request is refused: %RESPONSE_CODE_DETAILS%.")),
+			reply(status(503), openAIError(serverError, "503", "The gateway has no answer: %LOCAL_REPLY_BODY%.")),
 		},
-		BodyFormat: openAIError(serverError, "The gateway has no answer: %LOCAL_REPLY_BODY%."),
+		BodyFormat: openAIError(serverError, "", "The gateway has no answer: %RESPONSE_CODE_DETAILS%."),
 	}
 }
 
@@ -33,47 +33,54 @@ func clientReplies(o Options) *hcmv3.LocalReplyConfig {
 // holds when no processor is there to do it. The processor's refusals are local replies too,
 // and stay as they are.
 func attemptReplies(o Options) *hcmv3.LocalReplyConfig {
-	unprocessed := reply(when("response.code_details.startsWith('ext_proc_error')"), serverError,
-		"The gateway's processor did not answer; try again.")
+	unprocessed := reply(when("response.code_details.startsWith('ext_proc_error')"),
+		openAIError(serverError, "503", "The gateway's processor did not answer; try again."))
 	unprocessed.StatusCode = wrapperspb.UInt32(503)
 	unprocessed.HeadersToAdd = []*corev3.HeaderValueOption{set(nestorv1.HeaderRetry, "processor")}
 	return &hcmv3.LocalReplyConfig{
 		Mappers: []*hcmv3.ResponseMapper{
 			unprocessed,
-			{Filter: when("'" + nestorv1.HeaderRefusal + "' in response.headers")},
-			reply(status(413), invalidRequest, tooLarge(o)),
-			reply(status(504), "timeout_error", "The model did not answer in time."),
-			reply(when("response.code >= 400"), serverError, "The model could not be reached: %LOCAL_REPLY_BODY%."),
+			{Filter: when("'" + nestorv1.HeaderRefusal + "' in response.headers")}, // unchanged
+			reply(status(413), tooLarge(o)),
+			reply(status(504), openAIError(timedOut, "504", "The model did not answer in time.")),
+			reply(when("response.code_details == 'cluster_not_found'"),
+				openAIError(serverError, "503", "The model could not be reached: Envoy does not know its upstream.")),
+			reply(status(503), openAIError(serverError, "503", "The model could not be reached: %LOCAL_REPLY_BODY%.")),
+			reply(from400(), openAIError(serverError, "", "The model could not be reached: %RESPONSE_CODE_DETAILS%.")),
 		},
 	}
 }
 
+// Types of errors.
 const (
 	invalidRequest = "invalid_request_error"
+	timedOut       = "timeout_error"
 	serverError    = "api_error"
 )
 
-func tooLarge(o Options) string {
-	return fmt.Sprintf("The request body is larger than %d bytes.", o.BodyLimit)
+func tooLarge(o Options) *corev3.SubstitutionFormatString {
+	return openAIError(invalidRequest, "413", fmt.Sprintf("The request body is larger than %d bytes.", o.BodyLimit))
 }
 
-// reply gives the answers that a filter finds a body in the OpenAI error shape.
-func reply(filter *accesslogv3.AccessLogFilter, kind, message string) *hcmv3.ResponseMapper {
-	return &hcmv3.ResponseMapper{Filter: filter, BodyFormatOverride: openAIError(kind, message)}
+func reply(filter *accesslogv3.AccessLogFilter, body *corev3.SubstitutionFormatString) *hcmv3.ResponseMapper {
+	return &hcmv3.ResponseMapper{Filter: filter, BodyFormatOverride: body}
 }
 
-// openAIError is the body {"error":{"message","type","param","code"}}; its code is the status, as LiteLLM has it.
-func openAIError(kind, message string) *corev3.SubstitutionFormatString {
+// openAIError is the body {"error":{"message","type","param","code"}}. Its code is the status, as
+// LiteLLM has it, or null.
+func openAIError(kind, code, message string) *corev3.SubstitutionFormatString {
+	fields := map[string]*structpb.Value{
+		"message": structpb.NewStringValue(message),
+		"type":    structpb.NewStringValue(kind),
+		"param":   structpb.NewNullValue(),
+		"code":    structpb.NewNullValue(),
+	}
+	if code != "" {
+		fields["code"] = structpb.NewStringValue(code)
+	}
 	return &corev3.SubstitutionFormatString{
 		Format: &corev3.SubstitutionFormatString_JsonFormat{JsonFormat: &structpb.Struct{
-			Fields: map[string]*structpb.Value{
-				"error": structpb.NewStructValue(&structpb.Struct{Fields: map[string]*structpb.Value{
-					"message": structpb.NewStringValue(message),
-					"type":    structpb.NewStringValue(kind),
-					"param":   structpb.NewNullValue(),
-					"code":    structpb.NewStringValue("%RESPONSE_CODE%"),
-				}}),
-			},
+			Fields: map[string]*structpb.Value{"error": structpb.NewStructValue(&structpb.Struct{Fields: fields})},
 		}},
 		ContentType: "application/json",
 	}
@@ -85,6 +92,10 @@ func status(code uint32) *accesslogv3.AccessLogFilter {
 
 func below500() *accesslogv3.AccessLogFilter {
 	return compareStatus(accesslogv3.ComparisonFilter_LE, 499)
+}
+
+func from400() *accesslogv3.AccessLogFilter {
+	return compareStatus(accesslogv3.ComparisonFilter_GE, 400)
 }
 
 func compareStatus(op accesslogv3.ComparisonFilter_Op, code uint32) *accesslogv3.AccessLogFilter {

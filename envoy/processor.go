@@ -35,6 +35,8 @@ func failureFilter() *hcmv3.HttpFilter {
 	// Tells an upstream that Envoy does not know yet from one that answers 503.
 	p.ResponseAttributes = []string{"response.code_details"}
 	p.FailureModeAllow = true
+	// Tells an upstream's answer from Envoy's own, and why Envoy made it.
+	p.ResponseAttributes = []string{"response.code_details"}
 	return httpFilter("envoy.filters.http.match_delegate", &matchingv3.ExtensionWithMatcher{
 		ExtensionConfig: extension("nestor.failure", p),
 		XdsMatcher: skipWhen(

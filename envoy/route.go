@@ -16,9 +16,11 @@ import (
 )
 
 const (
-	// envoyRetries is more than the attempts that the processor allows a request, for Envoy
-	// also counts those on which the processor itself was down; 24 carry an outage of several seconds.
-	envoyRetries = 24
+	// attemptRetries is more than the attempts that the processor allows a request, for Envoy
+	// also counts those on which the processor itself was down: 24 carry an outage of some 9 s.
+	attemptRetries = 24
+	// apiRetries carry an outage of nestor of some 3 s.
+	apiRetries = 10
 	// retryMargin is what the outer level buffers beyond the body limit. If it could buffer
 	// less than the inner level, an answer marked for retry would reach the client.
 	retryMargin = 1 << 20
@@ -64,14 +66,14 @@ func apiRoute(match *routev3.RouteMatch) *routev3.Route {
 			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: apiClusterName},
 			Timeout:          ms(0), // /health probes every deployment
 			IdleTimeout:      ms(600_000),
-			RetryPolicy:      retries("connect-failure,refused-stream,reset-before-request"),
+			RetryPolicy:      retries("connect-failure,refused-stream,reset-before-request", apiRetries),
 		}},
 	}
 }
 
 // attemptRoute retries on the processor's word, and where nothing can have reached an upstream.
 func attemptRoute(o Options) *routev3.Route {
-	retry := retries("retriable-headers,connect-failure,refused-stream,reset-before-request")
+	retry := retries("retriable-headers,connect-failure,refused-stream,reset-before-request", attemptRetries)
 	retry.RetriableHeaders = []*routev3.HeaderMatcher{present(nestorv1.HeaderRetry)}
 	return &routev3.Route{
 		Name:                "attempt",
@@ -87,10 +89,10 @@ func attemptRoute(o Options) *routev3.Route {
 	}
 }
 
-func retries(on string) *routev3.RetryPolicy {
+func retries(on string, most uint32) *routev3.RetryPolicy {
 	return &routev3.RetryPolicy{
 		RetryOn:    on,
-		NumRetries: wrapperspb.UInt32(envoyRetries),
+		NumRetries: wrapperspb.UInt32(most),
 		RetryBackOff: &routev3.RetryPolicy_RetryBackOff{
 			BaseInterval: ms(25),
 			MaxInterval:  ms(1000),
