@@ -76,3 +76,24 @@ func FuzzRewrite(f *testing.F) {
 		}
 	})
 }
+
+// FuzzShape: whatever an upstream answers, a client can read an error in it.
+func FuzzShape(f *testing.F) {
+	for _, body := range []string{
+		``, `{"error":{"message":"m","type":"t"}}`, `[{"error":{"code":400,"message":"m","status":"S"}}]`, `{"detail":[{"msg":"m"}]}`,
+		`{"type":"error","error":{"message":"m"}}`, `<html>`, `no healthy upstream`, "\x1f\x8b", `{"errors":[[[{"message":{"error":"m"}}]]]}`,
+	} {
+		f.Add(502, "text/plain", []byte(body))
+	}
+	f.Fuzz(func(t *testing.T, status int, contentType string, body []byte) {
+		shaped, changed := Shape(status, contentType, body)
+		if !changed && !bytes.Equal(shaped, body) {
+			t.Fatalf("%q became %q", body, shaped)
+		}
+		got, ok := ParseError(shaped)
+		if !ok || got.Message == "" {
+			t.Fatalf("%q became %q, read as %+v", body, shaped, got)
+		}
+		Classify(status, got)
+	})
+}
