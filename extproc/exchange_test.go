@@ -59,12 +59,12 @@ func exchange(t *testing.T, s *Server, messages ...*extprocv3.ProcessingRequest)
 const masterKey = "sk-master"
 
 // fixture is a server over a config in YAML, without the master key.
-func fixture(t *testing.T, yaml string) *Server {
+func fixture(t testing.TB, yaml string) *Server {
 	t.Helper()
 	return fixtureAt(t, yaml, time.Now)
 }
 
-func fixtureAt(t *testing.T, yaml string, now func() time.Time) *Server {
+func fixtureAt(t testing.TB, yaml string, now func() time.Time) *Server {
 	t.Helper()
 	none := func(string) (string, bool) { return "", false }
 	cfg, err := config.Decode("config.yaml", []byte(yaml), none)
