@@ -74,13 +74,21 @@ func problems(t *testing.T, err error) []Diagnostic {
 }
 
 func TestSeedsDecodeToTheirGoldenFiles(t *testing.T) {
-	files, err := filepath.Glob("testdata/seeds/*.yaml")
+	decodesToGolden(t, "testdata/seeds", map[string]string{"OPENAI_API_KEY": "sk-test"})
+}
+
+func TestValidFilesDecodeToTheirGoldenFiles(t *testing.T) {
+	decodesToGolden(t, "testdata/valid", map[string]string{"KEY": "sk-very-secret", "NUMBER": "12", "TRUE": "True", "EMPTY": ""})
+}
+
+func decodesToGolden(t *testing.T, folder string, variables map[string]string) {
+	files, err := filepath.Glob(folder + "/*.yaml")
 	if err != nil || len(files) == 0 {
-		t.Fatal("no seeds", err)
+		t.Fatal("no files", err)
 	}
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
-			cfg, err := Load(file, env(map[string]string{"OPENAI_API_KEY": "sk-test"}))
+			cfg, err := Load(file, env(variables))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -93,7 +101,7 @@ func TestSeedsDecodeToTheirGoldenFiles(t *testing.T) {
 			if err := e.Encode(cfg); err != nil {
 				t.Fatal(err)
 			}
-			golden(t, strings.TrimSuffix(file, ".yaml")+".golden", text+strings.ReplaceAll(b.String(), "testdata/seeds/", ""))
+			golden(t, strings.TrimSuffix(file, ".yaml")+".golden", text+strings.ReplaceAll(b.String(), folder+"/", ""))
 		})
 	}
 }

@@ -203,10 +203,19 @@ func (d *decoder) unsupported(s *section, f pair) {
 
 // ignore says what will not happen, unless the value asks for nothing.
 func (d *decoder) ignore(f pair, lost string) {
-	if lost == "" || f.value.isOff() {
+	if lost == "" || asksForNothing(f) {
 		return
 	}
 	d.report.warnOnce(f.key.at, "", fmt.Sprintf("%s is not supported: %s", f.key.text, lost))
+}
+
+// asksForNothing reports whether a setting leaves things as they are. All are off by default but ssl_verify.
+func asksForNothing(f pair) bool {
+	if f.key.text == "ssl_verify" {
+		on, _ := boolean(f.value.text)
+		return on && f.value.plain
+	}
+	return f.value.isOff()
 }
 
 func (d *decoder) unknown(s *section, key *node) {

@@ -276,7 +276,7 @@ func (d *decoder) credential(v *node) []pair {
 	}
 	values := d.credentials[name]
 	if values == nil {
-		d.unusable(nameAt.at, "add it to credential_list", "litellm_credential_name is not in credential_list")
+		d.unusable(nameAt.at, "add it to credential_list", fmt.Sprintf("the credential %s is not in credential_list", d.shown(nameAt)))
 		return nil
 	}
 	return d.fields("credential_values", values)

@@ -53,7 +53,7 @@ func (r *report) allWarnings() []Diagnostic {
 	for _, seen := range r.repeated {
 		w := seen.warning
 		if seen.more > 0 {
-			w.Message = fmt.Sprintf("%s (here and in %d more places)", w.Message, seen.more)
+			w.Message = fmt.Sprintf("%s (here and %d times more)", w.Message, seen.more)
 		}
 		all = append(all, w)
 	}
