@@ -4,13 +4,18 @@ import (
 	"cmp"
 	"fmt"
 	"hash/fnv"
+	"math"
 	"slices"
 	"strings"
 
 	"github.com/nestor-gateway/nestor/routing/config"
 	"github.com/nestor-gateway/nestor/routing/cooldown"
+	"github.com/nestor-gateway/nestor/routing/deployment"
 	"github.com/nestor-gateway/nestor/routing/share"
 )
+
+// lastOrder is the rank of members without an order: after all that have one.
+const lastOrder = math.MaxInt
 
 // node is a group of the graph: one of the file, or all entries with one litellm_params.model.
 type node struct {
@@ -25,50 +30,52 @@ type node struct {
 	salt uint64
 }
 
-// assemble makes the snapshot of a config in which nothing was found wrong so far.
-func (c *compiler) assemble() *Snapshot {
+// name makes a snapshot in which names can be resolved, of a config in which nothing was found wrong so far.
+func (c *compiler) name() *Snapshot {
 	s := &Snapshot{
-		cfg: c.cfg, readings: c.readings, deployments: c.deployments,
-		byID: make(map[string]int32, len(c.deployments)), names: map[string]Target{}, models: map[string]Target{},
-		cooldown: cooldown.NewPolicy(&c.cfg.Router),
+		cfg: c.cfg, deployments: c.set.All, cooldown: cooldown.NewPolicy(&c.cfg.Router),
+		byID: make(map[string]int32, len(c.set.All)), names: map[string]Target{}, models: map[string]Target{},
 	}
-	for i, d := range c.deployments {
+	for i, d := range s.deployments {
 		s.byID[d.ID] = int32(i)
 	}
 	c.nameGroups(s)
 	c.nameModels(s)
 	c.nameAliases(s)
 	c.nameIDs(s)
-	groups := make([]share.Group, len(s.nodes))
-	for i := range s.nodes {
-		groups[i] = c.shareGroup(s, &s.nodes[i])
-	}
-	closed := make([]bool, len(c.deployments))
-	for i, d := range c.deployments {
-		closed[i] = d.refuses() != ""
-	}
-	s.graph = share.NewGraph(groups, closed)
-	s.summarize()
 	return s
 }
 
-// refuses says why a deployment takes no request, ever; empty when it does.
-func (d *Deployment) refuses() string {
-	if d.Problem != "" {
-		return d.Problem
+// refer finds, by entry, what the references mean.
+func (c *compiler) refer(s *Snapshot) []Target {
+	targets := make([]Target, len(c.cfg.Entries))
+	for i := range targets {
+		targets[i] = Target{group: none, leaf: c.set.Of[i]}
+		ref := c.File.Entries[i].Ref
+		if ref == "" {
+			continue
+		}
+		targets[i], _ = c.aliasTarget(s, ref)
+		if e := &c.cfg.Entries[i]; targets[i].captures != nil {
+			c.Problem(e.Params.ModelAt, fmt.Sprintf("%q leads to the pattern group %q, and a reference can't", e.Params.Model, targets[i].Group),
+				"refer to a group without * in its name")
+		}
 	}
-	return refusedBy(d.RPM, d.TPM)
+	return targets
 }
 
-// refusedBy names the limit that admits nothing, if one does.
-func refusedBy(rpm, tpm *int64) string {
-	switch {
-	case admitsNothing(rpm):
-		return "rpm is 0"
-	case admitsNothing(tpm):
-		return "tpm is 0"
+// build makes the graph of a snapshot in which nothing is wrong.
+func (c *compiler) build(s *Snapshot, targets []Target) {
+	groups := make([]share.Group, len(s.nodes))
+	for i := range s.nodes {
+		groups[i] = c.shareGroup(&s.nodes[i], targets)
 	}
-	return ""
+	closed := make([]bool, len(s.deployments))
+	for i, d := range s.deployments {
+		closed[i] = d.Refuses() != ""
+	}
+	s.graph = share.NewGraph(groups, closed)
+	s.summarize()
 }
 
 func (c *compiler) newNode(name string, entries []int32) node {
@@ -95,8 +102,8 @@ func (c *compiler) newNode(name string, entries []int32) node {
 }
 
 func (c *compiler) nameGroups(s *Snapshot) {
-	for i, name := range c.names {
-		n := c.newNode(name, c.members[i])
+	for i, name := range c.Names {
+		n := c.newNode(name, c.Members[i])
 		n.settings = c.cfg.Groups[name]
 		s.nodes = append(s.nodes, n)
 		if !strings.Contains(name, "*") {
@@ -106,16 +113,16 @@ func (c *compiler) nameGroups(s *Snapshot) {
 		s.wildcards = append(s.wildcards, newWildcard(name, int32(i)))
 	}
 	slices.SortStableFunc(s.wildcards, func(a, b wildcard) int { return cmp.Compare(b.literals, a.literals) })
-	s.fileGroups = len(c.names)
+	s.fileGroups = len(c.Names)
 }
 
 // nameModels makes a group of all entries with one litellm_params.model, for direct calls by it.
 func (c *compiler) nameModels(s *Snapshot) {
 	byModel := map[string][]int32{}
 	var order []string
-	for i := range c.readings {
+	for i := range c.File.Entries {
 		model := c.cfg.Entries[i].Params.Model
-		if c.readings[i].ref != "" || strings.Contains(model, "*") {
+		if c.File.Entries[i].Ref != "" || strings.Contains(model, "*") {
 			continue
 		}
 		if byModel[model] == nil {
@@ -126,7 +133,7 @@ func (c *compiler) nameModels(s *Snapshot) {
 	for _, model := range order {
 		entries := byModel[model]
 		if len(entries) == 1 {
-			s.models[model] = Target{Group: model, group: none, leaf: c.readings[entries[0]].leaf}
+			s.models[model] = Target{Group: model, group: none, leaf: c.set.Of[entries[0]]}
 			continue
 		}
 		s.models[model] = Target{Group: model, group: int32(len(s.nodes)), leaf: none}
@@ -139,14 +146,14 @@ func (c *compiler) nameAliases(s *Snapshot) {
 	targets := map[string]Target{}
 	for i := range c.cfg.Router.Aliases {
 		a := &c.cfg.Router.Aliases[i]
-		end := c.ends[a.Name]
+		end := c.Ends[a.Name]
 		t, ok := c.aliasTarget(s, end)
 		switch {
 		case strings.Contains(end, "*"):
-			c.problem(a.At, fmt.Sprintf("alias %q names the pattern %q: nothing fills its *", a.Name, end),
+			c.Problem(a.At, fmt.Sprintf("alias %q names the pattern %q: nothing fills its *", a.Name, end),
 				"name one model that the pattern matches")
 		case !ok:
-			c.problem(a.At, fmt.Sprintf("alias %q leads to %q, which is no group, alias, deployment or model of the file", a.Name, end),
+			c.Problem(a.At, fmt.Sprintf("alias %q leads to %q, which is no group, alias, deployment or model of the file", a.Name, end),
 				c.near(end))
 		}
 		targets[a.Name] = t
@@ -158,7 +165,7 @@ func (c *compiler) nameAliases(s *Snapshot) {
 
 // aliasTarget is what the end of a chain of aliases means: a group first, then in the order of a called name.
 func (c *compiler) aliasTarget(s *Snapshot, end string) (Target, bool) {
-	if g, ok := c.groups[end]; ok {
+	if g, ok := c.Groups[end]; ok {
 		return Target{Group: end, group: g, leaf: none}, true
 	}
 	if leaf, ok := s.callable(end); ok {
@@ -169,54 +176,43 @@ func (c *compiler) aliasTarget(s *Snapshot, end string) (Target, bool) {
 
 // nameIDs puts the ids before everything else.
 func (c *compiler) nameIDs(s *Snapshot) {
-	for i, d := range c.deployments {
+	for i, d := range c.set.All {
 		if strings.Contains(d.Model, "*") {
 			continue
 		}
 		if _, taken := s.names[d.ID]; taken {
-			e := &c.cfg.Entries[c.declared[i]]
-			c.note(e.Position, fmt.Sprintf("model_info.id %q is also the name of a group or alias: calls by it reach only this deployment", d.ID),
+			e := &c.cfg.Entries[c.set.Declared[i]]
+			c.Note(e.Position, fmt.Sprintf("model_info.id %q is also the name of a group or alias: calls by it reach only this deployment", d.ID),
 				"give the deployment another id")
 		}
 		s.names[d.ID] = Target{Group: d.ID, group: none, leaf: int32(i)}
 	}
 }
 
-func (c *compiler) shareGroup(s *Snapshot, n *node) share.Group {
-	g := share.Group{Closed: admitsNothing(n.settings.RPM, n.settings.TPM), Limit: limits(n.settings.RPM, n.settings.TPM)}
+func (c *compiler) shareGroup(n *node, targets []Target) share.Group {
+	g := share.Group{Closed: deployment.AdmitsNothing(n.settings.RPM, n.settings.TPM), Limit: limits(n.settings.RPM, n.settings.TPM)}
 	for _, entries := range n.tiers {
 		tier := share.Tier{Members: make([]share.Member, len(entries))}
 		for k, i := range entries {
 			p := &c.cfg.Entries[i].Params
 			tier.Weighted = tier.Weighted || p.Weight != nil
-			tier.Members[k] = c.shareMember(s, i)
+			tier.Members[k] = shareMember(p, targets[i])
 		}
 		g.Tiers = append(g.Tiers, tier)
 	}
 	return g
 }
 
-func (c *compiler) shareMember(s *Snapshot, entry int32) share.Member {
-	e, r := &c.cfg.Entries[entry], c.readings[entry]
+func shareMember(p *config.Params, t Target) share.Member {
 	m := share.Member{
-		To: r.leaf, Weight: 1,
-		Closed: admitsNothing(e.Params.RPM, e.Params.TPM), Limit: limits(e.Params.RPM, e.Params.TPM),
+		To: t.leaf, Weight: 1,
+		Closed: deployment.AdmitsNothing(p.RPM, p.TPM), Limit: limits(p.RPM, p.TPM),
 	}
-	if e.Params.Weight != nil {
-		m.Weight = *e.Params.Weight
+	if p.Weight != nil {
+		m.Weight = *p.Weight
 	}
-	if r.ref == "" {
-		return m
-	}
-	t, _ := c.aliasTarget(s, r.ref)
-	switch {
-	case t.captures != nil:
-		c.problem(e.Params.ModelAt, fmt.Sprintf("%q leads to the pattern group %q, and a reference can't", e.Params.Model, t.Group),
-			"refer to a group without * in its name")
-	case t.group != none:
+	if t.group != none {
 		m.To, m.Group = t.group, true
-	default:
-		m.To = t.leaf
 	}
 	return m
 }
@@ -231,14 +227,7 @@ func limits(rpm, tpm *int64) (l [2]float64) {
 	return l
 }
 
-// near is a hint that names what a mistyped name may mean.
+// near is a hint for a name that means nothing.
 func (c *compiler) near(name string) string {
-	names := slices.Clone(c.names)
-	for i := range c.cfg.Router.Aliases {
-		names = append(names, c.cfg.Router.Aliases[i].Name)
-	}
-	if n := nearest(name, names); n != "" {
-		return fmt.Sprintf("did you mean %q?", n)
-	}
-	return "name a group of model_list"
+	return cmp.Or(c.Near(name), "name a group of model_list")
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/nestor-gateway/nestor/routing/reading"
 	"github.com/nestor-gateway/nestor/routing/share"
 )
 
@@ -78,7 +79,7 @@ func (s *Snapshot) meant(name string) string {
 	for _, a := range s.cfg.Router.Aliases {
 		names = append(names, a.Name)
 	}
-	if n := nearest(name, names); n != "" {
+	if n := reading.Nearest(name, names); n != "" {
 		return fmt.Sprintf("; did you mean %q?", n)
 	}
 	return ""
@@ -124,7 +125,7 @@ func (x *explaining) reason(leaf int32) string {
 	if x.out[leaf] {
 		return leftOut
 	}
-	return x.s.deployments[leaf].refuses()
+	return x.s.deployments[leaf].Refuses()
 }
 
 // one explains a target that is a single deployment.

@@ -138,15 +138,15 @@ func (c *compiler) checkGroups(s *Snapshot) {
 		for _, to := range g.Fallbacks {
 			c.checkFallback(s, to, g.At)
 		}
-		if _, ok := c.groups[name]; ok {
+		if _, ok := c.Groups[name]; ok {
 			continue
 		}
-		if end, alias := c.ends[name]; alias {
-			c.problem(g.At, fmt.Sprintf("model_groups: %q is an alias and has no settings of its own", name),
+		if end, alias := c.Ends[name]; alias {
+			c.Problem(g.At, fmt.Sprintf("model_groups: %q is an alias and has no settings of its own", name),
 				fmt.Sprintf("put them under %q", end))
 			continue
 		}
-		c.problem(g.At, fmt.Sprintf("model_groups: there is no group %q", name), c.near(name))
+		c.Problem(g.At, fmt.Sprintf("model_groups: there is no group %q", name), c.near(name))
 	}
 }
 
@@ -155,13 +155,13 @@ func (c *compiler) fallbackList(s *Snapshot, list []config.Fallback) map[string]
 	by := make(map[string][]string, len(list))
 	for _, f := range list {
 		if _, ok := s.Resolve(f.Group); !ok && f.Group != anyGroup {
-			c.note(f.At, fmt.Sprintf("fallbacks for %q, which is no group, alias or model of the file, are not used", f.Group), c.near(f.Group))
+			c.Note(f.At, fmt.Sprintf("fallbacks for %q, which is no group, alias or model of the file, are not used", f.Group), c.near(f.Group))
 		}
 		for _, to := range f.To {
 			c.checkFallback(s, to, f.At)
 		}
 		if _, twice := by[f.Group]; twice {
-			c.note(f.At, fmt.Sprintf("a second list of fallbacks for %q is not used", f.Group), "put all of them into the first")
+			c.Note(f.At, fmt.Sprintf("a second list of fallbacks for %q is not used", f.Group), "put all of them into the first")
 			continue
 		}
 		by[f.Group] = f.To
@@ -172,6 +172,6 @@ func (c *compiler) fallbackList(s *Snapshot, list []config.Fallback) map[string]
 // checkFallback is stricter than LiteLLM, which finds out when it is too late.
 func (c *compiler) checkFallback(s *Snapshot, to string, at config.Position) {
 	if _, ok := s.Resolve(to); !ok {
-		c.problem(at, fmt.Sprintf("the fallback %q is no group, alias or model of the file", to), c.near(to))
+		c.Problem(at, fmt.Sprintf("the fallback %q is no group, alias or model of the file", to), c.near(to))
 	}
 }

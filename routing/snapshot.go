@@ -11,9 +11,8 @@ import (
 
 // Snapshot is the immutable result of compiling a config: everything routing needs, no locks.
 type Snapshot struct {
-	cfg      *config.Config
-	readings []reading
-	graph    *share.Graph
+	cfg   *config.Config
+	graph *share.Graph
 	// nodes are the groups of the graph: those of the file, then one for each
 	// litellm_params.model that several entries have.
 	nodes      []node

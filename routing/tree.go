@@ -1,6 +1,7 @@
 package routing
 
 import (
+	"github.com/nestor-gateway/nestor/routing/deployment"
 	"github.com/nestor-gateway/nestor/routing/share"
 )
 
@@ -101,14 +102,14 @@ func (x *explaining) member(group int32, tier, member int) TreeMember {
 
 // memberReason is why a member that is not live is not.
 func (x *explaining) memberReason(rpm, tpm *int64, to *share.Member) string {
-	if why := refusedBy(rpm, tpm); why != "" {
+	if why := deployment.RefusedBy(rpm, tpm); why != "" {
 		return why
 	}
 	if !to.Group {
 		return x.reason(to.To)
 	}
-	if n := &x.s.nodes[to.To]; refusedBy(n.settings.RPM, n.settings.TPM) != "" {
-		return "the group's " + refusedBy(n.settings.RPM, n.settings.TPM)
+	if n := &x.s.nodes[to.To]; deployment.RefusedBy(n.settings.RPM, n.settings.TPM) != "" {
+		return "the group's " + deployment.RefusedBy(n.settings.RPM, n.settings.TPM)
 	}
 	return "nothing available in it"
 }

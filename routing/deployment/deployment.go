@@ -1,0 +1,72 @@
+// Package deployment makes the deployments of a config, each once.
+package deployment
+
+import (
+	"net/url"
+	"time"
+
+	"github.com/nestor-gateway/nestor/routing/config"
+)
+
+// Deployment is one provider model at one address with one credential: a leaf.
+// It never changes; what changes about it is in the Tracker, under its ID.
+type Deployment struct {
+	// ID is model_info.id, or a hash of what identifies the deployment:
+	// provider, model, address, version, credential and default parameters.
+	ID string
+	// Provider is a row of the provider table, for example "groq".
+	Provider string
+	// Model is the provider's own name of the model, for example "openai/gpt-oss-120b".
+	Model string
+	// Written is litellm_params.model as in the file, for example "groq/openai/gpt-oss-120b".
+	Written string
+	// Base is the address in force: the entry's api_base or the provider's own. Never nil;
+	// it has no user, query or fragment.
+	Base *url.URL
+	// Upstream is the Envoy cluster that leads to Base.
+	Upstream Upstream
+
+	APIKey       config.Secret
+	APIVersion   string
+	Organization string
+	ExtraHeaders []config.Header
+	Defaults     []config.Field
+	Info         config.ModelInfo
+
+	// RPM, TPM and MaxParallel are the limits in force: the smallest of those declared. Nil is none.
+	RPM, TPM, MaxParallel *int64
+
+	// Timeout and StreamTimeout are the entry's own; zero when it has none.
+	Timeout, StreamTimeout time.Duration
+	// CooldownTime is the entry's own; nil when it has none, 0 when it is never left alone.
+	CooldownTime *time.Duration
+	// NumRetries is the entry's own; nil when it has none.
+	NumRetries *int
+
+	// Problem is why no request can be sent to it, or empty. See config.Entry.
+	Problem string
+}
+
+// Upstream is the Envoy cluster for one scheme, host and port. Deployments at one address share it.
+type Upstream struct {
+	// Name is the cluster's name, made of the other fields; safe as a header value.
+	Name string
+	// Scheme is "http" or "https".
+	Scheme string
+	// Host is a DNS name or an IP address, without brackets, in lower case.
+	Host string
+	Port uint16
+}
+
+// Providers is the provider table as the compiler needs it.
+type Providers interface {
+	// Split finds the provider of a model as written in litellm_params, and the provider's own name of it:
+	// custom when it is not empty, else a known prefix, else by the model's name.
+	// An error says which providers there are.
+	Split(written, custom string) (provider, model string, err error)
+	// IsPrefix reports whether the word is the name of a provider.
+	IsPrefix(word string) bool
+	// Base returns the address of a deployment: apiBase when it is not empty, else the provider's own.
+	// An error says what the provider needs.
+	Base(provider, apiBase string) (*url.URL, error)
+}
