@@ -13,6 +13,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -64,7 +65,7 @@ func run(ctx context.Context, o options) error {
 	b := &bench{options: o, tools: tools, crew: crew.New(dir), dir: dir, pace: paceOf(o.quick), results: results{}}
 	defer b.crew.Stop(0)
 	if err := b.measureAll(ctx); err != nil {
-		return err
+		return errors.Join(err, b.crew.Ended())
 	}
 	report, err := b.report()
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -91,6 +92,7 @@ func (w wrk) run(ctx context.Context, address string, l load, d time.Duration) (
 	// wrk itself takes whole seconds only; it is asked to end by SIGINT, upon which it reports.
 	cmd := exec.CommandContext(ctx, w.path, "--threads", "1", "--connections", fmt.Sprint(l.connections),
 		"--duration", fmt.Sprintf("%ds", int((d+slack)/time.Second)), "--timeout", "15s", "--script", file, "http://"+address+chatPath)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {

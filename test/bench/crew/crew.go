@@ -4,6 +4,7 @@ package crew
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -111,6 +112,15 @@ func (p *Process) ended() error {
 	}
 }
 
+// Ended is an error that names the processes that ended by themselves, and what they said last; or nil.
+func (c *Crew) Ended() error {
+	var ended []error
+	for _, p := range c.running {
+		ended = append(ended, p.ended())
+	}
+	return errors.Join(ended...)
+}
+
 // tail is the end of what it wrote.
 func (p *Process) tail() []byte {
 	text, _ := os.ReadFile(p.log)
@@ -126,10 +136,8 @@ func (c *Crew) Await(ctx context.Context, limit time.Duration, try func(context.
 		if failed == nil {
 			return nil
 		}
-		for _, p := range c.running {
-			if err := p.ended(); err != nil {
-				return err
-			}
+		if err := c.Ended(); err != nil {
+			return err
 		}
 		if err := Pause(ctx, 50*time.Millisecond); err != nil {
 			return fmt.Errorf("not ready in %v: %w", limit, failed)
