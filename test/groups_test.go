@@ -178,7 +178,7 @@ func TestModelInfoShowsEveryDeploymentUnderEveryName(t *testing.T) {
 	g := run(t, yaml(strings.ReplaceAll(seed, "api_key: k", "api_key: sk-hidden-key"), a))
 	want := map[string]string{
 		"fast/GPT-OSS-120b": "groq cer", "fast/glm-4.7": "glm", "fast": "groq cer glm", "flat": "one two",
-		"weighted": "one two groq cer glm", "any/*": "any", "quick": "groq cer glm",
+		"weighted": "groq cer glm one two", "any/*": "any", "quick": "groq cer glm",
 	}
 	for _, path := range []string{"/model/info", "/v1/model/info"} {
 		whole := g.get(path)
@@ -210,7 +210,7 @@ func TestGroupInfoNamesTheProviders(t *testing.T) {
 	}
 	want := map[string]string{
 		"fast/GPT-OSS-120b": `["groq","cerebras"]`, "fast/glm-4.7": `["cerebras"]`, "fast": `["groq","cerebras"]`, "flat": `["openai"]`,
-		"weighted": `["openai","groq","cerebras"]`, "any/*": `["openai"]`, "quick": `["groq","cerebras"]`,
+		"weighted": `["groq","cerebras","openai"]`, "any/*": `["openai"]`, "quick": `["groq","cerebras"]`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

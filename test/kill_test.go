@@ -3,6 +3,7 @@ package test
 import (
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -71,7 +72,11 @@ func TestAnswersThatAreWaitedForSurviveTheKillingOfNestor(t *testing.T) {
 func TestAnOutageOfNestorFailsNoRequestAndLosesNoLogEntry(t *testing.T) {
 	a := provideAs(t, mock.Options{Name: "a"})
 	g := run(t, yaml(oneDeployment, a))
-	l := g.load(16, ask("gpt", "delay=400ms"))
+	// Of different lengths, so that some end at any time.
+	var loads [4]*load
+	for i := range loads {
+		loads[i] = g.load(4, ask("gpt", "delay="+strconv.Itoa(300+130*i)+"ms"))
+	}
 	<-time.After(1200 * time.Millisecond)
 	g.kill()
 	died := time.Now()
@@ -80,7 +85,7 @@ func TestAnOutageOfNestorFailsNoRequestAndLosesNoLogEntry(t *testing.T) {
 	restarted := time.Now()
 	g.ready()
 	<-time.After(1200 * time.Millisecond)
-	l.stop(t)
+	l := gather(t, loads[:])
 	if down := l.between(died.Add(250*time.Millisecond), restarted); down == 0 {
 		t.Fatal("no answer ended during the outage: the test shows nothing")
 	}
@@ -149,6 +154,18 @@ func (l *load) stop(t *testing.T) {
 	}
 }
 
+// gather ends several loads and makes one of them.
+func gather(t *testing.T, loads []*load) *load {
+	t.Helper()
+	all := &load{}
+	for _, l := range loads {
+		l.stop(t)
+		all.ends = append(all.ends, l.ends...)
+		all.failed += l.failed
+	}
+	return all
+}
+
 func (l *load) between(from, to time.Time) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -187,14 +204,15 @@ func TestTheNextRunAdoptsTheEnvoyOfAKilledOne(t *testing.T) {
 	if err := syscall.Kill(envoy, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	g.answersSoon("an adopted Envoy that died is started again")
+	g.answersSoon("an adopted Envoy that died is started again", "gpt")
 	if g.envoy() == envoy {
 		t.Errorf("Envoy %d still", envoy)
 	}
 
 	second := g.envoy()
 	g.kill()
-	g.args = append(g.args, "--request-timeout", "299s")
+	admin := freeAddresses(t, 1)[0]
+	g.args, g.admin = append(g.args, "--admin-listen", admin), "http://"+admin
 	g.start()
 	if g.envoy() == second || alive(second) {
 		t.Errorf("an Envoy with another bootstrap was adopted, or lives on")
@@ -215,11 +233,11 @@ func last(lines []string) string {
 }
 
 // answersSoon waits until a request is answered.
-func (g *gateway) answersSoon(what string) {
+func (g *gateway) answersSoon(what, model string) {
 	g.t.Helper()
 	client := httpClient(g.t)
 	eventually(g.t, 10*time.Second, what, func() bool {
-		got, err := do(client, http.MethodPost, g.url+"/v1/chat/completions", ask("gpt", ""))
+		got, err := do(client, http.MethodPost, g.url+"/v1/chat/completions", ask(model, ""))
 		return err == nil && got.Status == http.StatusOK
 	})
 }
@@ -232,7 +250,7 @@ func TestAnEnvoyThatDiesIsStartedAgain(t *testing.T) {
 	if err := syscall.Kill(first, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	g.answersSoon("an Envoy that died is started again")
+	g.answersSoon("an Envoy that died is started again", "gpt")
 	if now := g.envoy(); now == first || now == 0 {
 		t.Errorf("Envoy %d after %d", now, first)
 	}
@@ -297,4 +315,17 @@ func TestTwoRunsOnOneAddressAreRefused(t *testing.T) {
 		t.Errorf("exit status %d: %s", status, other.text(t))
 	}
 	g.chat("gpt", "").succeeds(t)
+}
+
+func TestAClientThatLeavesIsCountedAsSuch(t *testing.T) {
+	t.Parallel()
+	a := provideAs(t, mock.Options{Name: "a"})
+	g := run(t, yaml(oneDeployment, a))
+	g.leave(3, ask("gpt", "delay=20s"))
+	g.leave(2, ask("gpt", "gap=20s", asStream))
+	eventually(t, 5*time.Second, "the provider sees them leave", func() bool { return a.Report().Aborted == 5 })
+	g.settles("nestor_attempts_total", samples{
+		`nestor_attempts_total{deployment="only",outcome="abort",status="0"}`:   3,
+		`nestor_attempts_total{deployment="only",outcome="abort",status="200"}`: 2,
+	})
 }

@@ -17,7 +17,7 @@ type pair struct {
 }
 
 // runPair starts two `nestor serve` and an Envoy with the configuration that `nestor bootstrap --static` prints.
-func runPair(t *testing.T, config string) *pair {
+func runPair(t *testing.T, config, model string) *pair {
 	t.Helper()
 	envoy := need(t, "envoy")
 	dir, at := t.TempDir(), freeAddresses(t, 6)
@@ -44,13 +44,13 @@ func runPair(t *testing.T, config string) *pair {
 			}
 		}
 	})
-	p.answersSoon("a static Envoy with two processors answers")
+	p.answersSoon("a static Envoy with two processors answers", model)
 	return p
 }
 
 func TestAHungProcessorIsLeftWithinTwoSeconds(t *testing.T) {
 	a := provide(t, "a")
-	p := runPair(t, yaml(oneDeployment, a))
+	p := runPair(t, yaml(oneDeployment, a), "gpt")
 	l := p.load(8, ask("gpt", "delay=20ms"))
 	eventually(t, 5*time.Second, "the load runs", func() bool { return l.count() > 50 })
 	p.processors[0].signal(t, syscall.SIGSTOP)
@@ -84,7 +84,7 @@ func TestAHungProcessorIsLeftWithinTwoSeconds(t *testing.T) {
 
 func TestAKilledProcessorLeavesItsWorkToTheOther(t *testing.T) {
 	a := provide(t, "a")
-	p := runPair(t, yaml(oneDeployment, a))
+	p := runPair(t, yaml(oneDeployment, a), "gpt")
 	l := p.load(8, ask("gpt", "delay=20ms"))
 	eventually(t, 5*time.Second, "the load runs", func() bool { return l.count() > 50 })
 	p.processors[0].kill(t)
@@ -95,7 +95,8 @@ func TestAKilledProcessorLeavesItsWorkToTheOther(t *testing.T) {
 
 func TestAnotherProcessorUnderstandsAFailure(t *testing.T) {
 	a, b := provide(t, "a"), provide(t, "b")
-	p := runPair(t, yaml(firstAndSecond, a, b))
+	p := runPair(t, yaml(firstAndSecond, a, b), "pair")
+	calls(a, b)
 	for range 40 {
 		got := p.chat("pair", "status=500;for=a").succeeds(t)
 		if id := origin(got)["id"]; id != "second" {
