@@ -4,14 +4,12 @@ package config
 import (
 	"encoding/json"
 	"time"
+
+	"github.com/nestor-gateway/nestor/routing/config/tree"
 )
 
 // Position is a place in a config file. Line and Column count from 1; 0 means unknown.
-type Position struct {
-	File   string
-	Line   int
-	Column int
-}
+type Position = tree.Position
 
 // Config is a config.yaml as read, with its includes merged and its environment references resolved.
 type Config struct {

@@ -8,6 +8,9 @@ import (
 	"io/fs"
 	"os"
 	"unicode/utf8"
+
+	"github.com/nestor-gateway/nestor/routing/config/known"
+	"github.com/nestor-gateway/nestor/routing/config/tree"
 )
 
 // maxFile bounds what is read from one file, in bytes.
@@ -43,11 +46,11 @@ var errTooLarge = errors.New("larger than 256 MiB")
 
 // load decodes with model_list taken apart where that is possible, and whole where it turns out not to be.
 func load(name string, src []byte, env func(string) (string, bool), read func(string) ([]byte, error)) (*Config, error) {
-	return finish(decodeBy(name, src, usualSplitting(), env, read))
+	return finish(decodeBy(name, src, tree.UsualSplitting(), env, read))
 }
 
 // decodeBy reads large files in pieces, and all of them whole where a piece turns out to be none.
-func decodeBy(name string, src []byte, how splitting, env func(string) (string, bool), read func(string) ([]byte, error)) *decoder {
+func decodeBy(name string, src []byte, how tree.Splitting, env func(string) (string, bool), read func(string) ([]byte, error)) *decoder {
 	d := newDecoder(env, read)
 	d.splitting = how
 	if !d.decode(name, src) {
@@ -58,27 +61,27 @@ func decodeBy(name string, src []byte, how splitting, env func(string) (string, 
 }
 
 func finish(d *decoder) (*Config, error) {
-	if err := d.report.err(); err != nil {
-		return nil, err
+	if d.report.Found() > 0 {
+		return nil, &Error{Problems: d.report.Problems()}
 	}
-	d.cfg.Warnings = d.report.allWarnings()
+	d.cfg.Warnings = d.report.Warnings()
 	return d.cfg, nil
 }
 
 // decoder holds what reading one config needs.
 type decoder struct {
 	cfg    *Config
-	report *report
-	known  *catalog
+	report *tree.Report
+	known  *known.Catalog
 	env    func(string) (string, bool)
 	// read reads an included file; nil refuses them.
 	read      func(string) ([]byte, error)
-	splitting splitting
+	splitting tree.Splitting
 
 	// entry is the element of model_list being read, if any.
 	entry       *Entry
 	variables   map[string]string
-	credentials map[string]*node
+	credentials map[string]*tree.Node
 	meant       map[string]string
 	visited     int
 }
@@ -88,8 +91,8 @@ func newDecoder(env func(string) (string, bool), read func(string) ([]byte, erro
 		env = func(string) (string, bool) { return "", false }
 	}
 	return &decoder{
-		cfg: &Config{}, report: newReport(), known: newCatalog(), env: env, read: read, splitting: noSplitting(),
-		variables: map[string]string{}, credentials: map[string]*node{}, meant: map[string]string{},
+		cfg: &Config{}, report: tree.NewReport(), known: known.NewCatalog(), env: env, read: read, splitting: tree.NoSplitting(),
+		variables: map[string]string{}, credentials: map[string]*tree.Node{}, meant: map[string]string{},
 	}
 }
 
@@ -115,13 +118,13 @@ func (d *decoder) decode(name string, src []byte) (ok bool) {
 }
 
 // each calls read with every part of a section that says something.
-func (d *decoder) each(merged []topSection, name string, read func(*node)) {
+func (d *decoder) each(merged []topSection, name string, read func(*tree.Node)) {
 	for _, s := range merged {
-		if s.key.text != name {
+		if s.Key.Text != name {
 			continue
 		}
 		for _, part := range s.parts {
-			if !part.isNull() {
+			if !part.IsNull() {
 				read(part)
 			}
 		}
@@ -131,60 +134,60 @@ func (d *decoder) each(merged []topSection, name string, read func(*node)) {
 func (d *decoder) modelList(merged []topSection, name string) bool {
 	found := false
 	for _, s := range merged {
-		if s.key.text != "model_list" {
+		if s.Key.Text != "model_list" {
 			continue
 		}
 		for _, part := range s.parts {
-			found = found || !part.isNull()
+			found = found || !part.IsNull()
 			if !d.entries(part, s.lazy[part]) {
 				return false
 			}
 		}
 	}
 	if !found {
-		d.report.problem(Position{File: name, Line: 1, Column: 1}, "add a model_list with at least one entry", "the config has no model_list")
-	} else if len(d.cfg.Entries) == 0 && len(d.report.problems) == 0 {
-		d.report.problem(Position{File: name, Line: 1, Column: 1}, "add an entry with model_name and litellm_params", "model_list is empty")
+		d.report.Problem(Position{File: name, Line: 1, Column: 1}, "add a model_list with at least one entry", "the config has no model_list")
+	} else if len(d.cfg.Entries) == 0 && d.report.Found() == 0 {
+		d.report.Problem(Position{File: name, Line: 1, Column: 1}, "add an entry with model_name and litellm_params", "model_list is empty")
 	}
 	return true
 }
 
-func (d *decoder) entries(list *node, rest *items) bool {
-	if list.isNull() {
+func (d *decoder) entries(list *tree.Node, rest *tree.Items) bool {
+	if list.IsNull() {
 		return true
 	}
 	nodes, _ := d.list("model_list", list)
 	for _, v := range nodes {
 		d.entryOf(v)
 	}
-	return rest.each(d.entryOf)
+	return rest.Each(d.entryOf)
 }
 
 // topKey reports a top-level key that is not read.
 func (d *decoder) topKey(s topSection) {
-	known := &d.known.top
-	if known.isSupported(s.key.text) {
+	known := &d.known.Top
+	if known.IsSupported(s.Key.Text) {
 		return
 	}
 	last := s.parts[len(s.parts)-1]
-	if _, ignored := known.ignored[s.key.text]; !ignored && holdsAnchor(last) {
+	if _, ignored := known.Ignored[s.Key.Text]; !ignored && holdsAnchor(last) {
 		// A value that others repeat has to stand somewhere, and LiteLLM looks at no other top-level key.
 		return
 	}
-	d.unsupported(known, pair{s.key, last})
+	d.unsupported(known, tree.Pair{Key: s.Key, Value: last})
 }
 
-func holdsAnchor(v *node) bool {
-	if v.anchored {
+func holdsAnchor(v *tree.Node) bool {
+	if v.Anchored {
 		return true
 	}
-	for _, p := range v.pairs {
-		if p.value.anchored {
+	for _, p := range v.Pairs {
+		if p.Value.Anchored {
 			return true
 		}
 	}
-	for _, item := range v.items {
-		if item.anchored {
+	for _, item := range v.Items {
+		if item.Anchored {
 			return true
 		}
 	}
@@ -192,49 +195,49 @@ func holdsAnchor(v *node) bool {
 }
 
 // unsupported warns of a key that LiteLLM has and Nestor does not act upon, and reports one that nobody knows.
-func (d *decoder) unsupported(s *section, f pair) {
-	lost, ignored := s.ignored[f.key.text]
+func (d *decoder) unsupported(s *known.Section, f tree.Pair) {
+	lost, ignored := s.Ignored[f.Key.Text]
 	if !ignored {
-		d.unknown(s, f.key)
+		d.unknown(s, f.Key)
 		return
 	}
 	d.ignore(f, lost)
 }
 
 // ignore says what will not happen, unless the value asks for nothing.
-func (d *decoder) ignore(f pair, lost string) {
+func (d *decoder) ignore(f tree.Pair, lost string) {
 	if lost == "" || asksForNothing(f) {
 		return
 	}
-	d.report.warnOnce(f.key.at, "", fmt.Sprintf("%s is not supported: %s", f.key.text, lost))
+	d.report.WarnOnce(f.Key.At, "", fmt.Sprintf("%s is not supported: %s", f.Key.Text, lost))
 }
 
 // asksForNothing reports whether a setting leaves things as they are. All are off by default but ssl_verify.
-func asksForNothing(f pair) bool {
-	if f.key.text == "ssl_verify" {
-		on, _ := boolean(f.value.text)
-		return on && f.value.plain
+func asksForNothing(f tree.Pair) bool {
+	if f.Key.Text == "ssl_verify" {
+		on, _ := tree.Boolean(f.Value.Text)
+		return on && f.Value.Plain
 	}
-	return f.value.isOff()
+	return f.Value.IsOff()
 }
 
-func (d *decoder) unknown(s *section, key *node) {
+func (d *decoder) unknown(s *known.Section, key *tree.Node) {
 	hint := "remove it"
-	if meant := nearest(key.text, s.names); meant != "" {
+	if meant := known.Nearest(key.Text, s.Names); meant != "" {
 		hint = "write " + meant
-	} else if other := d.elsewhere(key.text); other != "" {
+	} else if other := d.elsewhere(key.Text); other != "" {
 		hint = "it belongs in " + other + "; check the indentation"
 	}
-	d.report.problem(key.at, hint, "%s is not known in %s", quoteKey(key.text), s.name)
+	d.report.Problem(key.At, hint, "%s is not known in %s", tree.QuoteKey(key.Text), s.Name)
 }
 
 // elsewhere names the section to which a key belongs.
 func (d *decoder) elsewhere(key string) string {
-	sections := []*section{&d.known.entry, &d.known.router, &d.known.proxy, &d.known.param, &d.known.module}
-	for _, known := range []func(*section, string) bool{(*section).isSupported, (*section).isKnown} {
+	sections := []*known.Section{&d.known.Entry, &d.known.Router, &d.known.Proxy, &d.known.Param, &d.known.Module}
+	for _, is := range []func(*known.Section, string) bool{(*known.Section).IsSupported, (*known.Section).IsKnown} {
 		for _, s := range sections {
-			if known(s, key) {
-				return s.name
+			if is(s, key) {
+				return s.Name
 			}
 		}
 	}
@@ -242,21 +245,21 @@ func (d *decoder) elsewhere(key string) string {
 }
 
 // proxy reads general_settings.
-func (d *decoder) proxy(v *node) {
+func (d *decoder) proxy(v *tree.Node) {
 	for _, f := range d.fields("general_settings", v) {
-		switch f.key.text {
+		switch f.Key.Text {
 		case "master_key":
-			d.secret("master_key", f.value, &d.cfg.MasterKey)
-			if f.value.kind == scalar && f.value.text == "" && !f.value.broken {
-				d.report.problem(f.value.at, "write a key, or remove master_key", "master_key is empty")
+			d.secret("master_key", f.Value, &d.cfg.MasterKey)
+			if f.Value.Kind == tree.Scalar && f.Value.Text == "" && !f.Value.Broken {
+				d.report.Problem(f.Value.At, "write a key, or remove master_key", "master_key is empty")
 			}
 		case "database_url":
 			var url string
-			if d.text("database_url", f.value, &url); url != "" {
-				d.report.warn(f.key.at, "", "database_url is not supported: no database is used")
+			if d.text("database_url", f.Value, &url); url != "" {
+				d.report.Warn(f.Key.At, "", "database_url is not supported: no database is used")
 			}
 		default:
-			d.unsupported(&d.known.proxy, f)
+			d.unsupported(&d.known.Proxy, f)
 		}
 	}
 }
@@ -273,7 +276,7 @@ func (d *decoder) masterKey() {
 // checkText finds what no YAML file may hold.
 func (d *decoder) checkText(name string, src []byte) bool {
 	if bytes.HasPrefix(src, []byte("\xff\xfe")) || bytes.HasPrefix(src, []byte("\xfe\xff")) {
-		d.report.problem(Position{File: name, Line: 1, Column: 1}, "save it as UTF-8", "the file is written in UTF-16")
+		d.report.Problem(Position{File: name, Line: 1, Column: 1}, "save it as UTF-8", "the file is written in UTF-16")
 		return false
 	}
 	line, lineStart := 1, 0
@@ -284,7 +287,7 @@ func (d *decoder) checkText(name string, src []byte) bool {
 		}
 		if bad, hint := badCharacter(r, size); bad != "" {
 			column := utf8.RuneCount(src[lineStart:i]) + 1
-			d.report.problem(Position{File: name, Line: line, Column: column}, hint, "%s", bad)
+			d.report.Problem(Position{File: name, Line: line, Column: column}, hint, "%s", bad)
 			return false
 		}
 		i += size

@@ -1,31 +1,13 @@
 package config
 
 import (
-	"fmt"
 	"strings"
+
+	"github.com/nestor-gateway/nestor/routing/config/tree"
 )
 
 // Diagnostic is something to tell the user about a place in a config: what is wrong, and what to do.
-type Diagnostic struct {
-	At      Position
-	Message string
-	// Hint says what to do; may be empty.
-	Hint string
-}
-
-// String gives "file:line:column: message", without the parts that are unknown.
-func (d Diagnostic) String() string {
-	var b strings.Builder
-	if d.At.File != "" {
-		fmt.Fprintf(&b, "%s:", d.At.File)
-		if d.At.Line > 0 {
-			fmt.Fprintf(&b, "%d:%d:", d.At.Line, d.At.Column)
-		}
-		b.WriteByte(' ')
-	}
-	b.WriteString(d.Message)
-	return b.String()
-}
+type Diagnostic = tree.Diagnostic
 
 // Error is a config that can't be used: everything found wrong with it, in the order of the file.
 type Error struct{ Problems []Diagnostic }

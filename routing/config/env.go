@@ -4,16 +4,18 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/nestor-gateway/nestor/routing/config/tree"
 )
 
 const referencePrefix = "os.environ/"
 
 // reference returns the name of the environment variable that a value stands for.
-func reference(v *node) (name string, ok bool) {
-	if v.kind != scalar {
+func reference(v *tree.Node) (name string, ok bool) {
+	if v.Kind != tree.Scalar {
 		return "", false
 	}
-	return strings.CutPrefix(v.text, referencePrefix)
+	return strings.CutPrefix(v.Text, referencePrefix)
 }
 
 // lookup reads a variable: the process's, else one that the file sets under environment_variables.
@@ -26,12 +28,12 @@ func (d *decoder) lookup(key, name string, at Position) (string, bool) {
 	if text := d.variables[name]; text != "" {
 		return text, true
 	}
-	message := fmt.Sprintf("%s needs the environment variable %s, which is not set", key, clip(name))
+	message := fmt.Sprintf("%s needs the environment variable %s, which is not set", key, tree.Clip(name))
 	if d.entry == nil {
-		d.report.problem(at, "set "+clip(name), "%s", message)
+		d.report.Problem(at, "set "+tree.Clip(name), "%s", message)
 		return "", false
 	}
-	d.unusable(at, "set "+clip(name), message)
+	d.unusable(at, "set "+tree.Clip(name), message)
 	return "", false
 }
 
@@ -41,30 +43,30 @@ func (d *decoder) unusable(at Position, hint, message string) {
 		d.entry.Problem += "; "
 	}
 	d.entry.Problem += message
-	d.report.warn(at, hint, "%s; the deployment is unavailable", message)
+	d.report.Warn(at, hint, "%s; the deployment is unavailable", message)
 }
 
 // environment reads environment_variables. LiteLLM sets them in its own process; here they stand in for
 // variables that are not set. It refuses to set the ones listed below, as they change how programs run.
-func (d *decoder) environment(v *node) {
+func (d *decoder) environment(v *tree.Node) {
 	blocked := strings.Fields("PATH LD_PRELOAD LD_LIBRARY_PATH DYLD_LIBRARY_PATH DYLD_INSERT_LIBRARIES PYTHONPATH PYTHONSTARTUP PYTHONHOME HOME USER SHELL LOGNAME NO_PROXY no_proxy")
 	for _, p := range d.fields("environment_variables", v) {
-		name := p.key.text
+		name := p.Key.Text
 		if slices.Contains(blocked, name) {
-			d.report.warn(p.key.at, "set it where nestor is started", "%s is not set from the config", clip(name))
+			d.report.Warn(p.Key.At, "set it where nestor is started", "%s is not set from the config", tree.Clip(name))
 			continue
 		}
-		if other, isReference := reference(p.value); isReference {
+		if other, isReference := reference(p.Value); isReference {
 			if text, ok := d.env(other); ok {
 				d.variables[name] = text
 			}
 			continue
 		}
-		if p.value.kind != scalar {
-			d.wrongType(clip(name), p.value, "text")
+		if p.Value.Kind != tree.Scalar {
+			d.wrongType(tree.Clip(name), p.Value, "text")
 			continue
 		}
-		d.variables[name] = p.value.text
+		d.variables[name] = p.Value.Text
 	}
 }
 
@@ -80,13 +82,13 @@ func placeholder(text string) string {
 
 // checkPlaceholder reports a value that the user has yet to fill in. What stands in a credential's place is not
 // repeated: it may be the credential after all.
-func (d *decoder) checkPlaceholder(key string, v *node, isSecret bool) {
-	found := placeholder(v.text)
-	if v.kind != scalar || found == "" {
+func (d *decoder) checkPlaceholder(key string, v *tree.Node, isSecret bool) {
+	found := placeholder(v.Text)
+	if v.Kind != tree.Scalar || found == "" {
 		return
 	}
 	if isSecret {
 		found = ""
 	}
-	d.unusable(v.at, "put the real value there", placeholderMessage(key, found))
+	d.unusable(v.At, "put the real value there", placeholderMessage(key, found))
 }

@@ -10,6 +10,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/nestor-gateway/nestor/routing/config/tree"
 )
 
 const secretMark = "zq-secret-zq"
@@ -37,9 +39,9 @@ func FuzzDecode(f *testing.F) {
 		if len(src) > 64<<10 {
 			return
 		}
-		whole := decodeBy("c.yaml", src, noSplitting(), environment, nil)
+		whole := decodeBy("c.yaml", src, tree.NoSplitting(), environment, nil)
 		cfg, err := finish(whole)
-		pieces, piecesErr := finish(decodeBy("c.yaml", src, splitting{from: 0, piece: 64}, environment, nil))
+		pieces, piecesErr := finish(decodeBy("c.yaml", src, tree.Splitting{From: 0, Piece: 64}, environment, nil))
 		if diff := cmp.Diff(fmt.Sprint(err), fmt.Sprint(piecesErr)); diff != "" {
 			t.Fatalf("in pieces (-whole +pieces):\n%s", diff)
 		}
@@ -86,28 +88,28 @@ func checkPlace(t *testing.T, d Diagnostic, lines []string) {
 // secretsOf finds what credentials are set to, where it is long and stands nowhere else.
 func secretsOf(src []byte) []string {
 	secrets := []string{secretMark}
-	seen := map[*node]bool{}
-	var walk func(n *node)
-	walk = func(n *node) {
+	seen := map[*tree.Node]bool{}
+	var walk func(n *tree.Node)
+	walk = func(n *tree.Node) {
 		if seen[n] {
 			return
 		}
 		seen[n] = true
-		for _, p := range n.pairs {
-			switch p.key.text {
+		for _, p := range n.Pairs {
+			switch p.Key.Text {
 			case "api_key", "master_key", "redis_password", "redis_url", "database_url":
-				if _, isReference := reference(p.value); !isReference && len(p.value.text) >= 8 && strings.Count(string(src), p.value.text) == 1 {
-					secrets = append(secrets, p.value.text)
+				if _, isReference := reference(p.Value); !isReference && len(p.Value.Text) >= 8 && strings.Count(string(src), p.Value.Text) == 1 {
+					secrets = append(secrets, p.Value.Text)
 				}
 			}
-			walk(p.value)
+			walk(p.Value)
 		}
-		for _, item := range n.items {
+		for _, item := range n.Items {
 			walk(item)
 		}
 	}
 	if len(src) < 4<<10 {
-		if root := parse(string(src), "", 0, newReport(), newAnchors()); root != nil {
+		if root := tree.Parse(string(src), "", 0, tree.NewReport(), tree.NewAnchors()); root != nil {
 			walk(root)
 		}
 	}

@@ -6,41 +6,43 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/nestor-gateway/nestor/routing/config/tree"
 )
 
 // topSection is one top-level key with its value; included files add parts to a list.
 type topSection struct {
-	key   *node
-	parts []*node
+	Key   *tree.Node
+	parts []*tree.Node
 	// lazy holds, for a part that is model_list, the elements that are not parsed yet.
-	lazy map[*node]*items
+	lazy map[*tree.Node]*tree.Items
 }
 
 // document reads one file into its top-level sections. The result is nil when there is nothing to go on with.
 func (d *decoder) document(name string, src []byte) *document {
-	d.report.files[name] = len(d.report.files)
+	d.report.File(name)
 	d.cfg.Files = append(d.cfg.Files, name)
 	if !d.checkText(name, src) {
 		return nil
 	}
 	src = bytes.TrimPrefix(src, []byte("\ufeff"))
-	problems := len(d.report.problems)
-	root, rest := d.parseTop(name, string(src))
-	if root == nil || root.isNull() {
-		if len(d.report.problems) == problems {
-			d.report.problem(Position{File: name, Line: 1, Column: 1}, "write a model_list into it", "the file is empty")
+	problems := d.report.Found()
+	root, rest := tree.ParseFile(name, string(src), d.splitting, d.report)
+	if root == nil || root.IsNull() {
+		if d.report.Found() == problems {
+			d.report.Problem(Position{File: name, Line: 1, Column: 1}, "write a model_list into it", "the file is empty")
 		}
 		return nil
 	}
-	if root.kind != mapping {
-		d.report.problem(root.at, "put the entries under model_list:", "the file must be a mapping, not %s", root.describe())
+	if root.Kind != tree.Mapping {
+		d.report.Problem(root.At, "put the entries under model_list:", "the file must be a mapping, not %s", root.Describe())
 		return nil
 	}
 	doc := &document{name: name}
-	for _, p := range root.pairs {
-		s := topSection{key: p.key, parts: []*node{p.value}}
-		if p.key.text == "model_list" && rest != nil {
-			s.lazy = map[*node]*items{p.value: rest}
+	for _, p := range root.Pairs {
+		s := topSection{Key: p.Key, parts: []*tree.Node{p.Value}}
+		if p.Key.Text == "model_list" && rest != nil {
+			s.lazy = map[*tree.Node]*tree.Items{p.Value: rest}
 		}
 		doc.sections = append(doc.sections, s)
 	}
@@ -54,7 +56,7 @@ type document struct {
 
 func (doc *document) find(key string) *topSection {
 	for i := range doc.sections {
-		if doc.sections[i].key.text == key {
+		if doc.sections[i].Key.Text == key {
 			return &doc.sections[i]
 		}
 	}
@@ -95,7 +97,7 @@ type wish struct {
 
 func (d *decoder) wanted(doc *document, from []string) []wish {
 	s := doc.find("include")
-	if s == nil || s.parts[0].isNull() {
+	if s == nil || s.parts[0].IsNull() {
 		return nil
 	}
 	var all []wish
@@ -108,7 +110,7 @@ func (d *decoder) wanted(doc *document, from []string) []wish {
 // find reads an included file: beside the file that includes it, else beside the main file.
 func (d *decoder) find(w wish, root string) (path string, src []byte, ok bool) {
 	if d.read == nil {
-		d.report.problem(w.at, "read the config from a file", "include works in files only")
+		d.report.Problem(w.at, "read the config from a file", "include works in files only")
 		return "", nil, false
 	}
 	path = w.path
@@ -120,7 +122,7 @@ func (d *decoder) find(w wish, root string) (path string, src []byte, ok bool) {
 	}
 	src, err := d.read(path)
 	if err != nil {
-		d.report.problem(w.at, "check the path; it is relative to the file that includes it", "the included file can't be read: %v", err)
+		d.report.Problem(w.at, "check the path; it is relative to the file that includes it", "the included file can't be read: %v", err)
 		return "", nil, false
 	}
 	return path, src, true
@@ -130,7 +132,7 @@ func (d *decoder) isCycle(w wish, path string) bool {
 	for i, from := range w.from {
 		if absolute(from) == absolute(path) {
 			cycle := strings.Join(append(w.from[i:len(w.from):len(w.from)], path), " -> ")
-			d.report.problem(w.at, "remove one of the includes", "files include each other: %s", cycle)
+			d.report.Problem(w.at, "remove one of the includes", "files include each other: %s", cycle)
 			return true
 		}
 	}
@@ -139,18 +141,18 @@ func (d *decoder) isCycle(w wish, path string) bool {
 
 func (d *decoder) merge(to, from *document) {
 	for _, s := range from.sections {
-		if s.key.text == "include" {
+		if s.Key.Text == "include" {
 			continue
 		}
-		have := to.find(s.key.text)
+		have := to.find(s.Key.Text)
 		switch {
 		case have == nil:
 			to.sections = append(to.sections, s)
-		case have.parts[0].kind == sequence && s.parts[0].kind == sequence:
+		case have.parts[0].Kind == tree.Sequence && s.parts[0].Kind == tree.Sequence:
 			have.join(s)
 		default:
-			d.report.warn(s.key.at, "keep the section in one file", "%s replaces the one of %s", s.key.text,
-				fmt.Sprintf("%s:%d", have.key.at.File, have.key.at.Line))
+			d.report.Warn(s.Key.At, "keep the section in one file", "%s replaces the one of %s", s.Key.Text,
+				fmt.Sprintf("%s:%d", have.Key.At.File, have.Key.At.Line))
 			*have = s
 		}
 	}
@@ -160,7 +162,7 @@ func (s *topSection) join(other topSection) {
 	s.parts = append(s.parts, other.parts...)
 	for part, rest := range other.lazy {
 		if s.lazy == nil {
-			s.lazy = map[*node]*items{}
+			s.lazy = map[*tree.Node]*tree.Items{}
 		}
 		s.lazy[part] = rest
 	}

@@ -3,27 +3,30 @@ package config
 import (
 	"fmt"
 	"strings"
+
+	"github.com/nestor-gateway/nestor/routing/config/known"
+	"github.com/nestor-gateway/nestor/routing/config/tree"
 )
 
 // entryOf reads one element of model_list.
-func (d *decoder) entryOf(v *node) {
-	e := Entry{Position: v.at}
+func (d *decoder) entryOf(v *tree.Node) {
+	e := Entry{Position: v.At}
 	d.entry = &e
 	defer func() { d.entry = nil }()
-	var params *node
+	var params *tree.Node
 	for _, p := range d.fields("an entry of model_list", v) {
-		switch p.key.text {
+		switch p.Key.Text {
 		case "model_name":
-			d.text("model_name", p.value, &e.Name)
+			d.text("model_name", p.Value, &e.Name)
 		case "litellm_params":
-			params = p.value
+			params = p.Value
 		case "model_info":
-			d.modelInfo(p.value, &e.Info)
+			d.modelInfo(p.Value, &e.Info)
 		default:
-			d.misplaced(p.key)
+			d.misplaced(p.Key)
 		}
 	}
-	if v.kind != mapping {
+	if v.Kind != tree.Mapping {
 		return
 	}
 	d.required(v, "model_name")
@@ -34,12 +37,12 @@ func (d *decoder) entryOf(v *node) {
 }
 
 // required reports a key that is not there. One that is empty text is as good as not there.
-func (d *decoder) required(v *node, key string) bool {
-	value := v.get(key)
-	if value != nil && (value.kind != scalar || value.text != "" || value.broken) {
+func (d *decoder) required(v *tree.Node, key string) bool {
+	value := v.Get(key)
+	if value != nil && (value.Kind != tree.Scalar || value.Text != "" || value.Broken) {
 		return true
 	}
-	d.report.problem(v.at, fmt.Sprintf("add %s to it", key), "this %s has no %s", place(key), key)
+	d.report.Problem(v.At, fmt.Sprintf("add %s to it", key), "this %s has no %s", place(key), key)
 	return false
 }
 
@@ -51,29 +54,29 @@ func place(key string) string {
 }
 
 // misplaced reports a key that an entry can't have; most come of wrong indentation.
-func (d *decoder) misplaced(key *node) {
-	if k := d.known.param.isKnown(key.text); k {
-		d.report.problem(key.at, "indent it under litellm_params", "%s stands in the entry, not in its litellm_params", quoteKey(key.text))
+func (d *decoder) misplaced(key *tree.Node) {
+	if k := d.known.Param.IsKnown(key.Text); k {
+		d.report.Problem(key.At, "indent it under litellm_params", "%s stands in the entry, not in its litellm_params", tree.QuoteKey(key.Text))
 		return
 	}
-	d.unknown(&d.known.entry, key)
+	d.unknown(&d.known.Entry, key)
 }
 
-func (d *decoder) params(v *node, p *Params) {
+func (d *decoder) params(v *tree.Node, p *Params) {
 	fields := d.fields("litellm_params", v)
-	if v.kind == mapping {
+	if v.Kind == tree.Mapping {
 		d.required(v, "model")
 	}
 	for _, f := range fields {
-		if f.key.text == "model" || !d.limit(f, p) {
-			p.Others = append(p.Others, Key{Name: f.key.text, At: f.key.at})
+		if f.Key.Text == "model" || !d.limit(f, p) {
+			p.Others = append(p.Others, Key{Name: f.Key.Text, At: f.Key.At})
 		}
 	}
 	p.Others = withoutModel(p.Others)
 	own := len(fields)
 	fields = append(fields, d.credential(v)...)
 	for i, f := range fields {
-		if i >= own && v.get(f.key.text) != nil {
+		if i >= own && v.Get(f.Key.Text) != nil {
 			continue
 		}
 		d.param(f, p)
@@ -94,18 +97,18 @@ func withoutModel(keys []Key) []Key {
 }
 
 // limit reads the keys that a reference may carry too.
-func (d *decoder) limit(f pair, p *Params) bool {
-	switch key := f.key.text; key {
+func (d *decoder) limit(f tree.Pair, p *Params) bool {
+	switch key := f.Key.Text; key {
 	case "rpm":
-		whole(d, key, f.value, 0, &p.RPM)
+		whole(d, key, f.Value, 0, &p.RPM)
 	case "tpm":
-		whole(d, key, f.value, 0, &p.TPM)
+		whole(d, key, f.Value, 0, &p.TPM)
 	case "max_parallel_requests":
-		whole(d, key, f.value, 0, &p.MaxParallel)
+		whole(d, key, f.Value, 0, &p.MaxParallel)
 	case "weight":
-		d.weight(key, f.value, &p.Weight)
+		d.weight(key, f.Value, &p.Weight)
 	case "order":
-		whole(d, key, f.value, anyNumber, &p.Order)
+		whole(d, key, f.Value, anyNumber, &p.Order)
 	default:
 		return false
 	}
@@ -113,12 +116,12 @@ func (d *decoder) limit(f pair, p *Params) bool {
 }
 
 // param reads one key of litellm_params that is not about its group.
-func (d *decoder) param(f pair, p *Params) {
-	key, v := f.key.text, f.value
+func (d *decoder) param(f tree.Pair, p *Params) {
+	key, v := f.Key.Text, f.Value
 	switch key {
 	case "rpm", "tpm", "max_parallel_requests", "weight", "order", "litellm_credential_name":
 	case "model":
-		p.ModelAt = v.at
+		p.ModelAt = v.At
 		d.text(key, v, &p.Model)
 		d.checkPlaceholder(key, v, false)
 		if name, isReference := reference(v); isReference && p.Model == "" {
@@ -152,20 +155,20 @@ func (d *decoder) param(f pair, p *Params) {
 }
 
 // timing reads the keys that say how long and how often.
-func (d *decoder) timing(f pair, p *Params) bool {
-	switch key := f.key.text; key {
+func (d *decoder) timing(f tree.Pair, p *Params) bool {
+	switch key := f.Key.Text; key {
 	case "timeout":
-		d.timeout(key, f.value, &p.Timeout)
+		d.timeout(key, f.Value, &p.Timeout)
 	case "request_timeout":
 		if p.Timeout == nil {
-			d.timeout(key, f.value, &p.Timeout)
+			d.timeout(key, f.Value, &p.Timeout)
 		}
 	case "stream_timeout":
-		d.timeout(key, f.value, &p.StreamTimeout)
+		d.timeout(key, f.Value, &p.StreamTimeout)
 	case "cooldown_time":
-		d.seconds(key, f.value, &p.CooldownTime)
+		d.seconds(key, f.Value, &p.CooldownTime)
 	case "num_retries":
-		whole(d, key, f.value, 0, &p.NumRetries)
+		whole(d, key, f.Value, 0, &p.NumRetries)
 	default:
 		return false
 	}
@@ -173,22 +176,22 @@ func (d *decoder) timing(f pair, p *Params) bool {
 }
 
 // other decides about a key that Nestor gives no meaning: a request parameter, one of LiteLLM's, or a mistake.
-func (d *decoder) other(f pair, p *Params) {
-	key := f.key.text
-	if d.known.request[key] || d.known.provider[key] {
+func (d *decoder) other(f tree.Pair, p *Params) {
+	key := f.Key.Text
+	if d.known.Request[key] || d.known.Provider[key] {
 		d.defaultParam(f, p)
 		return
 	}
-	if isPrice(key) {
+	if known.IsPrice(key) {
 		return
 	}
-	if lost, ignored := d.known.param.ignored[key]; ignored {
+	if lost, ignored := d.known.Param.Ignored[key]; ignored {
 		d.ignore(f, lost)
 		return
 	}
 	if meant := d.nearestParam(key); meant != "" {
-		d.report.problem(f.key.at, fmt.Sprintf("write %s, or put it under extra_body if the provider takes it", meant),
-			"%s is not known in litellm_params; %s is", quoteKey(key), meant)
+		d.report.Problem(f.Key.At, fmt.Sprintf("write %s, or put it under extra_body if the provider takes it", meant),
+			"%s is not known in litellm_params; %s is", tree.QuoteKey(key), meant)
 		return
 	}
 	d.defaultParam(f, p)
@@ -198,38 +201,38 @@ func (d *decoder) other(f pair, p *Params) {
 func (d *decoder) nearestParam(key string) string {
 	meant, asked := d.meant[key]
 	if !asked {
-		meant = nearest(key, d.known.param.names)
+		meant = known.Nearest(key, d.known.Param.Names)
 		d.meant[key] = meant
 	}
 	return meant
 }
 
 // defaultParam keeps a request parameter; a later one of its name replaces an earlier one.
-func (d *decoder) defaultParam(f pair, p *Params) {
-	raw, ok := d.json(f.key.text, f.value, true)
+func (d *decoder) defaultParam(f tree.Pair, p *Params) {
+	raw, ok := d.json(f.Key.Text, f.Value, true)
 	if !ok {
 		return
 	}
 	for i := range p.Defaults {
-		if p.Defaults[i].Name == f.key.text {
+		if p.Defaults[i].Name == f.Key.Text {
 			p.Defaults[i].JSON = raw
 			return
 		}
 	}
-	p.Defaults = append(p.Defaults, Field{Name: f.key.text, JSON: raw})
+	p.Defaults = append(p.Defaults, Field{Name: f.Key.Text, JSON: raw})
 }
 
-func (d *decoder) headers(key string, v *node, p *Params) {
+func (d *decoder) headers(key string, v *tree.Node, p *Params) {
 	for _, f := range d.fields(key, v) {
 		var value string
-		if text, _, ok := d.resolve(f.key.text, f.value, "text"); ok {
+		if text, _, ok := d.resolve(f.Key.Text, f.Value, "text"); ok {
 			value = text
 		}
-		if !isHeaderName(f.key.text) || strings.ContainsAny(value, "\r\n\x00") {
-			d.report.problem(f.key.at, "use letters, digits and dashes, and a value of one line", "%s in %s is no HTTP header", quoteKey(f.key.text), key)
+		if !isHeaderName(f.Key.Text) || strings.ContainsAny(value, "\r\n\x00") {
+			d.report.Problem(f.Key.At, "use letters, digits and dashes, and a value of one line", "%s in %s is no HTTP header", tree.QuoteKey(f.Key.Text), key)
 			continue
 		}
-		p.ExtraHeaders = append(p.ExtraHeaders, Header{Name: f.key.text, Value: value})
+		p.ExtraHeaders = append(p.ExtraHeaders, Header{Name: f.Key.Text, Value: value})
 	}
 }
 
@@ -248,16 +251,16 @@ func isAlphanumeric(r rune) bool {
 	return r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
 }
 
-func (d *decoder) modelInfo(v *node, info *ModelInfo) {
-	if v.kind != mapping {
+func (d *decoder) modelInfo(v *tree.Node, info *ModelInfo) {
+	if v.Kind != tree.Mapping {
 		d.wrongType("model_info", v, "a mapping")
 		return
 	}
-	if id := v.get("id"); id != nil {
+	if id := v.Get("id"); id != nil {
 		// LiteLLM turns a number into text.
 		info.ID, _, _ = d.resolve("model_info.id", id, "text")
 	}
-	if mode := v.get("mode"); mode != nil {
+	if mode := v.Get("mode"); mode != nil {
 		d.text("model_info.mode", mode, &info.Mode)
 	}
 	// References stay as written here: what they stand for is shown to every client.
@@ -265,8 +268,8 @@ func (d *decoder) modelInfo(v *node, info *ModelInfo) {
 }
 
 // credential returns the values that litellm_credential_name stands for; the entry's own keys win over them.
-func (d *decoder) credential(v *node) []pair {
-	nameAt := v.get("litellm_credential_name")
+func (d *decoder) credential(v *tree.Node) []tree.Pair {
+	nameAt := v.Get("litellm_credential_name")
 	if nameAt == nil {
 		return nil
 	}
@@ -276,32 +279,32 @@ func (d *decoder) credential(v *node) []pair {
 	}
 	values := d.credentials[name]
 	if values == nil {
-		d.unusable(nameAt.at, "add it to credential_list", fmt.Sprintf("the credential %s is not in credential_list", d.shown(nameAt)))
+		d.unusable(nameAt.At, "add it to credential_list", fmt.Sprintf("the credential %s is not in credential_list", d.shown(nameAt)))
 		return nil
 	}
 	return d.fields("credential_values", values)
 }
 
 // credentialList reads the credentials that entries name.
-func (d *decoder) credentialList(v *node) {
+func (d *decoder) credentialList(v *tree.Node) {
 	items, _ := d.list("credential_list", v)
 	for _, item := range items {
 		var name string
-		var values *node
-		if item.kind != mapping {
+		var values *tree.Node
+		if item.Kind != tree.Mapping {
 			d.wrongType("an item of credential_list", item, "a mapping")
 			continue
 		}
 		for _, p := range d.fields("an item of credential_list", item) {
-			switch p.key.text {
+			switch p.Key.Text {
 			case "credential_name":
-				d.text("credential_name", p.value, &name)
+				d.text("credential_name", p.Value, &name)
 			case "credential_values":
-				values = p.value
+				values = p.Value
 			}
 		}
-		if name == "" || values == nil || values.kind != mapping {
-			d.report.problem(item.at, "give it a credential_name and a mapping credential_values", "this credential is not complete")
+		if name == "" || values == nil || values.Kind != tree.Mapping {
+			d.report.Problem(item.At, "give it a credential_name and a mapping credential_values", "this credential is not complete")
 			continue
 		}
 		d.credentials[name] = values

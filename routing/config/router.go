@@ -5,15 +5,18 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"github.com/nestor-gateway/nestor/routing/config/known"
+	"github.com/nestor-gateway/nestor/routing/config/tree"
 )
 
 const anyNumber = math.MinInt64
 
 // router reads router_settings.
-func (d *decoder) router(v *node) {
+func (d *decoder) router(v *tree.Node) {
 	r := &d.cfg.Router
 	for _, f := range d.fields("router_settings", v) {
-		key, v := f.key.text, f.value
+		key, v := f.Key.Text, f.Value
 		if d.reliability(f, r) || d.redis(key, v) {
 			continue
 		}
@@ -31,20 +34,20 @@ func (d *decoder) router(v *node) {
 		case "disable_cooldowns":
 			d.flag(key, v, &r.DisableCooldowns)
 		case "retry_policy":
-			r.RetryPolicy = d.policy(key, v, retryClasses)
+			r.RetryPolicy = d.policy(key, v, known.RetryClasses)
 		case "allowed_fails_policy":
-			r.AllowedFailsPolicy = d.policy(key, v, failureClasses)
+			r.AllowedFailsPolicy = d.policy(key, v, known.FailureClasses)
 		case "model_group_retry_policy":
 			r.GroupRetryPolicy = d.groupPolicies(key, v)
 		default:
-			d.unsupported(&d.known.router, f)
+			d.unsupported(&d.known.Router, f)
 		}
 	}
 }
 
 // reliability reads what router_settings and litellm_settings both have.
-func (d *decoder) reliability(f pair, r *Router) bool {
-	switch key, v := f.key.text, f.value; key {
+func (d *decoder) reliability(f tree.Pair, r *Router) bool {
+	switch key, v := f.Key.Text, f.Value; key {
 	case "num_retries":
 		whole(d, key, v, 0, &r.NumRetries)
 	case "max_fallbacks":
@@ -67,15 +70,15 @@ func (d *decoder) reliability(f pair, r *Router) bool {
 
 // module reads litellm_settings. What router_settings says as well, it says with more weight; only a
 // request_timeout beside a timeout of the router is the limit of one attempt, as in LiteLLM's Router.
-func (d *decoder) module(v *node) {
+func (d *decoder) module(v *tree.Node) {
 	var m Router
 	for _, f := range d.fields("litellm_settings", v) {
-		switch key := f.key.text; {
+		switch key := f.Key.Text; {
 		case d.reliability(f, &m), key == "telemetry":
 		case key == "request_timeout":
-			d.timeout(key, f.value, &m.Timeout)
+			d.timeout(key, f.Value, &m.Timeout)
 		default:
-			d.unsupported(&d.known.module, f)
+			d.unsupported(&d.known.Module, f)
 		}
 	}
 	r := &d.cfg.Router
@@ -103,7 +106,7 @@ func orElseList[T any](to *[]T, other []T) {
 }
 
 // redis reads the redis_* keys of router_settings.
-func (d *decoder) redis(key string, v *node) bool {
+func (d *decoder) redis(key string, v *tree.Node) bool {
 	r := &d.cfg.Redis
 	switch key {
 	case "redis_url":
@@ -125,30 +128,30 @@ func (d *decoder) redis(key string, v *node) bool {
 	return true
 }
 
-func (d *decoder) port(key string, v *node, to *int) {
+func (d *decoder) port(key string, v *tree.Node, to *int) {
 	var n *int
 	whole(d, key, v, 0, &n)
 	switch {
 	case n == nil:
 	case *n == 0 || *n > 65535:
-		d.report.problem(v.at, "write a number from 1 to 65535", "%s is no port", key)
+		d.report.Problem(v.At, "write a number from 1 to 65535", "%s is no port", key)
 	default:
 		*to = *n
 	}
 }
 
 // aliases reads model_group_alias: {name: group} or {name: {model: group, hidden: true}}.
-func (d *decoder) aliases(v *node) {
+func (d *decoder) aliases(v *tree.Node) {
 	for _, f := range d.fields("model_group_alias", v) {
-		a, before := Alias{Name: f.key.text, At: f.key.at}, len(d.report.problems)
-		if f.value.kind == mapping {
-			d.aliasItem(f.value, &a)
+		a, before := Alias{Name: f.Key.Text, At: f.Key.At}, d.report.Found()
+		if f.Value.Kind == tree.Mapping {
+			d.aliasItem(f.Value, &a)
 		} else {
-			d.text("an alias", f.value, &a.Target)
+			d.text("an alias", f.Value, &a.Target)
 		}
 		if a.Name == "" || a.Target == "" {
-			if len(d.report.problems) == before {
-				d.report.problem(f.key.at, "write it as name: group", "the alias %s has no group", quoteKey(a.Name))
+			if d.report.Found() == before {
+				d.report.Problem(f.Key.At, "write it as name: group", "the alias %s has no group", tree.QuoteKey(a.Name))
 			}
 			continue
 		}
@@ -156,85 +159,85 @@ func (d *decoder) aliases(v *node) {
 	}
 }
 
-func (d *decoder) aliasItem(v *node, a *Alias) {
+func (d *decoder) aliasItem(v *tree.Node, a *Alias) {
 	for _, f := range d.fields("an alias", v) {
-		switch f.key.text {
+		switch f.Key.Text {
 		case "model":
-			d.text("the alias's model", f.value, &a.Target)
+			d.text("the alias's model", f.Value, &a.Target)
 		case "hidden":
-			d.flag("hidden", f.value, &a.Hidden)
+			d.flag("hidden", f.Value, &a.Hidden)
 		default:
-			d.report.problem(f.key.at, "an alias takes model and hidden", "%s is not known in an alias", quoteKey(f.key.text))
+			d.report.Problem(f.Key.At, "an alias takes model and hidden", "%s is not known in an alias", tree.QuoteKey(f.Key.Text))
 		}
 	}
 }
 
-func (d *decoder) strategy(v *node, to *string) {
+func (d *decoder) strategy(v *tree.Node, to *string) {
 	if d.text("routing_strategy", v, to); *to == "" {
 		return
 	}
-	names := strings.Fields(strategies)
+	names := strings.Fields(known.Strategies)
 	switch {
 	case *to == "simple-shuffle":
 	case slices.Contains(names, *to):
-		d.report.warn(v.at, "", "routing_strategy %s is not supported yet: simple-shuffle is used", *to)
+		d.report.Warn(v.At, "", "routing_strategy %s is not supported yet: simple-shuffle is used", *to)
 	default:
 		hint := "the strategies are " + strings.Join(names, ", ")
-		if meant := nearest(*to, names); meant != "" {
+		if meant := known.Nearest(*to, names); meant != "" {
 			hint = "write " + meant
 		}
-		d.report.problem(v.at, hint, "routing_strategy must be one of LiteLLM's, not %s", d.shown(v))
+		d.report.Problem(v.At, hint, "routing_strategy must be one of LiteLLM's, not %s", d.shown(v))
 	}
 }
 
 // shown quotes a value of the file; what a variable holds is never shown.
-func (d *decoder) shown(v *node) string {
+func (d *decoder) shown(v *tree.Node) string {
 	if _, isReference := reference(v); isReference {
 		return d.found(v)
 	}
-	return quoteKey(v.text)
+	return tree.QuoteKey(v.Text)
 }
 
 // policy reads a mapping of LiteLLM's error names to numbers.
-func (d *decoder) policy(key string, v *node, classes string) map[string]int {
-	s := section{name: key, names: strings.Fields(classes)}
+func (d *decoder) policy(key string, v *tree.Node, classes string) map[string]int {
+	s := known.Section{Name: key, Names: strings.Fields(classes)}
 	counts := map[string]int{}
 	for _, f := range d.fields(key, v) {
-		if !slices.Contains(s.names, f.key.text) {
-			d.unknown(&s, f.key)
+		if !slices.Contains(s.Names, f.Key.Text) {
+			d.unknown(&s, f.Key)
 			continue
 		}
 		var n *int
-		if whole(d, f.key.text, f.value, 0, &n); n != nil {
-			counts[f.key.text] = *n
+		if whole(d, f.Key.Text, f.Value, 0, &n); n != nil {
+			counts[f.Key.Text] = *n
 		}
 	}
 	return counts
 }
 
-func (d *decoder) groupPolicies(key string, v *node) map[string]map[string]int {
+func (d *decoder) groupPolicies(key string, v *tree.Node) map[string]map[string]int {
 	groups := map[string]map[string]int{}
 	for _, f := range d.fields(key, v) {
-		groups[f.key.text] = d.policy(key, f.value, retryClasses)
+		groups[f.Key.Text] = d.policy(key, f.Value, known.RetryClasses)
 	}
 	return groups
 }
 
 // fallbacks reads a list of {group: [group, ...]}. "*" stands for every group: those are the default ones.
-func (d *decoder) fallbacks(key string, v *node, defaults *Router) []Fallback {
+func (d *decoder) fallbacks(key string, v *tree.Node, defaults *Router) []Fallback {
 	items, _ := d.list(key, v)
 	var all []Fallback
 	for _, item := range items {
 		fields := d.fields("an item of "+key, item)
-		if item.kind != mapping {
+		if item.Kind != tree.Mapping {
 			continue
 		}
 		if len(fields) != 1 {
-			d.report.problem(item.at, "write each item as {group: [group, ...]}", "an item of %s must have exactly one group, not %d", key, len(fields))
+			d.report.Problem(item.At, "write each item as {group: [group, ...]}", "an item of %s must have exactly one group, not %d", key, len(fields))
 			continue
 		}
-		f := Fallback{Group: fields[0].key.text, At: fields[0].key.at}
-		to := d.texts(fmt.Sprintf("%s of %s", key, quoteKey(f.Group)), fields[0].value)
+		f := Fallback{Group: fields[0].Key.Text, At: fields[0].Key.At}
+		to := d.texts(fmt.Sprintf("%s of %s", key, tree.QuoteKey(f.Group)), fields[0].Value)
 		if f.Group == "*" && defaults != nil {
 			orElseList(&defaults.DefaultFallbacks, to)
 			continue
@@ -254,19 +257,19 @@ func namesOf(keys []Key) []string {
 }
 
 // groups reads model_groups, Nestor's own section.
-func (d *decoder) groups(v *node) {
+func (d *decoder) groups(v *tree.Node) {
 	d.cfg.Groups = map[string]Group{}
 	for _, f := range d.fields("model_groups", v) {
-		g := Group{At: f.key.at}
-		for _, s := range d.fields("model_groups."+clip(f.key.text), f.value) {
+		g := Group{At: f.Key.At}
+		for _, s := range d.fields("model_groups."+tree.Clip(f.Key.Text), f.Value) {
 			d.groupSetting(s, &g)
 		}
-		d.cfg.Groups[f.key.text] = g
+		d.cfg.Groups[f.Key.Text] = g
 	}
 }
 
-func (d *decoder) groupSetting(f pair, g *Group) {
-	switch key, v := f.key.text, f.value; key {
+func (d *decoder) groupSetting(f tree.Pair, g *Group) {
+	switch key, v := f.Key.Text, f.Value; key {
 	case "routing_strategy":
 		d.strategy(v, &g.Strategy)
 	case "num_retries":
@@ -284,6 +287,6 @@ func (d *decoder) groupSetting(f pair, g *Group) {
 	case "hidden":
 		d.flag(key, v, &g.Hidden)
 	default:
-		d.unknown(&d.known.group, f.key)
+		d.unknown(&d.known.Group, f.Key)
 	}
 }

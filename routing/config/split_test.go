@@ -7,6 +7,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"github.com/nestor-gateway/nestor/routing/config/tree"
 )
 
 // scalarText draws values as people write them, and a few that end a line-based reader's luck.
@@ -50,8 +52,8 @@ func TestReadingInPiecesGivesTheSameAsReadingWhole(t *testing.T) {
 	inPieces, good := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
 		src := drawConfig(t)
-		pieces := decodeBy("c.yaml", []byte(src), splitting{from: 0, piece: 40}, environment, nil)
-		whole := decodeBy("c.yaml", []byte(src), noSplitting(), environment, nil)
+		pieces := decodeBy("c.yaml", []byte(src), tree.Splitting{From: 0, Piece: 40}, environment, nil)
+		whole := decodeBy("c.yaml", []byte(src), tree.NoSplitting(), environment, nil)
 		gotConfig, gotErr := finish(pieces)
 		wantConfig, wantErr := finish(whole)
 		if diff := cmp.Diff(fmt.Sprint(wantErr), fmt.Sprint(gotErr)); diff != "" {
@@ -60,7 +62,7 @@ func TestReadingInPiecesGivesTheSameAsReadingWhole(t *testing.T) {
 		if diff := cmp.Diff(wantConfig, gotConfig); diff != "" {
 			t.Fatalf("config of\n%s\n(-whole +pieces):\n%s", src, diff)
 		}
-		if root, _ := split("c.yaml", src, 40); root != nil && pieces.splitting.from == 0 {
+		if _, rest := tree.ParseFile("c.yaml", src, pieces.splitting, tree.NewReport()); rest != nil {
 			inPieces++
 		}
 		if gotErr == nil {

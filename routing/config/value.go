@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/nestor-gateway/nestor/routing/config/tree"
 )
 
 // maxSeconds keeps a time within what a Duration can hold, and within reason: ten years.
@@ -21,41 +23,41 @@ const (
 
 // resolve gives a scalar's text with an environment reference resolved. Not ok: it is no scalar,
 // or the variable is not set; that has been reported.
-func (d *decoder) resolve(key string, v *node, want string) (text string, plain, ok bool) {
-	if v.kind != scalar || v.broken {
+func (d *decoder) resolve(key string, v *tree.Node, want string) (text string, plain, ok bool) {
+	if v.Kind != tree.Scalar || v.Broken {
 		d.wrongType(key, v, want)
 		return "", false, false
 	}
 	name, isReference := reference(v)
 	if !isReference {
-		return v.text, v.plain, true
+		return v.Text, v.Plain, true
 	}
-	text, ok = d.lookup(key, name, v.at)
+	text, ok = d.lookup(key, name, v.At)
 	return text, true, ok
 }
 
 // text reads a string into to.
-func (d *decoder) text(key string, v *node, to *string) {
+func (d *decoder) text(key string, v *tree.Node, to *string) {
 	text, plain, ok := d.resolve(key, v, "text")
 	if !ok {
 		return
 	}
 	_, fromEnv := reference(v)
-	if k := classify(text); plain && !fromEnv && (k == boolScalar || k == intScalar || k == floatScalar) {
-		d.report.problem(v.at, "put it in quotes", "%s must be text, not %s", key, v.describe())
+	if k := tree.Classify(text); plain && !fromEnv && (k == tree.BoolScalar || k == tree.IntScalar || k == tree.FloatScalar) {
+		d.report.Problem(v.At, "put it in quotes", "%s must be text, not %s", key, v.Describe())
 		return
 	}
 	*to = text
 }
 
-func (d *decoder) secret(key string, v *node, to *Secret) {
+func (d *decoder) secret(key string, v *tree.Node, to *Secret) {
 	var text string
 	d.text(key, v, &text)
 	*to = Secret(text)
 }
 
 // whole reads a whole number of at least least. LiteLLM takes "6" and 6.0 for 6.
-func whole[T int | int64](d *decoder, key string, v *node, least int64, to **T) {
+func whole[T int | int64](d *decoder, key string, v *tree.Node, least int64, to **T) {
 	text, _, ok := d.resolve(key, v, "a whole number")
 	if !ok {
 		return
@@ -63,11 +65,11 @@ func whole[T int | int64](d *decoder, key string, v *node, least int64, to **T) 
 	n, tooLarge, ok := wholeNumber(strings.TrimSpace(text))
 	switch {
 	case tooLarge:
-		d.report.problem(v.at, "write a smaller number", "%s is too large", key)
+		d.report.Problem(v.At, "write a smaller number", "%s is too large", key)
 	case !ok:
 		d.wrongType(key, v, "a whole number")
 	case n < least && least == 0:
-		d.report.problem(v.at, "write 0 or more, or leave the key out", "%s can't be negative", key)
+		d.report.Problem(v.At, "write 0 or more, or leave the key out", "%s can't be negative", key)
 	default:
 		value := T(n)
 		*to = &value
@@ -75,10 +77,10 @@ func whole[T int | int64](d *decoder, key string, v *node, least int64, to **T) 
 }
 
 func wholeNumber(text string) (value int64, tooLarge, ok bool) {
-	if n, isInt := integer(text); isInt {
+	if n, isInt := tree.Integer(text); isInt {
 		return n.Int64(), !n.IsInt64(), true
 	}
-	f, isFloat := float(text)
+	f, isFloat := tree.Float(text)
 	if !isFloat || f != math.Trunc(f) {
 		return 0, false, false
 	}
@@ -86,7 +88,7 @@ func wholeNumber(text string) (value int64, tooLarge, ok bool) {
 }
 
 // number reads a number of at least 0; ok is false when there was none, which has been reported.
-func (d *decoder) number(key string, v *node, want string) (value float64, ok bool) {
+func (d *decoder) number(key string, v *tree.Node, want string) (value float64, ok bool) {
 	text, _, ok := d.resolve(key, v, want)
 	if !ok {
 		return 0, false
@@ -94,39 +96,39 @@ func (d *decoder) number(key string, v *node, want string) (value float64, ok bo
 	// Python's float() takes more than YAML calls a number, and LiteLLM applies it to text.
 	text = strings.TrimSpace(text)
 	f, err := strconv.ParseFloat(text, 64)
-	if n, isInt := integer(text); isInt {
+	if n, isInt := tree.Integer(text); isInt {
 		f, _ = n.Float64()
 		err = nil
-	} else if yaml, isFloat := float(text); isFloat {
+	} else if yaml, isFloat := tree.Float(text); isFloat {
 		f, err = yaml, nil
 	}
 	switch {
 	case math.IsNaN(f) || math.IsInf(f, 0):
-		d.report.problem(v.at, "write a finite number", "%s can't be infinite or no number", key)
+		d.report.Problem(v.At, "write a finite number", "%s can't be infinite or no number", key)
 	case err != nil:
 		d.wrongType(key, v, want)
 	case f < 0:
-		d.report.problem(v.at, "write 0 or more, or leave the key out", "%s can't be negative", key)
+		d.report.Problem(v.At, "write 0 or more, or leave the key out", "%s can't be negative", key)
 	default:
 		return f, true
 	}
 	return 0, false
 }
 
-func (d *decoder) weight(key string, v *node, to **float64) {
+func (d *decoder) weight(key string, v *tree.Node, to **float64) {
 	if f, ok := d.number(key, v, "a number"); ok {
 		*to = &f
 	}
 }
 
 // seconds reads a time, of which decimals count.
-func (d *decoder) seconds(key string, v *node, to **time.Duration) {
+func (d *decoder) seconds(key string, v *tree.Node, to **time.Duration) {
 	f, ok := d.number(key, v, "a number of seconds")
 	if !ok {
 		return
 	}
 	if f > maxSeconds {
-		d.report.problem(v.at, "write it in seconds", "%s is longer than ten years", key)
+		d.report.Problem(v.At, "write it in seconds", "%s is longer than ten years", key)
 		return
 	}
 	t := time.Duration(math.Round(f * float64(time.Second)))
@@ -134,19 +136,19 @@ func (d *decoder) seconds(key string, v *node, to **time.Duration) {
 }
 
 // timeout is seconds where 0 means, as in LiteLLM, that none is given.
-func (d *decoder) timeout(key string, v *node, to **time.Duration) {
+func (d *decoder) timeout(key string, v *tree.Node, to **time.Duration) {
 	var t *time.Duration
 	if d.seconds(key, v, &t); t != nil && *t > 0 {
 		*to = t
 	}
 }
 
-func (d *decoder) flag(key string, v *node, to *bool) {
+func (d *decoder) flag(key string, v *tree.Node, to *bool) {
 	text, _, ok := d.resolve(key, v, "true or false")
 	if !ok {
 		return
 	}
-	b, isBool := boolean(text)
+	b, isBool := tree.Boolean(text)
 	if !isBool {
 		d.wrongType(key, v, "true or false")
 		return
@@ -155,7 +157,7 @@ func (d *decoder) flag(key string, v *node, to *bool) {
 }
 
 // texts reads a list of names.
-func (d *decoder) texts(key string, v *node) []Key {
+func (d *decoder) texts(key string, v *tree.Node) []Key {
 	items, ok := d.list(key, v)
 	if !ok {
 		return nil
@@ -164,32 +166,32 @@ func (d *decoder) texts(key string, v *node) []Key {
 	for _, item := range items {
 		name := ""
 		if d.text("an item of "+key, item, &name); name != "" {
-			names = append(names, Key{Name: name, At: item.at})
+			names = append(names, Key{Name: name, At: item.At})
 		}
 	}
 	return names
 }
 
-func (d *decoder) list(key string, v *node) ([]*node, bool) {
-	if v.kind != sequence {
+func (d *decoder) list(key string, v *tree.Node) ([]*tree.Node, bool) {
+	if v.Kind != tree.Sequence {
 		d.wrongType(key, v, "a list")
 		return nil, false
 	}
-	return v.items, d.visit(v.at, len(v.items))
+	return v.Items, d.visit(v.At, len(v.Items))
 }
 
 // fields gives the pairs of a mapping that say something: null counts as absent.
-func (d *decoder) fields(key string, v *node) []pair {
-	if v.kind != mapping {
+func (d *decoder) fields(key string, v *tree.Node) []tree.Pair {
+	if v.Kind != tree.Mapping {
 		d.wrongType(key, v, "a mapping")
 		return nil
 	}
-	if !d.visit(v.at, len(v.pairs)) {
+	if !d.visit(v.At, len(v.Pairs)) {
 		return nil
 	}
-	present := make([]pair, 0, len(v.pairs))
-	for _, p := range v.pairs {
-		if !p.value.isNull() {
+	present := make([]tree.Pair, 0, len(v.Pairs))
+	for _, p := range v.Pairs {
+		if !p.Value.IsNull() {
 			present = append(present, p)
 		}
 	}
@@ -201,45 +203,45 @@ func (d *decoder) visit(at Position, n int) bool {
 	before := d.visited
 	d.visited += n + 1
 	if before <= maxVisited && d.visited > maxVisited {
-		d.report.problem(at, "write the values out", "the aliases of the file stand for more than %d values", maxVisited)
+		d.report.Problem(at, "write the values out", "the aliases of the file stand for more than %d values", maxVisited)
 	}
 	return d.visited <= maxVisited
 }
 
-func (d *decoder) wrongType(key string, v *node, want string) {
-	if v.broken {
+func (d *decoder) wrongType(key string, v *tree.Node, want string) {
+	if v.Broken {
 		return
 	}
 	hint := ""
 	switch _, isReference := reference(v); {
 	case isReference:
 		hint = "correct the variable's value"
-	case strings.Contains(want, "number") && v.describe() == "text":
+	case strings.Contains(want, "number") && v.Describe() == "text":
 		hint = "write digits only"
 	case want == "a list":
 		hint = "write it as [a, b], or as lines that begin with -"
 	case want == "a mapping":
 		hint = "write it as lines of key: value"
 	}
-	d.report.problem(v.at, hint, "%s must be %s, not %s", key, want, d.found(v))
+	d.report.Problem(v.At, hint, "%s must be %s, not %s", key, want, d.found(v))
 }
 
-func (d *decoder) found(v *node) string {
+func (d *decoder) found(v *tree.Node) string {
 	if name, isReference := reference(v); isReference {
-		return "what the variable " + clip(name) + " holds"
+		return "what the variable " + tree.Clip(name) + " holds"
 	}
-	return v.describe()
+	return v.Describe()
 }
 
 // json writes a value as JSON. Environment references are resolved where LiteLLM does:
 // in mappings at any depth, but not in plain items of a list.
-func (d *decoder) json(key string, v *node, resolve bool) (json.RawMessage, bool) {
+func (d *decoder) json(key string, v *tree.Node, resolve bool) (json.RawMessage, bool) {
 	w := renderer{d: d, key: key, resolve: resolve}
 	ok := w.value(v, resolve)
 	if w.count > maxRendered {
-		d.report.problem(v.at, "write the values out", "%s stands for more than %d values", key, maxRendered)
+		d.report.Problem(v.At, "write the values out", "%s stands for more than %d values", key, maxRendered)
 	}
-	return w.out, ok && d.visit(v.at, w.count)
+	return w.out, ok && d.visit(v.At, w.count)
 }
 
 type renderer struct {
@@ -250,26 +252,26 @@ type renderer struct {
 	count   int
 }
 
-func (w *renderer) value(v *node, resolve bool) bool {
+func (w *renderer) value(v *tree.Node, resolve bool) bool {
 	if w.count++; w.count > maxRendered {
 		return false
 	}
-	switch v.kind {
-	case sequence:
+	switch v.Kind {
+	case tree.Sequence:
 		return w.sequence(v)
-	case mapping:
+	case tree.Mapping:
 		return w.mapping(v)
 	}
 	if name, isReference := reference(v); isReference && resolve {
 		return w.variable(name, v)
 	}
-	if !v.plain {
-		w.out = append(w.out, quote(v.text)...)
+	if !v.Plain {
+		w.out = append(w.out, tree.Quote(v.Text)...)
 		return true
 	}
-	raw, ok := scalarJSON(v.text)
+	raw, ok := tree.ScalarJSON(v.Text)
 	if !ok {
-		w.d.report.problem(v.at, "write a finite number", "%s can't be infinite or no number", w.key)
+		w.d.report.Problem(v.At, "write a finite number", "%s can't be infinite or no number", w.key)
 		return false
 	}
 	w.out = append(w.out, raw...)
@@ -277,8 +279,8 @@ func (w *renderer) value(v *node, resolve bool) bool {
 }
 
 // variable writes what a variable holds: text, or a boolean when it reads so.
-func (w *renderer) variable(name string, v *node) bool {
-	text, ok := w.d.lookup(w.key, name, v.at)
+func (w *renderer) variable(name string, v *tree.Node) bool {
+	text, ok := w.d.lookup(w.key, name, v.At)
 	if !ok {
 		return false
 	}
@@ -286,14 +288,14 @@ func (w *renderer) variable(name string, v *node) bool {
 	case "true", "false":
 		w.out = append(w.out, strings.ToLower(strings.TrimSpace(text))...)
 	default:
-		w.out = append(w.out, quote(text)...)
+		w.out = append(w.out, tree.Quote(text)...)
 	}
 	return true
 }
 
-func (w *renderer) sequence(v *node) bool {
+func (w *renderer) sequence(v *tree.Node) bool {
 	w.out = append(w.out, '[')
-	for i, item := range v.items {
+	for i, item := range v.Items {
 		if i > 0 {
 			w.out = append(w.out, ',')
 		}
@@ -305,14 +307,14 @@ func (w *renderer) sequence(v *node) bool {
 	return true
 }
 
-func (w *renderer) mapping(v *node) bool {
+func (w *renderer) mapping(v *tree.Node) bool {
 	w.out = append(w.out, '{')
-	for i, p := range v.pairs {
+	for i, p := range v.Pairs {
 		if i > 0 {
 			w.out = append(w.out, ',')
 		}
-		w.out = append(append(w.out, quote(p.key.text)...), ':')
-		if !w.value(p.value, w.resolve) {
+		w.out = append(append(w.out, tree.Quote(p.Key.Text)...), ':')
+		if !w.value(p.Value, w.resolve) {
 			return false
 		}
 	}
@@ -324,5 +326,5 @@ func placeholderMessage(key, placeholder string) string {
 	if placeholder == "" {
 		return key + " is still a placeholder"
 	}
-	return fmt.Sprintf("%s holds the placeholder %s", key, clip(placeholder))
+	return fmt.Sprintf("%s holds the placeholder %s", key, tree.Clip(placeholder))
 }

@@ -1,4 +1,4 @@
-package config
+package tree
 
 import (
 	"cmp"
@@ -11,12 +11,12 @@ const (
 	maxWarnings = 1000
 )
 
-// report collects what is to be said about a config.
-type report struct {
+// Report collects what is to be said about a config.
+type Report struct {
 	// files gives the rank of a file, so that diagnostics come in the order of reading.
 	files    map[string]int
 	problems []Diagnostic
-	warnings []Diagnostic
+	said     []Diagnostic
 	// repeated counts the warnings that are said once for the whole file, by their text.
 	repeated map[string]*repetition
 }
@@ -26,20 +26,23 @@ type repetition struct {
 	more    int
 }
 
-func newReport() *report {
-	return &report{files: map[string]int{}, repeated: map[string]*repetition{}}
+// NewReport returns an empty one.
+func NewReport() *Report {
+	return &Report{files: map[string]int{}, repeated: map[string]*repetition{}}
 }
 
-func (r *report) problem(at Position, hint, format string, args ...any) {
+// Problem adds something that makes the config unusable.
+func (r *Report) Problem(at Position, hint, format string, args ...any) {
 	r.problems = append(r.problems, Diagnostic{At: at, Message: fmt.Sprintf(format, args...), Hint: hint})
 }
 
-func (r *report) warn(at Position, hint, format string, args ...any) {
-	r.warnings = append(r.warnings, Diagnostic{At: at, Message: fmt.Sprintf(format, args...), Hint: hint})
+// Warn adds something that does not.
+func (r *Report) Warn(at Position, hint, format string, args ...any) {
+	r.said = append(r.said, Diagnostic{At: at, Message: fmt.Sprintf(format, args...), Hint: hint})
 }
 
-// warnOnce says the same thing about many places once, at the first of them.
-func (r *report) warnOnce(at Position, hint, message string) {
+// WarnOnce says the same thing about many places once, at the first of them.
+func (r *Report) WarnOnce(at Position, hint, message string) {
 	if seen := r.repeated[message]; seen != nil {
 		seen.more++
 		return
@@ -47,9 +50,9 @@ func (r *report) warnOnce(at Position, hint, message string) {
 	r.repeated[message] = &repetition{warning: Diagnostic{At: at, Message: message, Hint: hint}}
 }
 
-// allWarnings returns the warnings in the order of the files.
-func (r *report) allWarnings() []Diagnostic {
-	all := slices.Clone(r.warnings)
+// Warnings returns the warnings in the order of the files.
+func (r *Report) Warnings() []Diagnostic {
+	all := slices.Clone(r.said)
 	for _, seen := range r.repeated {
 		w := seen.warning
 		if seen.more > 0 {
@@ -60,15 +63,16 @@ func (r *report) allWarnings() []Diagnostic {
 	return r.ordered(all, maxWarnings, "warnings")
 }
 
-// err returns the problems in the order of the files, or nil.
-func (r *report) err() error {
-	if len(r.problems) == 0 {
-		return nil
-	}
-	return &Error{Problems: r.ordered(r.problems, maxProblems, "problems")}
-}
+// Problems returns the problems in the order of the files.
+func (r *Report) Problems() []Diagnostic { return r.ordered(r.problems, maxProblems, "problems") }
 
-func (r *report) ordered(all []Diagnostic, limit int, what string) []Diagnostic {
+// Found counts the problems so far.
+func (r *Report) Found() int { return len(r.problems) }
+
+// File tells that a file is being read, the main one first.
+func (r *Report) File(name string) { r.files[name] = len(r.files) }
+
+func (r *Report) ordered(all []Diagnostic, limit int, what string) []Diagnostic {
 	slices.SortStableFunc(all, func(a, b Diagnostic) int {
 		return cmp.Or(cmp.Compare(r.files[a.At.File], r.files[b.At.File]),
 			cmp.Compare(a.At.Line, b.At.Line), cmp.Compare(a.At.Column, b.At.Column), cmp.Compare(a.Message, b.Message))

@@ -1,10 +1,8 @@
-package config
+package known
 
-import "slices"
-
-// nearest returns the name that a user most likely meant, or "" when none is near.
+// Nearest returns the name that a user most likely meant, or "" when none is near.
 // Near is at most two edits away, one for names of up to three letters.
-func nearest(word string, names []string) string {
+func Nearest(word string, names []string) string {
 	best, bestDistance := "", 3
 	for _, name := range names {
 		if gap := len(name) - len(word); gap >= bestDistance || -gap >= bestDistance {
@@ -44,9 +42,4 @@ func distance(a, b string) int {
 		before, last = last, row
 	}
 	return last[len(b)]
-}
-
-// nearestOf is nearest over several lists.
-func nearestOf(word string, lists ...[]string) string {
-	return nearest(word, slices.Concat(lists...))
 }

@@ -1,4 +1,4 @@
-package config
+package tree
 
 import (
 	"math"
@@ -6,37 +6,38 @@ import (
 	"strings"
 )
 
-// splitting says when model_list is read piece by piece, and in what pieces; both in bytes.
-type splitting struct{ from, piece int }
+// Splitting says when model_list is read piece by piece, and in what pieces; both in bytes.
+type Splitting struct{ From, Piece int }
 
-// usualSplitting leaves small files whole, and makes pieces large enough for the parser's set-up to cost nothing.
-func usualSplitting() splitting { return splitting{from: 1 << 20, piece: 32 << 10} }
+// UsualSplitting leaves small files whole, and makes pieces large enough for the parser's set-up to cost nothing.
+func UsualSplitting() Splitting { return Splitting{From: 1 << 20, Piece: 32 << 10} }
 
-func noSplitting() splitting { return splitting{from: math.MaxInt} }
+// NoSplitting reads every file whole.
+func NoSplitting() Splitting { return Splitting{From: math.MaxInt} }
 
-// items are the elements of a model_list that are not parsed yet. A large file is parsed in pieces of whole
+// Items are the elements of a model_list that are not parsed yet. A large file is parsed in pieces of whole
 // elements, so that the parser's tree, fifty times the size of its text, never stands in memory at once.
-type items struct {
+type Items struct {
 	file    string
 	src     string
 	pieces  []piece
-	anchors *anchors
+	anchors *Anchors
 }
 
 type piece struct{ start, end, linesBefore int }
 
-// each parses the elements one after another. Not ok: a piece is broken, or not what it looked like,
+// Each parses the elements one after another. Not ok: a piece is broken, or not what it looked like,
 // and only a reading of the whole file can tell.
-func (it *items) each(read func(*node)) bool {
+func (it *Items) Each(read func(*Node)) bool {
 	if it == nil {
 		return true
 	}
 	for _, p := range it.pieces {
 		list := parsePiece(it.src[p.start:p.end], it.file, p.linesBefore, it.anchors)
-		if list == nil || list.kind != sequence {
+		if list == nil || list.Kind != Sequence {
 			return false
 		}
-		for _, v := range list.items {
+		for _, v := range list.Items {
 			read(v)
 		}
 	}
@@ -44,63 +45,63 @@ func (it *items) each(read func(*node)) bool {
 }
 
 // parsePiece parses a part of a file; the result is nil when there is any problem in it.
-func parsePiece(src, file string, linesBefore int, known *anchors) *node {
-	r := newReport()
-	n := parse(src, file, linesBefore, r, known)
+func parsePiece(src, file string, linesBefore int, known *Anchors) *Node {
+	r := NewReport()
+	n := Parse(src, file, linesBefore, r, known)
 	if len(r.problems) > 0 {
 		return nil
 	}
 	return n
 }
 
-// parseTop parses a file; of a large one it leaves the elements of model_list for later.
-func (d *decoder) parseTop(name, src string) (*node, *items) {
-	if len(src) >= d.splitting.from {
-		if root, rest := split(name, src, d.splitting.piece); root != nil {
+// ParseFile parses a file; of a large one it leaves the elements of model_list for later.
+func ParseFile(name, src string, how Splitting, r *Report) (*Node, *Items) {
+	if len(src) >= how.From {
+		if root, rest := split(name, src, how.Piece); root != nil {
 			return root, rest
 		}
 	}
-	return parse(src, name, 0, d.report, newAnchors()), nil
+	return Parse(src, name, 0, r, NewAnchors()), nil
 }
 
 // split parses all of a file but the elements of its model_list. The result is nil when the file can't be
 // taken apart by its lines alone.
-func split(name, src string, pieceSize int) (*node, *items) {
+func split(name, src string, pieceSize int) (*Node, *Items) {
 	list, ok := findList(src, pieceSize)
 	if !ok || !plainLines(src[list.start:]) || hasAnchors(src[list.end:]) {
 		return nil, nil
 	}
-	known := newAnchors()
+	known := NewAnchors()
 	root := parsePiece(src[:list.start], name, 0, known)
-	if root == nil || root.kind != mapping || len(root.pairs) == 0 {
+	if root == nil || root.Kind != Mapping || len(root.Pairs) == 0 {
 		return nil, nil
 	}
-	last := &root.pairs[len(root.pairs)-1]
-	if last.key.text != "model_list" || !last.value.isNull() {
+	last := &root.Pairs[len(root.Pairs)-1]
+	if last.Key.Text != "model_list" || !last.Value.IsNull() {
 		return nil, nil
 	}
-	last.value = &node{kind: sequence, at: Position{File: name, Line: list.line + 1, Column: list.indent + 1}}
+	last.Value = &Node{Kind: Sequence, At: Position{File: name, Line: list.line + 1, Column: list.indent + 1}}
 	if !appendTail(root, name, src[list.end:], list.endLine) {
 		return nil, nil
 	}
-	return root, &items{file: name, src: src, pieces: list.pieces, anchors: known}
+	return root, &Items{file: name, src: src, pieces: list.pieces, anchors: known}
 }
 
 // appendTail parses what follows model_list.
-func appendTail(root *node, name, src string, linesBefore int) bool {
+func appendTail(root *Node, name, src string, linesBefore int) bool {
 	if strings.TrimSpace(src) == "" {
 		return true
 	}
-	tail := parsePiece(src, name, linesBefore, newAnchors())
-	if tail == nil || tail.kind != mapping {
+	tail := parsePiece(src, name, linesBefore, NewAnchors())
+	if tail == nil || tail.Kind != Mapping {
 		return false
 	}
-	for _, p := range tail.pairs {
-		twice := slices.ContainsFunc(root.pairs, func(q pair) bool { return q.key.text == p.key.text })
+	for _, p := range tail.Pairs {
+		twice := slices.ContainsFunc(root.Pairs, func(q Pair) bool { return q.Key.Text == p.Key.Text })
 		if twice {
 			return false
 		}
-		root.pairs = append(root.pairs, p)
+		root.Pairs = append(root.Pairs, p)
 	}
 	return true
 }

@@ -1,4 +1,4 @@
-package config
+package known
 
 // The lists of this file are LiteLLM's own keys (version 1.106) that are read and not acted upon.
 // A line says what will not happen and for which keys; a line without words is for keys nobody will miss.

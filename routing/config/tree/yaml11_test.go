@@ -1,4 +1,4 @@
-package config
+package tree
 
 import (
 	"testing"
@@ -18,20 +18,8 @@ func TestPlainScalarsAreReadAsPyYAMLReadsThem(t *testing.T) {
 	}
 	got := map[string]string{}
 	for text := range cases {
-		raw, _ := scalarJSON(text)
+		raw, _ := ScalarJSON(text)
 		got[text] = string(raw)
-	}
-	if diff := cmp.Diff(cases, got); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
-}
-
-func TestNearestFindsWhatWasMeant(t *testing.T) {
-	names := []string{"rpm", "tpm", "order", "weight", "num_retries", "n"}
-	cases := map[string]string{"rmp": "rpm", "wieght": "weight", "oder": "order", "num_retrys": "num_retries", "x": "", "raw": "", "something": "", "order": "order"}
-	got := map[string]string{}
-	for word := range cases {
-		got[word] = nearest(word, names)
 	}
 	if diff := cmp.Diff(cases, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -1,4 +1,4 @@
-package config
+package tree
 
 import (
 	"encoding/json"
@@ -11,34 +11,35 @@ import (
 // The rules of this file are those of YAML 1.1's type repository (yaml.org/type) in the reading of PyYAML,
 // which LiteLLM uses: "yes" is true, 0777 is octal, 1:30 is ninety, and 1e3 without a dot is text.
 
-type scalarKind uint8
+// ScalarKind is what a plain scalar stands for.
+type ScalarKind uint8
 
 const (
-	textScalar scalarKind = iota
-	nullScalar
-	boolScalar
-	intScalar
-	floatScalar
+	TextScalar ScalarKind = iota
+	NullScalar
+	BoolScalar
+	IntScalar
+	FloatScalar
 )
 
-// classify tells what a plain scalar stands for.
-func classify(text string) scalarKind {
+// Classify tells what a plain scalar stands for.
+func Classify(text string) ScalarKind {
 	if isNull(text) {
-		return nullScalar
+		return NullScalar
 	}
-	if _, ok := boolean(text); ok {
-		return boolScalar
+	if _, ok := Boolean(text); ok {
+		return BoolScalar
 	}
 	if !strings.ContainsAny(text[:1], "+-.0123456789") {
-		return textScalar
+		return TextScalar
 	}
-	if _, ok := integer(text); ok {
-		return intScalar
+	if _, ok := Integer(text); ok {
+		return IntScalar
 	}
-	if _, ok := float(text); ok {
-		return floatScalar
+	if _, ok := Float(text); ok {
+		return FloatScalar
 	}
-	return textScalar
+	return TextScalar
 }
 
 func isNull(text string) bool {
@@ -49,7 +50,7 @@ func isNull(text string) bool {
 	return false
 }
 
-func boolean(text string) (value, ok bool) {
+func Boolean(text string) (value, ok bool) {
 	switch text {
 	case "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON":
 		return true, true
@@ -59,8 +60,8 @@ func boolean(text string) (value, ok bool) {
 	return false, false
 }
 
-// integer reads a whole number of any size: decimal, 0b, 0x, octal with a leading 0, base 60 with colons.
-func integer(text string) (*big.Int, bool) {
+// Integer reads a whole number of any size: decimal, 0b, 0x, octal with a leading 0, base 60 with colons.
+func Integer(text string) (*big.Int, bool) {
 	negative, digits := cutSign(text)
 	if digits == "" || digits[0] < '0' || digits[0] > '9' || len(digits) > 400 {
 		return nil, false
@@ -108,8 +109,8 @@ func base60(digits string) (*big.Int, bool) {
 	return sum, true
 }
 
-// float reads a number with a dot; an exponent needs its sign. Infinities and NaN are floats.
-func float(text string) (float64, bool) {
+// Float reads a number with a dot; an exponent needs its sign. Infinities and NaN are floats.
+func Float(text string) (float64, bool) {
 	negative, digits := cutSign(text)
 	f, ok := unsignedFloat(digits, len(digits) == len(text))
 	if negative {
@@ -175,21 +176,21 @@ func cutSign(text string) (negative bool, rest string) {
 	return false, text
 }
 
-// scalarJSON writes a plain scalar as JSON, numbers with all their digits. It fails for what JSON can't say.
-func scalarJSON(text string) (json.RawMessage, bool) {
-	switch classify(text) {
-	case nullScalar:
+// ScalarJSON writes a plain scalar as JSON, numbers with all their digits. It fails for what JSON can't say.
+func ScalarJSON(text string) (json.RawMessage, bool) {
+	switch Classify(text) {
+	case NullScalar:
 		return json.RawMessage("null"), true
-	case boolScalar:
-		b, _ := boolean(text)
+	case BoolScalar:
+		b, _ := Boolean(text)
 		return strconv.AppendBool(nil, b), true
-	case intScalar:
-		n, _ := integer(text)
+	case IntScalar:
+		n, _ := Integer(text)
 		return json.RawMessage(n.String()), true
-	case floatScalar:
+	case FloatScalar:
 		return floatJSON(text)
 	default:
-		return quote(text), true
+		return Quote(text), true
 	}
 }
 
@@ -197,15 +198,15 @@ func floatJSON(text string) (json.RawMessage, bool) {
 	if json.Valid([]byte(text)) {
 		return json.RawMessage(text), true
 	}
-	f, _ := float(text)
+	f, _ := Float(text)
 	if math.IsInf(f, 0) || math.IsNaN(f) {
 		return nil, false
 	}
 	return strconv.AppendFloat(nil, f, 'g', -1, 64), true
 }
 
-// quote writes text as a JSON string; unlike json.Marshal it leaves <, > and & alone.
-func quote(text string) json.RawMessage {
+// Quote writes text as a JSON string; unlike json.Marshal it leaves <, > and & alone.
+func Quote(text string) json.RawMessage {
 	var b strings.Builder
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)

@@ -1,4 +1,4 @@
-package config
+package tree
 
 import (
 	"cmp"
@@ -21,9 +21,9 @@ const (
 	maxMerged = 1_000_000
 )
 
-// parse reads the YAML text of a file, or of a part of it that begins after the given number of lines.
+// Parse reads the YAML text of a file, or of a part of it that begins after the given number of lines.
 // The result is nil when there is nothing in it, or nothing that could be read; the report says why.
-func parse(src, file string, linesBefore int, r *report, known *anchors) *node {
+func Parse(src, file string, linesBefore int, r *Report, known *Anchors) *Node {
 	c := &converter{file: file, linesBefore: linesBefore, report: r, anchors: known}
 	docs, err := documents(src)
 	if err != nil {
@@ -32,7 +32,7 @@ func parse(src, file string, linesBefore int, r *report, known *anchors) *node {
 	}
 	if len(docs) > 1 {
 		at := c.at(cmp.Or(docs[1].Start, docs[1].GetToken()))
-		r.problem(at, "keep one document, and remove the line ---", "the file holds more than one YAML document")
+		r.Problem(at, "keep one document, and remove the line ---", "the file holds more than one YAML document")
 		return nil
 	}
 	if len(docs) == 0 || docs[0].Body == nil {
@@ -92,7 +92,7 @@ func (c *converter) syntaxProblem(src string, err error) {
 	}
 	line := sourceLine(src, at.Line-c.linesBefore)
 	message, hint := explainSyntax(message, line, at.Column)
-	c.report.problem(at, hint, "%s", message)
+	c.report.Problem(at, hint, "%s", message)
 }
 
 // explainSyntax turns the parser's words into advice.

@@ -1,4 +1,5 @@
-package config
+// Package known lists the keys of LiteLLM's config, and finds the one that a user most likely meant.
+package known
 
 import (
 	"maps"
@@ -22,56 +23,56 @@ const (
 	// providerParams are well known too, but near enough to other keys to look like mistakes.
 	providerParams = "top_k top_a min_p typical_p tfs_z mirostat repetition_penalty truncate provider models route transforms safe_prompt random_seed think options format keep_alive"
 
-	strategies     = "simple-shuffle least-busy usage-based-routing usage-based-routing-v2 latency-based-routing cost-based-routing provider-budget-routing lar1"
-	retryClasses   = "BadRequestErrorRetries AuthenticationErrorRetries TimeoutErrorRetries RateLimitErrorRetries ContentPolicyViolationErrorRetries InternalServerErrorRetries ServiceUnavailableErrorRetries NotFoundErrorRetries DefaultRetries"
-	failureClasses = "BadRequestErrorAllowedFails AuthenticationErrorAllowedFails TimeoutErrorAllowedFails RateLimitErrorAllowedFails ContentPolicyViolationErrorAllowedFails InternalServerErrorAllowedFails ServiceUnavailableErrorAllowedFails BadGatewayErrorAllowedFails NotFoundErrorAllowedFails"
+	Strategies     = "simple-shuffle least-busy usage-based-routing usage-based-routing-v2 latency-based-routing cost-based-routing provider-budget-routing lar1"
+	RetryClasses   = "BadRequestErrorRetries AuthenticationErrorRetries TimeoutErrorRetries RateLimitErrorRetries ContentPolicyViolationErrorRetries InternalServerErrorRetries ServiceUnavailableErrorRetries NotFoundErrorRetries DefaultRetries"
+	FailureClasses = "BadRequestErrorAllowedFails AuthenticationErrorAllowedFails TimeoutErrorAllowedFails RateLimitErrorAllowedFails ContentPolicyViolationErrorAllowedFails InternalServerErrorAllowedFails ServiceUnavailableErrorAllowedFails BadGatewayErrorAllowedFails NotFoundErrorAllowedFails"
 )
 
-// section is what is known about the keys of one mapping of the file.
-type section struct {
-	// name is how messages call it.
-	name string
-	// ignored says, for LiteLLM's keys that are not acted upon, what will not happen; empty: nothing is lost.
-	ignored map[string]string
-	// names are all known keys, for suggestions.
-	names []string
+// Section is what is known about the keys of one mapping of the file.
+type Section struct {
+	// Name is how messages call it.
+	Name string
+	// Ignored says, for LiteLLM's keys that are not acted upon, what will not happen; empty: nothing is lost.
+	Ignored map[string]string
+	// Names are all known keys, for suggestions.
+	Names []string
 }
 
-// catalog is every section.
-type catalog struct {
-	top, entry, router, module, proxy, group, param section
-	request, provider                               map[string]bool
+// Catalog is every section.
+type Catalog struct {
+	Top, Entry, Router, Module, Proxy, Group, Param Section
+	Request, Provider                               map[string]bool
 }
 
-func newCatalog() *catalog {
-	c := &catalog{
-		top:      newSection("the file", topSupported, "it is not read: "+topOthers),
-		entry:    newSection("an entry of model_list", entrySupported, ""),
-		router:   newSection("router_settings", routerSupported, routerKeys),
-		module:   newSection("litellm_settings", moduleSupported, litellmKeys),
-		proxy:    newSection("general_settings", proxySupported, generalKeys),
-		group:    newSection("a group of model_groups", groupSupported, ""),
-		param:    newSection("litellm_params", paramSupported, paramKeys),
-		request:  set(requestParams),
-		provider: set(providerParams),
+func NewCatalog() *Catalog {
+	c := &Catalog{
+		Top:      newSection("the file", topSupported, "it is not read: "+topOthers),
+		Entry:    newSection("an entry of model_list", entrySupported, ""),
+		Router:   newSection("router_settings", routerSupported, routerKeys),
+		Module:   newSection("litellm_settings", moduleSupported, litellmKeys),
+		Proxy:    newSection("general_settings", proxySupported, generalKeys),
+		Group:    newSection("a group of model_groups", groupSupported, ""),
+		Param:    newSection("litellm_params", paramSupported, paramKeys),
+		Request:  set(requestParams),
+		Provider: set(providerParams),
 	}
-	c.param.names = append(c.param.names, strings.Fields(requestParams)...)
+	c.Param.Names = append(c.Param.Names, strings.Fields(requestParams)...)
 	return c
 }
 
 // newSection reads lines of "what will not happen: key key ..."; a line that begins with spaces goes on with the one before.
-func newSection(name, supported, ignored string) section {
-	s := section{name: name, ignored: map[string]string{}}
+func newSection(name, supported, ignored string) Section {
+	s := Section{Name: name, Ignored: map[string]string{}}
 	lost := ""
 	for line := range strings.Lines(ignored) {
 		if words, keys, found := strings.Cut(line, ": "); found && !strings.HasPrefix(line, " ") {
 			lost, line = words, keys
 		}
 		for _, key := range strings.Fields(line) {
-			s.ignored[key] = lost
+			s.Ignored[key] = lost
 		}
 	}
-	s.names = slices.Concat(strings.Fields(supported), slices.Sorted(maps.Keys(s.ignored)))
+	s.Names = slices.Concat(strings.Fields(supported), slices.Sorted(maps.Keys(s.Ignored)))
 	return s
 }
 
@@ -83,15 +84,15 @@ func set(words string) map[string]bool {
 	return m
 }
 
-// isPrice reports whether a key of litellm_params tells LiteLLM what a model costs.
-func isPrice(key string) bool {
+// IsPrice reports whether a key of litellm_params tells LiteLLM what a model costs.
+func IsPrice(key string) bool {
 	return strings.Contains(key, "cost_per_") || strings.Contains(key, "_token_cost")
 }
 
-func (s *section) isKnown(key string) bool { return slices.Contains(s.names, key) }
+func (s *Section) IsKnown(key string) bool { return slices.Contains(s.Names, key) }
 
-// isSupported reports whether a key is acted upon.
-func (s *section) isSupported(key string) bool {
-	_, ignored := s.ignored[key]
-	return !ignored && s.isKnown(key)
+// IsSupported reports whether a key is acted upon.
+func (s *Section) IsSupported(key string) bool {
+	_, ignored := s.Ignored[key]
+	return !ignored && s.IsKnown(key)
 }
