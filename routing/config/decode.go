@@ -1,13 +1,11 @@
 package config
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"unicode/utf8"
 
 	"github.com/nestor-gateway/nestor/routing/config/known"
 	"github.com/nestor-gateway/nestor/routing/config/tree"
@@ -271,39 +269,4 @@ func (d *decoder) masterKey() {
 	}
 	key, _ := d.env("LITELLM_MASTER_KEY")
 	d.cfg.MasterKey = Secret(cmp.Or(key, d.variables["LITELLM_MASTER_KEY"]))
-}
-
-// checkText finds what no YAML file may hold.
-func (d *decoder) checkText(name string, src []byte) bool {
-	if bytes.HasPrefix(src, []byte("\xff\xfe")) || bytes.HasPrefix(src, []byte("\xfe\xff")) {
-		d.report.Problem(Position{File: name, Line: 1, Column: 1}, "save it as UTF-8", "the file is written in UTF-16")
-		return false
-	}
-	line, lineStart := 1, 0
-	for i := 0; i < len(src); {
-		r, size := rune(src[i]), 1
-		if r >= utf8.RuneSelf {
-			r, size = utf8.DecodeRune(src[i:])
-		}
-		if bad, hint := badCharacter(r, size); bad != "" {
-			column := utf8.RuneCount(src[lineStart:i]) + 1
-			d.report.Problem(Position{File: name, Line: line, Column: column}, hint, "%s", bad)
-			return false
-		}
-		i += size
-		if r == '\n' {
-			line, lineStart = line+1, i
-		}
-	}
-	return true
-}
-
-func badCharacter(r rune, size int) (message, hint string) {
-	switch {
-	case r == utf8.RuneError && size == 1:
-		return "the file is not UTF-8", "save it as UTF-8"
-	case r < ' ' && r != '\n' && r != '\r' && r != '\t' || r == 0x7f:
-		return fmt.Sprintf("the file holds the control character U+%04X", r), "remove it"
-	}
-	return "", ""
 }

@@ -22,7 +22,7 @@ type topSection struct {
 func (d *decoder) document(name string, src []byte) *document {
 	d.report.File(name)
 	d.cfg.Files = append(d.cfg.Files, name)
-	if !d.checkText(name, src) {
+	if !tree.CheckText(name, src, d.report) {
 		return nil
 	}
 	src = bytes.TrimPrefix(src, []byte("\ufeff"))

@@ -2,6 +2,7 @@ package config
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -236,90 +237,25 @@ func (d *decoder) found(v *tree.Node) string {
 // json writes a value as JSON. Environment references are resolved where LiteLLM does:
 // in mappings at any depth, but not in plain items of a list.
 func (d *decoder) json(key string, v *tree.Node, resolve bool) (json.RawMessage, bool) {
-	w := renderer{d: d, key: key, resolve: resolve}
-	ok := w.value(v, resolve)
-	if w.count > maxRendered {
+	raw, count, err := v.JSON(maxRendered, func(v *tree.Node) (text string, is, ok bool) {
+		name, isReference := reference(v)
+		if !resolve || !isReference {
+			return "", false, true
+		}
+		text, ok = d.lookup(key, name, v.At)
+		return text, true, ok
+	})
+	at := v.At
+	if placed, ok := errors.AsType[*tree.PlaceError](err); ok {
+		at = placed.At
+	}
+	switch {
+	case errors.Is(err, tree.ErrTooMany):
 		d.report.Problem(v.At, "write the values out", "%s stands for more than %d values", key, maxRendered)
+	case errors.Is(err, tree.ErrNotFinite):
+		d.report.Problem(at, "write a finite number", "%s can't be infinite or no number", key)
 	}
-	return w.out, ok && d.visit(v.At, w.count)
-}
-
-type renderer struct {
-	d       *decoder
-	key     string
-	resolve bool
-	out     json.RawMessage
-	count   int
-}
-
-func (w *renderer) value(v *tree.Node, resolve bool) bool {
-	if w.count++; w.count > maxRendered {
-		return false
-	}
-	switch v.Kind {
-	case tree.Sequence:
-		return w.sequence(v)
-	case tree.Mapping:
-		return w.mapping(v)
-	}
-	if name, isReference := reference(v); isReference && resolve {
-		return w.variable(name, v)
-	}
-	if !v.Plain {
-		w.out = append(w.out, tree.Quote(v.Text)...)
-		return true
-	}
-	raw, ok := tree.ScalarJSON(v.Text)
-	if !ok {
-		w.d.report.Problem(v.At, "write a finite number", "%s can't be infinite or no number", w.key)
-		return false
-	}
-	w.out = append(w.out, raw...)
-	return true
-}
-
-// variable writes what a variable holds: text, or a boolean when it reads so.
-func (w *renderer) variable(name string, v *tree.Node) bool {
-	text, ok := w.d.lookup(w.key, name, v.At)
-	if !ok {
-		return false
-	}
-	switch strings.ToLower(strings.TrimSpace(text)) {
-	case "true", "false":
-		w.out = append(w.out, strings.ToLower(strings.TrimSpace(text))...)
-	default:
-		w.out = append(w.out, tree.Quote(text)...)
-	}
-	return true
-}
-
-func (w *renderer) sequence(v *tree.Node) bool {
-	w.out = append(w.out, '[')
-	for i, item := range v.Items {
-		if i > 0 {
-			w.out = append(w.out, ',')
-		}
-		if !w.value(item, false) {
-			return false
-		}
-	}
-	w.out = append(w.out, ']')
-	return true
-}
-
-func (w *renderer) mapping(v *tree.Node) bool {
-	w.out = append(w.out, '{')
-	for i, p := range v.Pairs {
-		if i > 0 {
-			w.out = append(w.out, ',')
-		}
-		w.out = append(append(w.out, tree.Quote(p.Key.Text)...), ':')
-		if !w.value(p.Value, w.resolve) {
-			return false
-		}
-	}
-	w.out = append(w.out, '}')
-	return true
+	return raw, d.visit(v.At, count) && err == nil
 }
 
 func placeholderMessage(key, placeholder string) string {
