@@ -122,7 +122,7 @@ func (f *File) entry(e *config.Entry) Entry {
 		f.Note(e.Params.ModelAt, fmt.Sprintf("%q is read as a reference to the group, not as a provider's model", model),
 			"any further key, for example api_base, makes it a deployment")
 	}
-	if e.Info.ID != "" {
+	if e.Info.ID != "" || e.Info.All != nil {
 		f.Note(e.Position, fmt.Sprintf("model_info of this reference to %q is not used", model), "give it to the entries of that group")
 	}
 	return Entry{Ref: to}

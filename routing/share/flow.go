@@ -53,15 +53,18 @@ func (w *flowing) visit(group int32) {
 		if rate == 0 {
 			continue
 		}
-		by, scale := Unit(u), rate
+		by, weights := Unit(u), 0.0
 		if tier.Weighted && t.sums[weight][0] > 0 {
-			by, scale = weight, rate*g.wholeSum(Unit(u))/t.sums[weight][0]
+			by, weights = weight, t.sums[weight][0]
 		}
 		for i, v := range shape.leaves(t.sums[by]) {
 			if v == 0 {
 				continue
 			}
-			mass := scale * v
+			mass := rate * v
+			if by == weight {
+				mass = rate * g.wholeSum(Unit(u)) * (v / weights)
+			}
 			members[i] += mass
 			w.pass(tier, &tier.Members[i], Unit(u), mass, rate, v)
 		}

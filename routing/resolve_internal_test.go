@@ -1,0 +1,31 @@
+package routing
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+// TestPatternsMatchAsGreedyExpressions: LiteLLM makes a regular expression of a pattern, with (.*) for each *.
+func TestPatternsMatchAsGreedyExpressions(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		pattern := rapid.StringOfN(rapid.SampledFrom([]rune("ab*/")), 1, 8, -1).Draw(t, "pattern")
+		if !strings.Contains(pattern, "*") {
+			return
+		}
+		name := rapid.StringOfN(rapid.SampledFrom([]rune("ab/")), 0, 10, -1).Draw(t, "name")
+		expr := regexp.MustCompile("^" + strings.ReplaceAll(regexp.QuoteMeta(pattern), `\*`, "(.*)") + "$")
+		var want []string
+		if found := expr.FindStringSubmatch(name); found != nil {
+			want = found[1:]
+		}
+		w := newWildcard(pattern, 0)
+		got, ok := w.match(name)
+		if diff := cmp.Diff(want, got); diff != "" || ok != (want != nil) {
+			t.Fatalf("%q on %q: %v %s", pattern, name, ok, diff)
+		}
+	})
+}
