@@ -1,6 +1,7 @@
 package envoy_test
 
 import (
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -137,6 +138,90 @@ func TestEntriesWaitWhileEveryProcessorIsDown(t *testing.T) {
 	again := &processor{decide: always("up")}
 	serveGRPC(t, g.options.Processors[0], again.register)
 	eventually(t, "every entry", func() bool { return len(again.logged()) == n })
+}
+
+func TestClientsThatLeaveEarlyDisturbNobody(t *testing.T) {
+	release := make(chan struct{})
+	var waiting atomic.Int32
+	up := upstream(t, "up", func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		if r.Header.Get("x-leave") != "" {
+			silent(w, r)
+			return
+		}
+		waiting.Add(1)
+		<-release
+		io.WriteString(w, "ok")
+	})
+	g := startGateway(t, always("up"), nil, up)
+	var stay sync.WaitGroup
+	for range 50 {
+		stay.Go(func() {
+			if resp, body := g.send(t, http.MethodPost, "/v1/chat/completions", "{}"); resp.StatusCode != http.StatusOK || body != "ok" {
+				t.Errorf("%d %s", resp.StatusCode, body)
+			}
+		})
+	}
+	eventually(t, "all are at the upstream", func() bool { return waiting.Load() == 50 })
+	forEach(600, func(int) {
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+		defer cancel()
+		r, err := http.NewRequestWithContext(ctx, http.MethodPost, g.url("/v1/chat/completions"), strings.NewReader("{}"))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		r.Header.Set("x-leave", "1")
+		if resp, err := http.DefaultTransport.RoundTrip(r); err == nil {
+			resp.Body.Close()
+			t.Error("a client that left has an answer")
+		}
+	})
+	close(release)
+	stay.Wait()
+	if n := waiting.Load(); n != 50 {
+		t.Errorf("the upstream was called %d times for 50 requests", n)
+	}
+}
+
+func TestStreamsThatNobodyReadsHoldUpNobody(t *testing.T) {
+	up := upstream(t, "up", func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("x-flood") != "" {
+			for r.Context().Err() == nil {
+				w.Write(make([]byte, 64<<10))
+			}
+			return
+		}
+		io.WriteString(w, "ok")
+	})
+	g := startGateway(t, always("up"), nil, up)
+	flood := http.Header{"X-Flood": {"1"}}
+	for range 40 {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, g.url("/v1/chat/completions"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header = flood
+		resp, err := http.DefaultTransport.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+	}
+	eventually(t, "their windows are full", func() bool {
+		before := g.stat(t, "cluster.up.upstream_cx_rx_bytes_total")
+		<-time.After(100 * time.Millisecond)
+		return before != "0" && before == g.stat(t, "cluster.up.upstream_cx_rx_bytes_total")
+	})
+	start := time.Now()
+	forEach(50, func(int) {
+		if resp, body := g.send(t, http.MethodPost, "/v1/chat/completions", "{}"); resp.StatusCode != http.StatusOK || body != "ok" {
+			t.Errorf("%d %s", resp.StatusCode, body)
+		}
+	})
+	if took := time.Since(start); took > 2*time.Second {
+		t.Errorf("50 requests took %v", took)
+	}
 }
 
 // stat reads one of Envoy's statistics.

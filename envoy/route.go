@@ -24,6 +24,9 @@ const (
 	// retryMargin is what the outer level buffers beyond the body limit. If it could buffer
 	// less than the inner level, an answer marked for retry would reach the client.
 	retryMargin = 1 << 20
+	// answerLimit bounds the JSON answer that json_to_metadata holds, and the answer that the
+	// failure exchange is shown; a larger one would be replaced by an error.
+	answerLimit = 32 << 20
 )
 
 // clientRoutes sends the paths of the HTTP port there and all others to the inner level.
@@ -161,7 +164,7 @@ func decidedRoute(o Options) *routev3.Route {
 			Timeout:          ms(0),
 			IdleTimeout:      ms(0),
 		}},
-		RequestBodyBufferLimit:  wrapperspb.UInt64(uint64(o.BodyLimit)),
+		RequestBodyBufferLimit:  wrapperspb.UInt64(max(uint64(o.BodyLimit), answerLimit)),
 		ResponseHeadersToAdd:    decisionHeaders(),
 		ResponseHeadersToRemove: upstreamResponseHeaders(),
 	}
@@ -178,7 +181,7 @@ func undecidedRoute(o Options, name string, match *routev3.RouteMatch) *routev3.
 				InlineString: "the processor let a request pass undecided",
 			}},
 		}},
-		RequestBodyBufferLimit: wrapperspb.UInt64(uint64(o.BodyLimit)),
+		RequestBodyBufferLimit: wrapperspb.UInt64(max(uint64(o.BodyLimit), answerLimit)),
 		ResponseHeadersToAdd:   []*corev3.HeaderValueOption{set(nestorv1.HeaderRetry, name)},
 	}
 }

@@ -148,6 +148,29 @@ func TestATakenPortIsSaid(t *testing.T) {
 	}
 }
 
+func TestANameThatIsNotFoundHoldsUpNothing(t *testing.T) {
+	f, launch := startServer(t, "")
+	a := upstream(t, "a", named("a"))
+	lost := routing.Upstream{Name: "lost", Scheme: "http", Host: "no-such-host.invalid", Port: 80}
+	if _, err := f.update(t, a, lost); err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	launch()
+	if err := f.ready(t); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(start); took > 3*time.Second {
+		t.Errorf("ready after %v", took)
+	}
+	if status, body := f.ask(t, "a"); status != http.StatusOK {
+		t.Errorf("upstream a: %d %s", status, body)
+	}
+	if status, _ := f.ask(t, "lost"); status != http.StatusServiceUnavailable {
+		t.Errorf("upstream lost: %d", status)
+	}
+}
+
 func TestReadyEndsWithItsContext(t *testing.T) {
 	s := envoy.NewServer(testOptions(t, "127.0.0.1:4001"))
 	ctx, cancel := context.WithCancel(t.Context())

@@ -117,6 +117,26 @@ func TestTheProcessorAloneDecidesAboutARetry(t *testing.T) {
 	}
 }
 
+func TestALargeBodyIsSentAgainWhole(t *testing.T) {
+	body := strings.Repeat("0123456789abcdef", 30<<20/16)
+	var calls atomic.Int32
+	up := upstream(t, "up", func(w http.ResponseWriter, r *http.Request) {
+		got, err := io.ReadAll(r.Body)
+		if string(got) != body || err != nil {
+			t.Errorf("the upstream received %d bytes, %v", len(got), err)
+		}
+		if calls.Add(1) == 1 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	})
+	g := startGateway(t, always("up"), nil, up)
+	g.process.fail = func(failure) map[string]string { return map[string]string{nestorv1.HeaderRetry: "1"} }
+	resp, _ := g.send(t, http.MethodPost, "/v1/chat/completions", body)
+	if resp.StatusCode != http.StatusOK || calls.Load() != 2 {
+		t.Errorf("status %d after %d calls", resp.StatusCode, calls.Load())
+	}
+}
+
 // silent takes a request and never answers.
 func silent(_ http.ResponseWriter, r *http.Request) {
 	io.Copy(io.Discard, r.Body) // the end of the connection is seen only after it
