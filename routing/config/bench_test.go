@@ -27,7 +27,7 @@ func BenchmarkLoad(b *testing.B) {
 	environment := env(map[string]string{"KEY": "sk-test"})
 	for name, text := range map[string][]byte{
 		"split": src,
-		"whole": append([]byte("---\n"), src...),
+		"whole": append(bytes.Clone(src), "x-last: &last {}\n"...),
 	} {
 		b.Run(name, func(b *testing.B) {
 			path := filepath.Join(b.TempDir(), "config.yaml")

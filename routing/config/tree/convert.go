@@ -2,6 +2,7 @@ package tree
 
 import (
 	"strings"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/token"
@@ -30,7 +31,12 @@ func (c *converter) at(t *token.Token) Position {
 	if t == nil || t.Position == nil {
 		return Position{File: c.file, Line: c.linesBefore + 1, Column: 1}
 	}
-	return Position{File: c.file, Line: c.linesBefore + max(t.Position.Line, 1), Column: max(t.Position.Column, 1)}
+	line, column := max(t.Position.Line, 1), max(t.Position.Column, 1)
+	if t.Type == token.ImplicitNullType && t.Prev != nil {
+		// A value left out stands behind what announces it, which the parser's own place may not.
+		line, column = t.Prev.Position.Line, t.Prev.Position.Column+utf8.RuneCountInString(t.Prev.Value)
+	}
+	return Position{File: c.file, Line: c.linesBefore + line, Column: column}
 }
 
 func (c *converter) node(n ast.Node) *Node {
