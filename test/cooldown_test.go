@@ -51,6 +51,21 @@ func TestACooldownLastsAsLongAsRetryAfterSays(t *testing.T) {
 	}
 }
 
+func TestACooldownEndsByItself(t *testing.T) {
+	t.Parallel()
+	a, b := provide(t, "a"), provide(t, "b")
+	g := run(t, yaml(strings.Replace(cooling, "cooldown_time: 30", "cooldown_time: 1\n  allowed_fails: 0", 1), a, b))
+	g.chat("pair", "status=500;for=a").succeeds(t)
+	g.chat("pair", "").succeeds(t)
+	if n := calls(a, b); n != [2]int{1, 2} {
+		t.Fatalf("%v calls, want the failing one left alone at once", n)
+	}
+	eventually(t, 5*time.Second, "the first deployment is asked again", func() bool {
+		g.chat("pair", "").succeeds(t)
+		return a.total() > 0
+	})
+}
+
 func TestCooldownNeverTakesTheLastDeployment(t *testing.T) {
 	t.Parallel()
 	a, b := provide(t, "a"), provide(t, "b")

@@ -1,6 +1,7 @@
 package test
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -46,7 +47,7 @@ func prepare(t *testing.T, config string, flags ...string) *gateway {
 	g.configure(config)
 	// Cleanups run in reverse: nestor ends first, then an Envoy that it left behind.
 	t.Cleanup(g.endEnvoy)
-	t.Cleanup(g.dump)
+	t.Cleanup(g.judge)
 	return g
 }
 
@@ -141,8 +142,14 @@ func (g *gateway) envoyLog() string {
 	return paths[0]
 }
 
-// dump shows the logs of a test that failed.
-func (g *gateway) dump() {
+// judge fails a test whose nestor crashed, and shows the logs of one that failed.
+func (g *gateway) judge() {
+	log, _ := os.ReadFile(filepath.Join(g.dir, "nestor.log"))
+	for _, sign := range []string{"panic", "fatal error:", "DATA RACE"} {
+		if at := bytes.Index(log, []byte(sign)); at >= 0 {
+			g.t.Errorf("nestor's log:\n%s", log[at:min(len(log), at+4000)])
+		}
+	}
 	if !g.t.Failed() {
 		return
 	}

@@ -54,6 +54,7 @@ func TestRequestsAreDividedAsTheGroupsSay(t *testing.T) {
 	}{
 		{"fast", map[string]float64{"cer": 0.5, "glm": 0.5}},
 		{"quick", map[string]float64{"cer": 0.5, "glm": 0.5}},
+		{"secret", map[string]float64{"one": 0.75, "two": 0.25}},
 		{"flat", map[string]float64{"one": 0.75, "two": 0.25}},
 		{"weighted", map[string]float64{"one": 0.1875, "two": 0.0625, "cer": 0.375, "glm": 0.375}},
 		{"fast/GPT-OSS-120b", map[string]float64{"cer": 1}},

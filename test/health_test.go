@@ -2,7 +2,9 @@ package test
 
 import (
 	"net/http"
+	"strconv"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -55,6 +57,35 @@ func TestHealthProbesEachDeploymentOnce(t *testing.T) {
 	}
 	if n := g.metrics().sum("nestor_cooldowns_total"); n != 0 {
 		t.Errorf("a probe made %v deployments cool", n)
+	}
+}
+
+func TestHealthProbesEightAtATime(t *testing.T) {
+	t.Parallel()
+	a := provide(t, "a")
+	config := "model_list:\n"
+	for i := range 20 {
+		config += "  - {model_name: gpt, litellm_params: {model: \"openai/m" + strconv.Itoa(i) + "+mock:delay=300ms\", api_base: $A/v1, api_key: k}}\n"
+	}
+	g := run(t, yaml(config, a))
+	done := make(chan reply, 1)
+	go func() {
+		got, _ := do(httpClient(t), http.MethodGet, g.url+"/health", "")
+		done <- got
+	}()
+	var most int64
+	var got reply
+	eventually(t, 10*time.Second, "/health answers", func() bool {
+		most = max(most, a.Report().Open)
+		select {
+		case got = <-done:
+			return true
+		default:
+			return false
+		}
+	})
+	if got.Status != http.StatusOK || members(t, got.Body)["healthy_count"] != "20" || a.total() != 20 || most != 8 {
+		t.Errorf("status %d after %d probes, %d at a time: %s", got.Status, a.total(), most, got.Body)
 	}
 }
 

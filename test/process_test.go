@@ -88,8 +88,6 @@ func launch(t *testing.T, dir, name, program string, args ...string) *process {
 	return p
 }
 
-func (p *process) pid() int { return p.cmd.Process.Pid }
-
 func (p *process) signal(t *testing.T, s syscall.Signal) {
 	t.Helper()
 	if err := p.cmd.Process.Signal(s); err != nil {

@@ -1,6 +1,8 @@
 package test
 
 import (
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -64,6 +66,51 @@ func TestABadFileChangesNothingAndSaysSo(t *testing.T) {
 
 // notReloaded is what nestor logs about a bad file.
 const notReloaded = "config not reloaded: the one in force stays"
+
+// Kubernetes mounts a config map as a link to a link, and swaps the second one.
+func TestASwappedLinkIsSeen(t *testing.T) {
+	t.Parallel()
+	a, b := provide(t, "a"), provide(t, "b")
+	g := prepare(t, "")
+	for name, config := range map[string]string{
+		"old": yaml(strings.ReplaceAll(changing, "$MODEL", "old"), a), "new": yaml(strings.ReplaceAll(changing, "$MODEL", "new"), b),
+	} {
+		g.write(filepath.Join(name, "config.yaml"), config)
+	}
+	g.link("..data", "old")
+	g.link("config.yaml", filepath.Join("..data", "config.yaml"))
+	g.start()
+	if id := origin(g.chat("gpt", "").succeeds(t))["id"]; id != "id-old" {
+		t.Fatalf("answered by %s", id)
+	}
+	g.link("..data", "new")
+	eventually(t, 5*time.Second, "the new config is in force", func() bool {
+		return origin(g.chat("gpt", "").succeeds(t))["id"] == "id-new"
+	})
+}
+
+// link makes or replaces a symbolic link beside the config, in one step.
+func (g *gateway) link(name, target string) {
+	g.t.Helper()
+	next := filepath.Join(g.dir, name+".next")
+	if err := os.Symlink(target, next); err != nil {
+		g.t.Fatal(err)
+	}
+	if err := os.Rename(next, filepath.Join(g.dir, name)); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
+func (g *gateway) write(name, text string) {
+	g.t.Helper()
+	path := filepath.Join(g.dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		g.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		g.t.Fatal(err)
+	}
+}
 
 func TestSIGHUPReloads(t *testing.T) {
 	t.Parallel()

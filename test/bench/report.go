@@ -16,7 +16,7 @@ const page = `# Benchmarks
 
     make bench
 
-runs this again (` + "`go run ./test/bench -quick`" + ` in two minutes, with coarser figures). It needs an Envoy, wrk and,
+runs this again (` + "`go run ./test/bench -quick`" + ` in about three minutes, with coarser figures). It needs an Envoy, wrk and,
 for the comparison, LiteLLM from PyPI, all of which it can get; nothing of it is part of the tests.
 
 | | |
@@ -46,7 +46,7 @@ system time of all processes of a subject over the run. Answers that are not 200
 ## Targets
 
 Ratios with the floor are taken within a round and are the median of the rounds (the least and the greatest in
-brackets); with LiteLLM, against the median of Nestor's rounds. Streams with an event every 10 ms on one connection
+brackets); with LiteLLM, against the median of Nestor's rounds, and beside it what the floor has. Streams with an event every 10 ms on one connection
 are left out: a hundred events a second weigh less than what runs anyway, as health checks.
 
 {{.Targets}}
@@ -85,6 +85,9 @@ func summary(verdicts []verdict) string {
 
 // command is what was run, without the paths of this machine.
 func (b *bench) command() string {
+	if !b.options.quick && b.options.skip == "" {
+		return "make bench"
+	}
 	command := "go run ./test/bench"
 	if b.options.quick {
 		command += " -quick"

@@ -13,6 +13,8 @@ type target struct {
 	values func(results, load) []float64 // one a round
 	met    func(float64) bool
 	format string
+	// floor is the same of the floor, where that tells what can be reached at all; or nil.
+	floor func(results, load) []float64
 }
 
 // verdict is a target held against one load.
@@ -27,14 +29,16 @@ func targets() []target {
 	stream := func(l load) bool { return l.stream && !l.idle }
 	small := func(l load) bool { return unary(l) && l.size == kilobyte }
 	sixteen := func(l load) bool { return unary(l) && l.connections == 16 }
+	cpuOver := over("litellm", sample.total)
+	rateOver := under("litellm", rateOf)
 	return []target{
-		{"Nestor's CPU over the no-op processor's", "<= 1.35", unary, beside("floor", partOf(processorPart)), atMost(1.35), "%.2f"},
-		{"Envoy's CPU over the floor's Envoy", "<= 1.10", unary, beside("floor", partOf(envoyPart)), atMost(1.1), "%.2f"},
-		{"CPU of a streamed event over the floor's", "<= 1.10", stream, beside("floor", sample.total), atMost(1.1), "%.2f"},
-		{"Memory of nestor after the load", "< 60 MB", small, megabytes, below60, "%.0f MB"},
-		{"LiteLLM's CPU over Nestor's with its Envoy, a request", ">= 15", unary, over("litellm", sample.total), atLeast(15), "%.1f"},
-		{"LiteLLM's CPU over Nestor's with its Envoy, a streamed event", ">= 30", stream, over("litellm", sample.total), atLeast(30), "%.1f"},
-		{"Nestor's throughput over LiteLLM's", ">= 12", sixteen, under("litellm", rateOf), atLeast(12), "%.1f"},
+		{"Nestor's CPU over the no-op processor's", "<= 1.35", unary, beside("floor", partOf(processorPart)), atMost(1.35), "%.2f", nil},
+		{"Envoy's CPU over the floor's Envoy", "<= 1.10", unary, beside("floor", partOf(envoyPart)), atMost(1.1), "%.2f", nil},
+		{"CPU of a streamed event over the floor's", "<= 1.10", stream, beside("floor", sample.total), atMost(1.1), "%.2f", nil},
+		{"Memory of nestor after the load", "< 60 MB", small, megabytes, below60, "%.0f MB", nil},
+		{"LiteLLM's CPU over Nestor's with its Envoy, a request", ">= 15", unary, cpuOver("nestor"), atLeast(15), "%.1f", cpuOver("floor")},
+		{"LiteLLM's CPU over Nestor's with its Envoy, an event", ">= 30", stream, cpuOver("nestor"), atLeast(30), "%.1f", cpuOver("floor")},
+		{"Nestor's throughput over LiteLLM's", ">= 12", sixteen, rateOver("nestor"), atLeast(12), "%.1f", rateOver("floor")},
 	}
 }
 
@@ -68,29 +72,33 @@ func beside(other string, figure func(sample) float64) func(results, load) []flo
 	}
 }
 
-// over divides the other's figures by the median of Nestor's, for they were not measured in turn.
-func over(other string, figure func(sample) float64) func(results, load) []float64 {
-	return func(r results, l load) []float64 {
-		ours := median(figures(r[l.name]["nestor"], figure))
-		theirs := figures(r[l.name][other], figure)
-		if ours == 0 {
-			return nil
+// over divides the other's figures by the median of ours, for they were not measured in turn.
+func over(other string, figure func(sample) float64) func(ours string) func(results, load) []float64 {
+	return func(ours string) func(results, load) []float64 {
+		return func(r results, l load) []float64 {
+			below := median(figures(r[l.name][ours], figure))
+			if below == 0 {
+				return nil
+			}
+			ratios := figures(r[l.name][other], figure)
+			for i := range ratios {
+				ratios[i] /= below
+			}
+			return ratios
 		}
-		for i := range theirs {
-			theirs[i] /= ours
-		}
-		return theirs
 	}
 }
 
 // under is over with the division turned round.
-func under(other string, figure func(sample) float64) func(results, load) []float64 {
-	return func(r results, l load) []float64 {
-		ratios := over(other, figure)(r, l)
-		for i := range ratios {
-			ratios[i] = 1 / ratios[i]
+func under(other string, figure func(sample) float64) func(ours string) func(results, load) []float64 {
+	return func(ours string) func(results, load) []float64 {
+		return func(r results, l load) []float64 {
+			ratios := over(other, figure)(ours)(r, l)
+			for i := range ratios {
+				ratios[i] = 1 / ratios[i]
+			}
+			return ratios
 		}
-		return ratios
 	}
 }
 
@@ -111,18 +119,21 @@ func (r results) judge() []verdict {
 				continue
 			}
 			if values := t.values(r, l); len(values) > 0 {
-				verdicts = append(verdicts, t.verdict(l, values))
+				verdicts = append(verdicts, t.verdict(r, l, values))
 			}
 		}
 	}
 	return verdicts
 }
 
-func (t target) verdict(l load, values []float64) verdict {
+func (t target) verdict(r results, l load, values []float64) verdict {
 	middle := median(values)
 	v := verdict{what: t.what, limit: t.limit, load: l.name, met: t.met(middle), value: fmt.Sprintf(t.format, middle)}
 	if len(values) > 1 {
 		v.value += fmt.Sprintf(" ("+t.format+" to "+t.format+")", slices.Min(values), slices.Max(values))
+	}
+	if t.floor != nil {
+		v.value += fmt.Sprintf(", the floor "+t.format, median(t.floor(r, l)))
 	}
 	return v
 }

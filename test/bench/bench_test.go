@@ -1,0 +1,133 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestBodiesHaveTheSizeOfTheirLoad(t *testing.T) {
+	for _, l := range loads() {
+		body, err := l.body()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(body) != l.size {
+			t.Errorf("%s: %d bytes instead of %d", l.name, len(body), l.size)
+		}
+	}
+}
+
+func TestEventsAreCountedInBytes(t *testing.T) {
+	// Two streams arrived, and half of a third.
+	got := load{stream: true}.units(tally{Requests: 2, Bytes: 25_000}, 10_000)
+	if got != 250 {
+		t.Errorf("%v events instead of 250", got)
+	}
+}
+
+func TestTallyOfWrongAnswersIsAnError(t *testing.T) {
+	for _, c := range []struct{ out, want string }{
+		{`tally {"requests":7,"bad":1,"why":"503 no \u0022decision\u0022"}`, `of 7 requests 0 failed and 1 were answered wrongly, the first: 503 no "decision"`},
+		{`tally {"requests":7,"failed":2,"why":""}`, `of 7 requests 2 failed and 0 were answered wrongly, the first: `},
+		{"unable to connect", "wrk did not report:\nunable to connect"},
+		{`tally {"requests":0}`, errNoAnswer.Error()},
+	} {
+		if _, err := read([]byte(c.out)); err == nil || err.Error() != c.want {
+			t.Errorf("%s: error %v\nwant %s", c.out, err, c.want)
+		}
+	}
+}
+
+func TestTallyIsRead(t *testing.T) {
+	got, err := read([]byte("Running 1s test\ntally {\"requests\":3,\"bytes\":40,\"micros\":5,\"p50\":6,\"p99\":7,\"bad\":0,\"failed\":0,\"why\":\"\"}\n"))
+	want := tally{Requests: 3, Bytes: 40, Micros: 5, P50: 6, P99: 7}
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("error %v, -want +got:\n%s", err, diff)
+	}
+}
+
+func TestOnlyWholeStreamsAreComplete(t *testing.T) {
+	whole := bytes.Repeat([]byte("data: {}\n\n"), events)
+	end := []byte("data: [DONE]\n\n")
+	stream := load{stream: true}
+	if err := stream.complete(append(bytes.Clone(whole), end...)); err != nil {
+		t.Error(err)
+	}
+	if stream.complete(whole) == nil {
+		t.Error("a stream without its end passed")
+	}
+	if stream.complete(append(bytes.Clone(whole[10:]), end...)) == nil {
+		t.Error("a stream with an event missing passed")
+	}
+}
+
+// costing is a run whose parts cost that much.
+func costing(envoy, processor, rate float64) sample {
+	return sample{rate: rate, cpu: map[string]float64{envoyPart: envoy, processorPart: processor}, memory: map[string]int64{processorPart: 59e6}}
+}
+
+func TestTargetsAreJudgedByTheMedianOfRounds(t *testing.T) {
+	r := results{"1 KB, 16 connections": {
+		"floor":   {costing(100, 10, 120), costing(200, 10, 120), costing(100, 10, 120)},
+		"nestor":  {costing(105, 14, 100), costing(190, 13, 100), costing(150, 20, 100)},
+		"litellm": {costing(0, 2000, 10)},
+	}}
+	load := "1 KB, 16 connections"
+	want := []verdict{
+		{"Nestor's CPU over the no-op processor's", "<= 1.35", load, "1.40 (1.30 to 2.00)", false},
+		{"Envoy's CPU over the floor's Envoy", "<= 1.10", load, "1.05 (0.95 to 1.50)", true},
+		{"Memory of nestor after the load", "< 60 MB", load, "59 MB", true},
+		{"LiteLLM's CPU over Nestor's with its Envoy, a request", ">= 15", load, "11.8, the floor 18.2", false},
+		{"Nestor's throughput over LiteLLM's", ">= 12", load, "10.0, the floor 12.0", false},
+	}
+	if diff := cmp.Diff(want, r.judge(), cmp.AllowUnexported(verdict{})); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestReportNamesNoPathOfTheMachine(t *testing.T) {
+	b := &bench{
+		options: options{envoy: "/opt/secret/envoy", nestor: "/opt/secret/nestor", workers: 2},
+		tools:   &tools{envoy: "/opt/secret/envoy", versions: map[string]string{"Envoy": "1.40.0"}},
+		dir:     "/opt/secret", pace: paceOf(false),
+		results: results{"1 KB, 1 connection": {"nestor": {costing(1, 2, 3)}}},
+	}
+	text, err := b.report()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(text, "/opt/") {
+		t.Errorf("a path in the report:\n%s", text)
+	}
+}
+
+func TestMedian(t *testing.T) {
+	for _, c := range []struct {
+		values []float64
+		want   float64
+	}{{nil, 0}, {[]float64{3}, 3}, {[]float64{9, 1, 2}, 2}, {[]float64{4, 1, 2, 9}, 3}} {
+		if got := median(c.values); got != c.want {
+			t.Errorf("median of %v: %v", c.values, got)
+		}
+	}
+}
+
+func TestSkippedSubjects(t *testing.T) {
+	o := options{skip: "plain, litellm"}
+	if !o.skips("litellm") || !o.skips("plain") || o.skips("floor") {
+		t.Error("-skip is read wrongly")
+	}
+}
+
+func TestStreamsEndWithinTheirRuns(t *testing.T) {
+	for _, p := range []pace{paceOf(true), paceOf(false)} {
+		for _, l := range loads() {
+			if d := l.atLeast(p.light.run); d < 2*events*l.gap {
+				t.Errorf("%s: a run of %v", l.name, d)
+			}
+		}
+	}
+}
