@@ -35,7 +35,7 @@ func (d *decided) rewrite(body []byte) {
 	asked := d.fields.IncludeUsage != nil && *d.fields.IncludeUsage
 	d.strip = d.fields.Stream && d.outgoing.StreamOptions && !asked
 	d.body = d.fields.Rewrite(body, openai.Edits{
-		Model:        d.pick.Model,
+		Model:        d.outgoing.Model,
 		IncludeUsage: d.strip,
 		Defaults:     d.pick.Deployment.Defaults,
 	})

@@ -145,7 +145,7 @@ func (s *Server) choose(req request, body []byte) (*decided, *openai.Error) {
 	}
 	outgoing, err := s.Providers.Request(pick.Deployment, req.route.Endpoint, pick.Model)
 	if err != nil {
-		return nil, openai.Unavailable(err.Error())
+		return nil, refusalOf(err)
 	}
 	d := &decided{
 		request: req, fields: fields, model: model, target: target, pick: pick, plan: next,
@@ -155,11 +155,20 @@ func (s *Server) choose(req request, body []byte) (*decided, *openai.Error) {
 	return d, nil
 }
 
+// refusalOf keeps an error that is an answer already.
+func refusalOf(err error) *openai.Error {
+	var refusal *openai.Error
+	if errors.As(err, &refusal) {
+		return refusal
+	}
+	return openai.Unavailable(err.Error())
+}
+
 // noneLeft says when there will be a deployment again.
 func noneLeft(model string, err error) *openai.Error {
 	var none *routing.NoneError
 	if !errors.As(err, &none) {
-		return openai.Unavailable(err.Error())
+		return refusalOf(err)
 	}
 	return openai.NoDeployment(model, none.RetryAfter)
 }

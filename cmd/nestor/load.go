@@ -18,7 +18,7 @@ const mostErrors = 100
 
 // compile reads a config file and makes it a snapshot. The notes are the warnings of both steps.
 // The error is a *config.Error, or one that names the file.
-func compile(path string, providers routing.Providers) (*config.Config, *routing.Snapshot, []config.Diagnostic, error) {
+func compile(path string, providers *provider.Table) (*config.Config, *routing.Snapshot, []config.Diagnostic, error) {
 	cfg, err := config.Load(path, os.LookupEnv)
 	if err != nil {
 		return nil, nil, nil, err
@@ -27,7 +27,33 @@ func compile(path string, providers routing.Providers) (*config.Config, *routing
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	return cfg, snapshot, inOrder(cfg.Files, slices.Concat(cfg.Warnings, notes)), nil
+	credentials, err := inspect(snapshot, providers)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	return cfg, snapshot, inOrder(cfg.Files, slices.Concat(cfg.Warnings, notes, credentials)), nil
+}
+
+// inspect asks the provider table about each deployment: what can't be sent is an error, a
+// credential that is missing a warning, given once for all deployments that lack it.
+func inspect(s *routing.Snapshot, providers *provider.Table) ([]config.Diagnostic, error) {
+	var unsendable, credentials []config.Diagnostic
+	said := map[string]bool{}
+	for _, d := range s.Deployments() {
+		if err := providers.Check(d); err != nil {
+			unsendable = append(unsendable, config.Diagnostic{Message: "model " + d.Written + ": " + err.Error()})
+		}
+		missing := providers.Missing(d)
+		if missing == "" || d.Problem != "" || said[missing] {
+			continue
+		}
+		said[missing] = true
+		credentials = append(credentials, config.Diagnostic{Message: "model " + d.Written + ": " + missing})
+	}
+	if len(unsendable) > 0 {
+		return nil, &config.Error{Problems: unsendable}
+	}
+	return credentials, nil
 }
 
 // inOrder sorts diagnostics by their places, the main file's first.
