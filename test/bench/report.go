@@ -46,8 +46,9 @@ system time of all processes of a subject over the run. Answers that are not 200
 ## Targets
 
 Ratios with the floor are taken within a round and are the median of the rounds (the least and the greatest in
-brackets); with LiteLLM, against the median of Nestor's rounds, and beside it what the floor has. Streams with an event every 10 ms on one connection
-are left out: a hundred events a second weigh less than what runs anyway, as health checks.
+brackets); with LiteLLM, against the median of Nestor's rounds, and beside it what the floor has. Streams with an
+event every 10 ms on one connection are left out: a hundred events a second weigh less than what runs anyway, as
+health checks.
 
 {{.Targets}}
 ## Figures

@@ -78,9 +78,7 @@ func (p *Process) stop() {
 		<-p.done
 	}
 	for _, m := range p.family {
-		if m.alive() {
-			_ = syscall.Kill(m.pid, syscall.SIGKILL)
-		}
+		m.kill()
 	}
 }
 

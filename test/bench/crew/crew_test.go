@@ -64,7 +64,8 @@ func TestMeterCountsTheWholeFamily(t *testing.T) {
 	if err := c.Await(t.Context(), 10*time.Second, busy); err != nil {
 		t.Fatal(err)
 	}
-	if used["both"] < used["loop"] || used["shell"] > used["loop"] {
+	// The parts are read one after the other while the loop runs.
+	if used["both"] < used["loop"]/2 || used["shell"] > used["loop"]/2 {
 		t.Errorf("CPU times %v", used)
 	}
 	memory, err := first.Memory()

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -52,6 +53,14 @@ func readStat(path string) (member, bool) {
 func (m member) alive() bool {
 	now, ok := readStat(fmt.Sprintf("/proc/%d/stat", m.pid))
 	return ok && now.born == m.born
+}
+
+// kill ends the process, if it still runs, and waits until it is gone, for a second at most.
+func (m member) kill() {
+	for last := time.Now().Add(time.Second); m.alive() && time.Now().Before(last); {
+		_ = syscall.Kill(m.pid, syscall.SIGKILL)
+		<-time.After(5 * time.Millisecond)
+	}
 }
 
 // below returns the descendants of a process, in any session.
