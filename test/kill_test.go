@@ -78,19 +78,23 @@ func TestAnOutageOfNestorFailsNoRequestAndLosesNoLogEntry(t *testing.T) {
 		loads[i] = g.load(4, ask("gpt", "delay="+strconv.Itoa(300+130*i)+"ms"))
 	}
 	<-time.After(1200 * time.Millisecond)
+	if !g.healthy() {
+		t.Fatal("Envoy does not know that nestor is up")
+	}
 	g.kill()
 	died := time.Now()
-	<-time.After(900 * time.Millisecond)
+	known := g.knownDown()
+	<-time.After(time.Until(died.Add(900 * time.Millisecond)))
 	g.launch()
 	restarted := time.Now()
 	g.ready()
 	<-time.After(1200 * time.Millisecond)
 	l := gather(t, loads[:])
-	if down := l.between(died.Add(250*time.Millisecond), restarted); down == 0 {
+	if down := l.between(known, restarted); down == 0 {
 		t.Fatal("no answer ended during the outage: the test shows nothing")
 	}
 	// Entries are counted by the nestor that lives now. What ended just before the kill may be among them.
-	least, most := l.between(died.Add(250*time.Millisecond), time.Now()), l.between(died.Add(-250*time.Millisecond), time.Now())
+	least, most := l.between(known, time.Now()), l.between(died.Add(-250*time.Millisecond), time.Now())
 	entries := func() int { return int(g.metrics().sum("nestor_answers_total", `group="gpt"`, `status="200"`)) }
 	if !soon(secondsToSettle, func() bool { return entries() >= least }) {
 		t.Errorf("%d log entries for at least %d answers", entries(), least)
@@ -101,6 +105,19 @@ func TestAnOutageOfNestorFailsNoRequestAndLosesNoLogEntry(t *testing.T) {
 	if l.failed == 0 && a.total() != len(l.ends) {
 		t.Errorf("%d upstream calls for %d answers", a.total(), len(l.ends))
 	}
+}
+
+// knownDown waits until Envoy's health check has found that nestor is gone, and says when that was.
+func (g *gateway) knownDown() time.Time {
+	g.t.Helper()
+	eventually(g.t, 700*time.Millisecond, "Envoy knows that nestor is down", func() bool { return !g.healthy() })
+	return time.Now()
+}
+
+// healthy reports whether Envoy takes nestor for one that receives the access log.
+func (g *gateway) healthy() bool {
+	g.t.Helper()
+	return g.envoyStats().sum("envoy_cluster_membership_healthy", `envoy_cluster_name="nestor-log"`) == 1
 }
 
 // load is clients that each send one request after the other.
