@@ -117,6 +117,7 @@ func (c *compiler) nameGroups(s *Snapshot) {
 }
 
 // nameModels makes a group of all entries with one litellm_params.model, for direct calls by it.
+// Their orders, weights and limits count among each other as if they had been declared together, as in LiteLLM.
 func (c *compiler) nameModels(s *Snapshot) {
 	byModel := map[string][]int32{}
 	var order []string
