@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"time"
 
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -30,14 +31,15 @@ type decided struct {
 	wait     time.Duration
 }
 
-// rewrite makes the body that the provider gets.
-func (d *decided) rewrite(body []byte) {
+// rewrite makes the body that the provider gets, in the room given if it is enough.
+func (d *decided) rewrite(body, room []byte) {
 	asked := d.fields.IncludeUsage != nil && *d.fields.IncludeUsage
 	d.strip = d.fields.Stream && d.outgoing.StreamOptions && !asked
 	d.body = d.fields.Rewrite(body, openai.Edits{
 		Model:        d.outgoing.Model,
 		IncludeUsage: d.strip,
 		Defaults:     d.pick.Deployment.Defaults,
+		Into:         room,
 	})
 }
 
@@ -58,8 +60,10 @@ func (d *decided) response(now time.Time) *extprocv3.ProcessingResponse {
 // headers sets the route, the provider's address and credential, and the timeouts, and removes
 // what is none of the provider's business.
 func (d *decided) headers() *extprocv3.HeaderMutation {
-	m := &extprocv3.HeaderMutation{}
-	m.RemoveHeaders = d.request.headers.foreign()
+	m := &extprocv3.HeaderMutation{
+		RemoveHeaders: d.request.headers.foreign(),
+		SetHeaders:    make([]*corev3.HeaderValueOption, 0, 8+len(d.outgoing.Headers)),
+	}
 	set(m, nestorv1.HeaderCluster, d.pick.Deployment.Upstream.Name)
 	set(m, ":path", d.outgoing.Path)
 	set(m, ":authority", d.outgoing.Host)
@@ -101,20 +105,31 @@ func idleSeconds(silence time.Duration) int {
 // metadata carries the Decision, and what Envoy's own filters and routes read of it.
 func (d *decided) metadata(now time.Time) *structpb.Struct {
 	fields := map[string]*structpb.Value{
-		nestorv1.KeyDecision:  structpb.NewStringValue(d.encode(now)),
-		nestorv1.KeyModelID:   structpb.NewStringValue(d.pick.Deployment.ID),
-		nestorv1.KeyGroup:     structpb.NewStringValue(d.target.Group),
-		nestorv1.KeyAPIBase:   structpb.NewStringValue(d.pick.Deployment.Base.String()),
-		nestorv1.KeyRetries:   structpb.NewStringValue(strconv.Itoa(int(d.plan.retries))),
-		nestorv1.KeyFallbacks: structpb.NewStringValue(strconv.Itoa(int(d.plan.fallbacks))),
-		nestorv1.KeyCallID:    structpb.NewStringValue(d.request.id),
+		nestorv1.KeyDecision:  text(d.encode(now)),
+		nestorv1.KeyModelID:   text(d.pick.Deployment.ID),
+		nestorv1.KeyGroup:     text(d.target.Group),
+		nestorv1.KeyAPIBase:   text(d.pick.Deployment.Base.String()),
+		nestorv1.KeyRetries:   text(strconv.Itoa(int(d.plan.retries))),
+		nestorv1.KeyFallbacks: text(strconv.Itoa(int(d.plan.fallbacks))),
+		nestorv1.KeyCallID:    text(d.request.id),
 	}
 	if d.strip {
-		fields[nestorv1.KeyStrip] = structpb.NewStringValue("usage")
+		fields[nestorv1.KeyStrip] = text("usage")
 	}
 	return &structpb.Struct{Fields: map[string]*structpb.Value{
 		nestorv1.Namespace: structpb.NewStructValue(&structpb.Struct{Fields: fields}),
 	}}
+}
+
+// text is structpb.NewStringValue in one allocation.
+func text(s string) *structpb.Value {
+	v := &struct {
+		value structpb.Value
+		kind  structpb.Value_StringValue
+	}{}
+	v.kind.StringValue = s
+	v.value.Kind = &v.kind
+	return &v.value
 }
 
 func (d *decided) encode(now time.Time) string {

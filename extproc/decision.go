@@ -56,7 +56,9 @@ func (s *Server) decide(stream extprocv3.ExternalProcessor_ProcessServer, m *ext
 	if err := pause(stream.Context(), d.wait); err != nil {
 		return err
 	}
-	return stream.Send(d.response(s.Now()))
+	err = stream.Send(d.response(s.Now()))
+	s.rooms.put(d.body) // Send has written it out
+	return err
 }
 
 // readHeaders reads what can be judged before the body: the endpoint and the credential.
@@ -151,7 +153,7 @@ func (s *Server) choose(req request, body []byte) (*decided, *openai.Error) {
 		request: req, fields: fields, model: model, target: target, pick: pick, plan: next,
 		snapshot: view.Snapshot(), outgoing: outgoing, wait: wait,
 	}
-	d.rewrite(body)
+	d.rewrite(body, s.rooms.get())
 	return d, nil
 }
 

@@ -15,10 +15,13 @@ import (
 
 // set overwrites a header.
 func set(m *extprocv3.HeaderMutation, name, value string) {
-	m.SetHeaders = append(m.SetHeaders, &corev3.HeaderValueOption{
-		Header:       &corev3.HeaderValue{Key: name, RawValue: []byte(value)},
-		AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
-	})
+	h := &struct { // one allocation for both messages
+		option corev3.HeaderValueOption
+		header corev3.HeaderValue
+	}{}
+	h.header.Key, h.header.RawValue = name, []byte(value)
+	h.option.Header, h.option.AppendAction = &h.header, corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD
+	m.SetHeaders = append(m.SetHeaders, &h.option)
 }
 
 func replaceBody(body []byte) *extprocv3.BodyMutation {

@@ -58,6 +58,7 @@ type Server struct {
 	views   *views
 	pending *pending
 	bodies  *semaphore.Weighted
+	rooms   rooms
 }
 
 // New returns a server; Register makes Envoy able to reach it.

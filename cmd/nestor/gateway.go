@@ -36,6 +36,9 @@ const (
 	// memoryLimit makes the collector work harder before garbage of large bodies piles up;
 	// the environment's GOMEMLIMIT goes before it.
 	memoryLimit = 1 << 30
+	// gcPercent lets the heap, which is small, grow to three times what is live: a third of the
+	// collections for some 15 MB more.
+	gcPercent = 200
 )
 
 // gateway is the process without an Envoy: the processor, Envoy's configuration and the HTTP port.
@@ -57,9 +60,7 @@ type gateway struct {
 
 // newGateway loads the config and assembles everything; nothing listens yet.
 func newGateway(s settings, stderr io.Writer, log *slog.Logger) (*gateway, error) {
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(memoryLimit)
-	}
+	tuneCollector()
 	providers := provider.New(os.LookupEnv)
 	cfg, snapshot, err := load(s.config, stderr)
 	if err != nil {
@@ -75,6 +76,16 @@ func newGateway(s settings, stderr io.Writer, log *slog.Logger) (*gateway, error
 	g.envoy = s.envoyOptions(client)
 	g.xds = envoy.NewServer(g.envoy)
 	return g, g.assemble()
+}
+
+// tuneCollector leaves what the environment says alone.
+func tuneCollector() {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 }
 
 func (g *gateway) assemble() error {

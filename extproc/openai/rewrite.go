@@ -16,6 +16,8 @@ type Edits struct {
 	// left alone: model, stream, stream_options and LiteLLM's own. max_tokens and max_completion_tokens
 	// stand for each other, as providers refuse a body that has both.
 	Defaults []config.Field
+	// Into is room to write the body into, where it is enough; it must not overlap the body.
+	Into []byte
 }
 
 // edit puts text, then json, in the place of a part of the body.
@@ -69,7 +71,7 @@ func (f *Fields) Rewrite(body []byte, e Edits) []byte {
 			p.edits = append(p.edits, edit{span: end, json: d.JSON})
 		}
 	}
-	return p.apply(body)
+	return p.apply(body, e.Into)
 }
 
 // askUsage changes the stream_options that are there, or adds them.
@@ -116,8 +118,8 @@ func (f *Fields) has(body []byte, name string) bool {
 	return false
 }
 
-// apply writes the body with the edits into one buffer of the exact size.
-func (p plan) apply(body []byte) []byte {
+// apply writes the body with the edits into the room given, or a buffer of the exact size.
+func (p plan) apply(body, room []byte) []byte {
 	if len(p.edits) == 0 {
 		return body
 	}
@@ -126,7 +128,10 @@ func (p plan) apply(body []byte) []byte {
 		size += len(e.text) + len(e.json) - (e.to - e.from)
 		p.sink(i)
 	}
-	out := make([]byte, 0, size)
+	out := room[:0]
+	if cap(out) < size {
+		out = make([]byte, 0, size)
+	}
 	at := 0
 	for _, e := range p.edits {
 		out = append(out, body[at:e.from]...)
