@@ -167,6 +167,9 @@ func (v *View) pickApart(t Target, q Query) (Pick, error) {
 			if !ok {
 				return Pick{}, v.nothing(t)
 			}
+			if path, only := v.snapshot.graph.OnlyPath(t.group, leaf); only && n == len(q.Exclude)+q.Skip {
+				return v.picked(t, leaf, path), nil
+			}
 			state.Set(leaf, true)
 		}
 		rng := v.draw(t, q.Seed, n)

@@ -179,6 +179,55 @@ func TestAllCoolingTheFirstToComeBackIsPicked(t *testing.T) {
 	}
 }
 
+// TestAllCoolingAnywhere: in any config the first to come back is picked, by a way that exists.
+func TestAllCoolingAnywhere(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		cfg := drawConfig(t, shape{weights: true, orders: true, limits: true})
+		s, _, err := routing.Compile(cfg, fakeProviders{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := oracle{cfg, nil}
+		r := serve(s)
+		to, _ := s.Resolve(groupName(0))
+		want := ""
+		for i, d := range rapid.Permutation(to.Deployments()).Draw(t, "order") {
+			r.Failed(d, routing.Failure{Class: routing.RateLimit, Status: 429, RetryAfter: time.Duration(i+1) * time.Second})
+			o.out = map[string]bool{}
+			for _, other := range to.Deployments() {
+				o.out[other.Written] = other != d
+			}
+			if want == "" && o.explain(groupName(0))[d.Written] > 0 {
+				want = d.Written
+			}
+		}
+		p, err := r.View().Pick(to, routing.Query{Seed: rapid.Uint64().Draw(t, "seed")})
+		if want == "" {
+			if err == nil {
+				t.Fatalf("picked %s where nothing is let through", p.Deployment.Written)
+			}
+			return
+		}
+		if err != nil || p.Deployment.Written != want {
+			t.Fatalf("picked %v (%v), want %s", p.Deployment, err, want)
+		}
+		checkPath(t, cfg, p)
+	})
+}
+
+// checkPath follows a pick from group to group.
+func checkPath(t *rapid.T, cfg *config.Config, p routing.Pick) {
+	way := append(slices.Clone(p.Path), p.Deployment.Written)
+	for i := range p.Path {
+		if !slices.ContainsFunc(cfg.Entries, func(e config.Entry) bool { return e.Name == way[i] && e.Params.Model == way[i+1] }) {
+			t.Fatalf("no entry leads from %s to %s in %v", way[i], way[i+1], way)
+		}
+	}
+	if p.Path[0] != groupName(0) {
+		t.Fatalf("the way %v begins elsewhere", way)
+	}
+}
+
 func TestCooldownEndsByTime(t *testing.T) {
 	s := snapshot(t, trio)
 	r := serve(s)

@@ -2,6 +2,8 @@
 // It knows numbers only: which leaf and which group is meant is up to its caller.
 package share
 
+import "slices"
+
 // Graph is the shape of all groups. It never changes; a State over it does.
 type Graph struct {
 	groups []Group
@@ -190,4 +192,37 @@ func (g *Graph) LeafParents(leaf int32) []int32 {
 		parents[i] = p.group
 	}
 	return parents
+}
+
+// OnlyPath returns the groups on the way from a group down to a leaf when nothing else leads to the leaf
+// or to one of them, so that there is nothing to draw. Members that are closed lead nowhere.
+func (g *Graph) OnlyPath(group, leaf int32) ([]int32, bool) {
+	var path []int32
+	up, only := g.onlyUse(g.leafUses.of(leaf))
+	for only {
+		path = append(path, up)
+		if up == group {
+			slices.Reverse(path)
+			return path, true
+		}
+		if g.groups[up].Closed {
+			return nil, false
+		}
+		up, only = g.onlyUse(g.groupUses.of(up))
+	}
+	return nil, false
+}
+
+// onlyUse is the group of the only place that is not closed.
+func (g *Graph) onlyUse(places []place) (group int32, only bool) {
+	for _, p := range places {
+		if g.member(p).Closed {
+			continue
+		}
+		if only {
+			return 0, false
+		}
+		group, only = p.group, true
+	}
+	return group, only
 }
