@@ -1,3 +1,5 @@
+// Package routing decides which deployment a request goes to: it compiles a config into a snapshot of groups made of
+// groups, keeps what is known of the deployments live beside it, picks, and explains every choice exactly.
 package routing
 
 import (
