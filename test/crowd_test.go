@@ -80,12 +80,12 @@ func TestClientsThatNeverReadDisturbNobody(t *testing.T) {
 	}
 }
 
-// quiet waits until Envoy sends nothing more to clients: all that is unread is stuck.
+// quiet waits until nothing more goes from the inner to the outer level: all that is unread is stuck.
 func (g *gateway) quiet() {
 	g.t.Helper()
 	sent, since := 0.0, time.Now()
 	eventually(g.t, 40*time.Second, "unread streams are stuck", func() bool {
-		now := g.envoyStats().sum("envoy_http_downstream_cx_tx_bytes_total", `envoy_http_conn_manager_prefix="client"`)
+		now := g.envoyStats().sum("envoy_cluster_upstream_cx_rx_bytes_total", `envoy_cluster_name="attempt"`)
 		if now != sent {
 			sent, since = now, time.Now()
 		}
