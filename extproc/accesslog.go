@@ -1,6 +1,7 @@
 package extproc
 
 import (
+	"strings"
 	"time"
 
 	datav3 "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
@@ -72,10 +73,16 @@ func readEntry(line *datav3.HTTPAccessLogEntry, d *nestorv1.Decision) entry {
 		decision: d,
 		status:   int(line.GetResponse().GetResponseCode().GetValue()),
 		aborted:  flags.GetDownstreamRemoteReset() || flags.GetDownstreamConnectionTermination(),
-		cut:      flags.GetUpstreamRemoteReset() || flags.GetUpstreamConnectionTermination() || flags.GetStreamIdleTimeout(),
+		cut:      isCut(flags, line.GetResponse().GetResponseCodeDetails()),
 		duration: common.GetDuration().AsDuration(),
 		usage:    readUsage(common.GetMetadata().GetFilterMetadata()[nestorv1.UsageNamespace]),
 	}
+}
+
+// isCut reports whether the upstream broke off, or fell silent, after its headers.
+func isCut(f *datav3.ResponseFlags, details string) bool {
+	return f.GetUpstreamRemoteReset() || f.GetUpstreamConnectionTermination() || f.GetUpstreamProtocolError() ||
+		f.GetStreamIdleTimeout() || strings.HasPrefix(details, "upstream_reset_after_response_started")
 }
 
 func readUsage(s *structpb.Struct) usage {

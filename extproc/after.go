@@ -1,6 +1,7 @@
 package extproc
 
 import (
+	"slices"
 	"time"
 
 	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
@@ -83,30 +84,28 @@ func backOff(attempts int, retryAfter time.Duration) time.Duration {
 	return min(max(wait, retryAfter), maxBackOff)
 }
 
-// fallback returns the next name to pick from: those of the request first, then those of the
-// group that failed, then those of the groups before it. A name already tried is skipped.
+// fallback returns the next name to pick from: those of the request first, then the config's.
 func fallback(s *routing.Snapshot, d *nestorv1.Decision, class routing.Class) (string, bool) {
 	if d.DisableFallbacks || int(d.Fallbacks) >= s.MaxFallbacks() {
 		return "", false
 	}
-	been := map[string]bool{}
-	for _, name := range append([]string{d.Group}, d.Groups...) {
-		been[groupOf(s, name)] = true
-	}
-	candidates := append([]string{}, d.FallbackGroups...)
-	candidates = append(candidates, s.Fallbacks(groupOf(s, d.Group), class)...)
+	been := []string{d.Group}
 	for i := len(d.Groups) - 1; i >= 0; i-- {
-		candidates = append(candidates, s.Fallbacks(groupOf(s, d.Groups[i]), class)...)
+		been = append(been, d.Groups[i])
 	}
-	for _, name := range candidates {
-		if t, ok := s.Resolve(name); ok && !been[t.Group] {
+	for _, name := range slices.Concat(d.FallbackGroups, s.Fallbacks(class, been...)) {
+		if isNew(s, name, been) {
 			return name, true
 		}
 	}
 	return "", false
 }
 
-func groupOf(s *routing.Snapshot, name string) string {
-	t, _ := s.Resolve(name)
-	return t.Group
+// isNew reports whether a name leads to a group that the request has not been to.
+func isNew(s *routing.Snapshot, name string, been []string) bool {
+	to, ok := s.Resolve(name)
+	return ok && !slices.ContainsFunc(been, func(b string) bool {
+		t, _ := s.Resolve(b)
+		return t.Group == to.Group
+	})
 }

@@ -8,7 +8,6 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/nestor-gateway/nestor/extproc/openai"
 	"github.com/nestor-gateway/nestor/extproc/provider"
@@ -45,7 +44,7 @@ func (d *decided) rewrite(body, room []byte) {
 
 // response is the one reply that Envoy needs; after it the request needs no Nestor.
 func (d *decided) response(now time.Time) *extprocv3.ProcessingResponse {
-	return &extprocv3.ProcessingResponse{
+	r := &extprocv3.ProcessingResponse{
 		Response: &extprocv3.ProcessingResponse_RequestBody{RequestBody: &extprocv3.BodyResponse{
 			Response: &extprocv3.CommonResponse{
 				HeaderMutation:  d.headers(),
@@ -53,8 +52,9 @@ func (d *decided) response(now time.Time) *extprocv3.ProcessingResponse {
 				ClearRouteCache: true,
 			},
 		}},
-		DynamicMetadata: d.metadata(now),
 	}
+	r.ProtoReflect().SetUnknown(d.metadata(now))
+	return r
 }
 
 // headers sets the route, the provider's address and credential, and the timeouts, and removes
@@ -103,33 +103,19 @@ func idleSeconds(silence time.Duration) int {
 }
 
 // metadata carries the Decision, and what Envoy's own filters and routes read of it.
-func (d *decided) metadata(now time.Time) *structpb.Struct {
-	fields := map[string]*structpb.Value{
-		nestorv1.KeyDecision:  text(d.encode(now)),
-		nestorv1.KeyModelID:   text(d.pick.Deployment.ID),
-		nestorv1.KeyGroup:     text(d.target.Group),
-		nestorv1.KeyAPIBase:   text(d.pick.Deployment.Base.String()),
-		nestorv1.KeyRetries:   text(strconv.Itoa(int(d.plan.retries))),
-		nestorv1.KeyFallbacks: text(strconv.Itoa(int(d.plan.fallbacks))),
-		nestorv1.KeyCallID:    text(d.request.id),
-	}
+func (d *decided) metadata(now time.Time) []byte {
+	var m metadata
+	m.add(nestorv1.KeyDecision, d.encode(now))
+	m.add(nestorv1.KeyModelID, d.pick.Deployment.ID)
+	m.add(nestorv1.KeyGroup, d.target.Group)
+	m.add(nestorv1.KeyAPIBase, d.pick.Deployment.Base.String())
+	m.add(nestorv1.KeyRetries, strconv.Itoa(int(d.plan.retries)))
+	m.add(nestorv1.KeyFallbacks, strconv.Itoa(int(d.plan.fallbacks)))
+	m.add(nestorv1.KeyCallID, d.request.id)
 	if d.strip {
-		fields[nestorv1.KeyStrip] = text("usage")
+		m.add(nestorv1.KeyStrip, "usage")
 	}
-	return &structpb.Struct{Fields: map[string]*structpb.Value{
-		nestorv1.Namespace: structpb.NewStructValue(&structpb.Struct{Fields: fields}),
-	}}
-}
-
-// text is structpb.NewStringValue in one allocation.
-func text(s string) *structpb.Value {
-	v := &struct {
-		value structpb.Value
-		kind  structpb.Value_StringValue
-	}{}
-	v.kind.StringValue = s
-	v.value.Kind = &v.kind
-	return &v.value
+	return m.dynamic(nestorv1.Namespace)
 }
 
 func (d *decided) encode(now time.Time) string {

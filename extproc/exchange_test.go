@@ -11,6 +11,7 @@ import (
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/nestor-gateway/nestor/access"
@@ -39,9 +40,15 @@ func (w *wire) Recv() (*extprocv3.ProcessingRequest, error) {
 	return next, nil
 }
 
+// Send keeps what would arrive: the message as it is after the way over the wire.
 func (w *wire) Send(m *extprocv3.ProcessingResponse) error {
-	w.replies = append(w.replies, m)
-	return nil
+	raw, err := proto.Marshal(m)
+	if err != nil {
+		return err
+	}
+	arrived := &extprocv3.ProcessingResponse{}
+	w.replies = append(w.replies, arrived)
+	return proto.Unmarshal(raw, arrived)
 }
 
 func (w *wire) last() *extprocv3.ProcessingResponse { return w.replies[len(w.replies)-1] }

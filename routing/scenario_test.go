@@ -103,7 +103,7 @@ func answer(out *strings.Builder, s *routing.Snapshot, words []string) {
 			fmt.Fprintf(out, "%s = %s %s %d\n", u.Name, u.Scheme, u.Host, u.Port)
 		}
 	case "fallbacks":
-		fmt.Fprintln(out, s.Fallbacks(words[1], routing.Class(words[2])))
+		fmt.Fprintln(out, s.Fallbacks(routing.Class(words[2]), words[1]))
 	case "settings":
 		writeSettings(out, s, words[1], routing.Class(words[2]))
 	default:

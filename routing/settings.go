@@ -85,11 +85,31 @@ type fallbackLists struct {
 	contextWindow, contentPolicy, general map[string][]string
 }
 
-// Fallbacks lists what stands in for a group or alias after a failure of a class, in order: the lists for
-// that class, then the group's own, the general and the default ones. Each once, the group itself never.
-// A list that names the alias comes before one that names its group.
-func (s *Snapshot) Fallbacks(name string, c Class) []string {
-	t, _ := s.Resolve(name)
+// Fallbacks lists what a request can still go to after a failure of a class. been are the names it was
+// picked from, the one that failed last first. For each of these in turn come the lists for the class,
+// the group's own and the general ones; the default ones come last. Each once, and no group it has been to.
+// A list that names an alias comes before one that names its group.
+func (s *Snapshot) Fallbacks(c Class, been ...string) []string {
+	seen := map[string]bool{}
+	var all []string
+	for _, name := range been {
+		t, _ := s.Resolve(name)
+		seen[name], seen[t.Group] = true, true
+		all = append(all, s.ownFallbacks(c, t)...)
+	}
+	for _, k := range s.cfg.Router.DefaultFallbacks {
+		all = append(all, k.Name)
+	}
+	return slices.DeleteFunc(all, func(to string) bool {
+		resolved, _ := s.Resolve(to)
+		skip := seen[to] || seen[resolved.Group]
+		seen[to], seen[resolved.Group] = true, true
+		return skip
+	})
+}
+
+// ownFallbacks are those that name the target.
+func (s *Snapshot) ownFallbacks(c Class, t Target) []string {
 	var all []string
 	switch c {
 	case ContextWindow:
@@ -98,17 +118,7 @@ func (s *Snapshot) Fallbacks(name string, c Class) []string {
 		all = fallbacksOf(s.fallbacks.contentPolicy, t)
 	}
 	all = append(all, s.settings(t.Group).Fallbacks...)
-	all = append(all, fallbacksOf(s.fallbacks.general, t)...)
-	for _, k := range s.cfg.Router.DefaultFallbacks {
-		all = append(all, k.Name)
-	}
-	seen := map[string]bool{name: true, t.Group: true}
-	return slices.DeleteFunc(all, func(to string) bool {
-		resolved, _ := s.Resolve(to)
-		skip := seen[to] || seen[resolved.Group]
-		seen[to], seen[resolved.Group] = true, true
-		return skip
-	})
+	return append(all, fallbacksOf(s.fallbacks.general, t)...)
 }
 
 func fallbacksOf(lists map[string][]string, t Target) []string {

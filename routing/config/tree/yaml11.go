@@ -95,13 +95,13 @@ func magnitude(digits string) (*big.Int, bool) {
 
 func base60(digits string) (*big.Int, bool) {
 	parts := strings.Split(digits, ":")
-	if parts[0][0] == '0' {
+	if parts[0] == "" || parts[0][0] == '0' {
 		return nil, false
 	}
 	sum := new(big.Int)
 	for i, part := range parts {
 		n, ok := new(big.Int).SetString(strings.ReplaceAll(part, "_", ""), 10)
-		if !ok || i > 0 && (len(part) > 2 || part[0] < '0' || part[0] > '9' || n.Int64() >= 60) {
+		if !ok || i > 0 && (len(part) > 2 || part == "" || part[0] < '0' || part[0] > '9' || n.Int64() >= 60) {
 			return nil, false
 		}
 		sum.Add(sum.Mul(sum, big.NewInt(60)), n)
