@@ -127,7 +127,7 @@ func failure(status int, message, kind string, param, code any) reply {
 	}}}
 }
 
-var errNotReady = errors.New("Envoy is not up yet")
+var errNotReady = errors.New("no Envoy is up yet")
 
 func modelRows(names ...string) any {
 	rows := []any{}
