@@ -84,7 +84,7 @@ func TestLivelinessAndReadiness(t *testing.T) {
 	mustEqual(t, reply{200, map[string]any{"status": "healthy"}}, get(t, api.New(o), "/health/readiness"))
 	o.Ready = func() error { return errNotReady }
 	mustEqual(t, reply{200, "I'm alive!"}, get(t, api.New(o), "/health/liveness"))
-	mustEqual(t, reply{503, map[string]any{"status": "unhealthy", "reason": "Envoy is not up yet"}}, get(t, api.New(o), "/health/readiness"))
+	mustEqual(t, reply{503, map[string]any{"status": "unhealthy", "reason": "no Envoy is up yet"}}, get(t, api.New(o), "/health/readiness"))
 }
 
 func TestAPanicIsA500AndALogLine(t *testing.T) {
