@@ -91,11 +91,12 @@ func milliseconds(d time.Duration) string {
 	return strconv.FormatInt(max(d.Milliseconds(), 1), 10)
 }
 
-// idleSeconds returns the next idle time for which there is a route.
+// idleSeconds returns the next idle time above for which there is a route. It runs before the headers
+// too, where the stream timeout shall be the one that ends the attempt.
 func idleSeconds(silence time.Duration) int {
 	steps := nestorv1.IdleSeconds()
 	for _, s := range steps {
-		if time.Duration(s)*time.Second >= silence {
+		if time.Duration(s)*time.Second > silence {
 			return s
 		}
 	}
