@@ -1,5 +1,4 @@
 -- The last filter of the inner level to see an answer. It
---   * renames the provider's x-ratelimit-* headers to llm_provider-x-ratelimit-*, as LiteLLM does,
 --   * takes the usage event out of a stream whose client did not ask for it,
 --   * reads the usage of JSON answers that json_to_metadata is switched off for.
 -- Nothing here may break an answer: what can't be understood passes as it is.
@@ -8,7 +7,6 @@ local find, match, sub, byte = string.find, string.match, string.sub, string.byt
 local concat = table.concat
 
 local DECISION, USAGE = "nestor.v1", "nestor.usage"
-local REFUSAL = "x-nestor-refusal"
 
 local MAX_HELD = 1048576 -- bytes of an unfinished event; a longer one passes
 local TAIL = 1024        -- bytes at the end of an answer in which its usage is looked for
@@ -200,28 +198,12 @@ local function read_usage(handle)
   end
 end
 
-local function rename_rate_limits(headers)
-  local found
-  for name, value in pairs(headers) do
-    if sub(name, 1, 12) == "x-ratelimit-" then
-      found = found or {}
-      found[#found + 1] = { name, value }
-    end
-  end
-  for _, header in ipairs(found or {}) do
-    headers:remove(header[1])
-    headers:add("llm_provider-" .. header[1], header[2])
-  end
-end
-
 local function succeeded(headers)
   return byte(headers:get(":status") or "", 1) == 50 -- "2"
 end
 
 function envoy_on_response(handle)
   local headers = handle:headers()
-  if headers:get(REFUSAL) then return end
-  rename_rate_limits(headers)
   local kind = headers:get("content-type")
   if not kind or not succeeded(headers) then return end
   local metadata = handle:streamInfo():dynamicMetadata()

@@ -25,7 +25,9 @@ const connectionBuffer = 1 << 20
 func clientListener(o Options) *listenerv3.Listener {
 	at, _ := bindAddress(o.Listen) // checked by withDefaults
 	return &listenerv3.Listener{
-		Name:                          "client",
+		Name: "client",
+		// By it the administration drains this listener alone: attempts in flight need the internal one.
+		TrafficDirection:              corev3.TrafficDirection_INBOUND,
 		Address:                       socket(at),
 		PerConnectionBufferLimitBytes: wrapperspb.UInt32(connectionBuffer),
 		TcpBacklogSize:                wrapperspb.UInt32(4096),

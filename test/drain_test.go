@@ -1,0 +1,38 @@
+package test
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func TestTerminationLetsRequestsInFlightEndAndRefusesNewOnes(t *testing.T) {
+	a := provide(t, "first")
+	g := run(t, yaml(oneDeployment, a))
+	address := g.url[len("http://"):]
+
+	client := httpClient(t)
+	status := make(chan int, 1)
+	go func() {
+		got, _ := do(client, http.MethodPost, g.url+"/v1/chat/completions", ask("gpt", "delay=2s"))
+		status <- got.Status
+	}()
+	eventually(t, 5*time.Second, "the request is at the provider", func() bool { return a.total() == 1 })
+	g.nestor.signal(t, syscall.SIGTERM)
+	eventually(t, time.Second, "new connections are refused", func() bool {
+		c, err := net.Dial("tcp", address)
+		if err == nil {
+			_ = c.Close()
+		}
+		return errors.Is(err, syscall.ECONNREFUSED)
+	})
+	if got := <-status; got != http.StatusOK {
+		t.Errorf("the request in flight ended with %d", got)
+	}
+	if got := g.nestor.exitStatus(t, 5*time.Second); got != 0 {
+		t.Errorf("nestor ended with %d", got)
+	}
+}
