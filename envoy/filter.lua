@@ -11,16 +11,38 @@ local DECISION, USAGE = "nestor.v1", "nestor.usage"
 local MAX_HELD = 1048576 -- bytes of an unfinished event; a longer one passes
 local TAIL = 1024        -- bytes at the end of an answer in which its usage is looked for
 
-local LF, CR, QUOTE, OPEN_BRACKET, OPEN_BRACE = 10, 13, 34, 91, 123
+local LF, CR, QUOTE, OPEN_BRACKET, CLOSE_BRACKET, OPEN_BRACE = 10, 13, 34, 91, 93, 123
 
--- A key in quotes followed by an empty array. Inside a JSON string the quotes would be escaped.
-local EMPTY_CHOICES = '"choices"%s*:%s*%[%s*%]'
 local SOME_CHOICES = '"choices"%s*:%s*%[%s*[^%s%]]'
+
+-- Whether s holds an empty array, as the choices of a usage event are. Nearly all events end here,
+-- so it is a plain search: those are compiled, patterns go through every byte.
+local function has_empty_array(s)
+  local p = find(s, "[", 1, true)
+  while p do
+    local c = byte(s, p + 1)
+    if c == CLOSE_BRACKET or (c and c <= 32 and find(s, "^%s+%]", p + 1)) then return true end
+    p = find(s, "[", p + 1, true)
+  end
+  return false
+end
+
+-- Whether s ends with an empty line, written with LF or CR LF.
+local function ends_whole(s)
+  local n = #s
+  if byte(s, n) ~= LF then return false end
+  local before = byte(s, n - 1)
+  return before == LF or (before == CR and byte(s, n - 2) == LF)
+end
 
 -- Returns the position of the last byte of the event that s holds from `from` on, its empty line
 -- included, or nil when it is unfinished. A line ends with LF, CR or CR LF (the standard of
 -- server-sent events allows each, mixed too).
-local function event_end(s, from)
+local function event_end(s, from, has_cr)
+  if not has_cr then
+    local _, last = find(s, "\n\n", from, true)
+    return last
+  end
   while true do
     local line_end = find(s, "[\r\n]", from)
     if not line_end then return nil end
@@ -79,7 +101,7 @@ end
 
 -- Whether a whole event is the one that only reports usage.
 local function is_usage_event(event)
-  if not find(event, EMPTY_CHOICES) then return false end
+  if not has_empty_array(event) then return false end
   local data = {}
   for line in string.gmatch(event, "[^\r\n]+") do
     data[#data + 1] = match(line, "^data: ?(.*)")
@@ -130,19 +152,20 @@ local function stripper()
       end
       after_cr = nil
     end
-    if length == 0 and not passing and find(data, "\n\r?\n$") and not find(data, EMPTY_CHOICES) then
+    if length == 0 and not passing and ends_whole(data) and not has_empty_array(data) then
       out[#out + 1] = data
       return concat(out)
     end
     local s, start, from = line_end .. data, #line_end + 1, 1
-    local stop = event_end(s, from)
+    local has_cr = find(s, "\r", 1, true) ~= nil
+    local stop = event_end(s, from, has_cr)
     while stop do
       take(sub(s, start, stop))
       local passed = event(rest())
       out[#out + 1] = passed
       if stop == #s and byte(s, stop) == CR then after_cr = sub(passed, -1) end
       passing, start, from = false, stop + 1, stop + 1
-      stop = event_end(s, from)
+      stop = event_end(s, from, has_cr)
     end
     line_end = match(sub(s, math.max(from, #s - 1)), "[\r\n]*$")
     if start <= #s then
