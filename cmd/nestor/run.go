@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nestor-gateway/nestor/envoy"
+	"github.com/nestor-gateway/nestor/envoy/process"
 )
 
 // readyTimeout is how long Envoy may take to serve its first request.
@@ -42,7 +43,7 @@ func run(c *cobra.Command, s settings) error {
 	if err != nil {
 		return err
 	}
-	binary, version, err := envoy.FindBinary(c.Context(), cmp.Or(s.envoy, os.Getenv("ENVOY")))
+	binary, version, err := process.FindBinary(c.Context(), cmp.Or(s.envoy, os.Getenv("ENVOY")))
 	if err != nil {
 		return err
 	}
@@ -59,7 +60,7 @@ func run(c *cobra.Command, s settings) error {
 		return err
 	}
 	defer g.shutdown()
-	child, err := envoy.StartChild(c.Context(), envoy.ChildOptions{
+	child, err := process.Start(c.Context(), process.Options{
 		Binary: binary, Version: version, Dir: s.dataDir, Address: g.client, Bootstrap: bootstrap,
 		NodeID: s.nodeID, Concurrency: s.concurrency, Grace: s.grace, Log: log,
 	})
@@ -70,7 +71,7 @@ func run(c *cobra.Command, s settings) error {
 }
 
 // superviseEnvoy says when requests are served, and keeps Envoy running until ctx ends.
-func (g *gateway) superviseEnvoy(ctx context.Context, child *envoy.Child) error {
+func (g *gateway) superviseEnvoy(ctx context.Context, child *process.Child) error {
 	supervised := make(chan error, 1)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -132,7 +133,7 @@ func (g *gateway) answers(ctx context.Context, client *http.Client) bool {
 }
 
 // passSignals hands Envoy what is meant for it: SIGUSR1 makes it reopen its log.
-func passSignals(ctx context.Context, child *envoy.Child, log *slog.Logger) {
+func passSignals(ctx context.Context, child *process.Child, log *slog.Logger) {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGUSR1)
 	defer signal.Stop(signals)

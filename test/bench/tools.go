@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/nestor-gateway/nestor/envoy"
+	"github.com/nestor-gateway/nestor/envoy/process"
 )
 
 // litellmVersion is the LiteLLM that is installed when there is none yet.
@@ -44,7 +44,7 @@ func (t *tools) findNestor(_ context.Context, o options, _ string) error {
 }
 
 func (t *tools) findEnvoy(ctx context.Context, o options, _ string) error {
-	path, version, err := envoy.FindBinary(ctx, o.envoy)
+	path, version, err := process.FindBinary(ctx, o.envoy)
 	t.envoy, t.versions["Envoy"] = path, version
 	return err
 }

@@ -1,4 +1,6 @@
-package envoy
+// Package process finds an Envoy program, runs it as a process that outlives a killed nestor, and adopts the one
+// that an earlier nestor left.
+package process
 
 import (
 	"context"
@@ -28,8 +30,8 @@ const (
 	steadyTime = 10 * time.Second
 )
 
-// ChildOptions says which Envoy to run, and where it keeps what it needs.
-type ChildOptions struct {
+// Options says which Envoy to run, and where it keeps what it needs.
+type Options struct {
 	Binary, Version string // from FindBinary
 	// Dir is the data directory. Each Address gets a folder of its own in it.
 	Dir string
@@ -48,7 +50,7 @@ type ChildOptions struct {
 // one that was killed. Envoy runs in a session of its own, so that it outlives a killed
 // nestor and never sees the terminal's signals.
 type Child struct {
-	o    ChildOptions
+	o    Options
 	hash string
 	home *home
 
@@ -59,13 +61,13 @@ type Child struct {
 	stopped bool
 }
 
-// StartChild adopts the Envoy that an earlier run left on the address, or starts one, and
+// Start adopts the Envoy that an earlier run left on the address, or starts one, and
 // returns when its administration answers (it may not have its configuration yet). Envoy
 // is recognized by its node id and by the instance and bootstrap hash in its node
 // metadata. One that is ours but has another bootstrap is drained and replaced.
 // ErrAddressHeld: the address is served by somebody else, or by a running nestor.
 // The caller must call Run, or Stop where it never gets there.
-func StartChild(ctx context.Context, o ChildOptions) (*Child, error) {
+func Start(ctx context.Context, o Options) (*Child, error) {
 	h, err := openHome(o.Dir, o.Address)
 	if err != nil {
 		return nil, err
@@ -323,7 +325,7 @@ func (c *Child) set(p *process, a admin, adopted bool) {
 }
 
 // bootstrapHash covers everything in which two Envoys of one address can differ.
-func bootstrapHash(o ChildOptions) string {
+func bootstrapHash(o Options) string {
 	sum := sha256.New()
 	fmt.Fprintf(sum, "%s\n%d\n", o.Version, o.Concurrency)
 	sum.Write(o.Bootstrap)

@@ -1,4 +1,4 @@
-package envoy_test
+package process_test
 
 import (
 	"errors"
@@ -14,7 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/nestor-gateway/nestor/envoy"
+	"github.com/nestor-gateway/nestor/envoy/process"
 )
 
 const nowhere = "127.0.0.1:1"
@@ -136,7 +136,7 @@ func TestDrainEndsWithTheGraceTime(t *testing.T) {
 func TestChildThatCannotStartSaysWhy(t *testing.T) {
 	o := childOptions(t, nowhere)
 	o.Bootstrap = []byte(`{"static_resources": {"clusters": [{"name": ""}]}}`)
-	c, err := envoy.StartChild(t.Context(), o)
+	c, err := process.Start(t.Context(), o)
 	if err == nil {
 		t.Fatal("started", c.Stop(t.Context()))
 	}
@@ -183,13 +183,13 @@ func TestTwoChildrenOnTwoAddressesLeaveEachOtherAlone(t *testing.T) {
 	}
 }
 
-func wantHeld(t *testing.T, o envoy.ChildOptions, text string) {
+func wantHeld(t *testing.T, o process.Options, text string) {
 	t.Helper()
-	c, err := envoy.StartChild(t.Context(), o)
+	c, err := process.Start(t.Context(), o)
 	if err == nil {
 		t.Fatal("started", c.Stop(t.Context()))
 	}
-	if !errors.Is(err, envoy.ErrAddressHeld) || !strings.Contains(err.Error(), text) {
+	if !errors.Is(err, process.ErrAddressHeld) || !strings.Contains(err.Error(), text) {
 		t.Errorf("error = %v; want ErrAddressHeld and %q", err, text)
 	}
 }

@@ -1,4 +1,4 @@
-package envoy_test
+package process_test
 
 import (
 	"bufio"
@@ -13,7 +13,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/nestor-gateway/nestor/envoy"
+	"github.com/nestor-gateway/nestor/envoy/process"
 )
 
 // parentVariable makes this test program a nestor that runs an Envoy and is to be killed.
@@ -25,12 +25,12 @@ func TestParentProcess(t *testing.T) {
 	if raw == "" {
 		t.Skip("only run by other tests, in a process of its own")
 	}
-	var o envoy.ChildOptions
+	var o process.Options
 	if err := json.Unmarshal([]byte(raw), &o); err != nil {
 		t.Fatal(err)
 	}
 	o.Log = slog.New(slog.DiscardHandler)
-	c, err := envoy.StartChild(context.Background(), o)
+	c, err := process.Start(context.Background(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +40,7 @@ func TestParentProcess(t *testing.T) {
 
 // leaveBehind starts an Envoy in another process, kills that process and returns the
 // pid of the Envoy, which lives on.
-func leaveBehind(t *testing.T, o envoy.ChildOptions) int {
+func leaveBehind(t *testing.T, o process.Options) int {
 	t.Helper()
 	o.Log = nil
 	raw, err := json.Marshal(o)
@@ -117,11 +117,11 @@ func TestAdoptedEnvoyIsStoppedWithItsNewNestor(t *testing.T) {
 func TestOwnEnvoyWithAnotherConfigurationIsReplaced(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
-		change func(*envoy.ChildOptions)
+		change func(*process.Options)
 	}{
-		{"bootstrap", func(o *envoy.ChildOptions) { o.Bootstrap = append(o.Bootstrap, '\n') }},
-		{"worker threads", func(o *envoy.ChildOptions) { o.Concurrency = 2 }},
-		{"version", func(o *envoy.ChildOptions) { o.Version = "1.40.1" }},
+		{"bootstrap", func(o *process.Options) { o.Bootstrap = append(o.Bootstrap, '\n') }},
+		{"worker threads", func(o *process.Options) { o.Concurrency = 2 }},
+		{"version", func(o *process.Options) { o.Version = "1.40.1" }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			o := childOptions(t, nowhere)

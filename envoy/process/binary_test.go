@@ -1,4 +1,4 @@
-package envoy_test
+package process_test
 
 import (
 	"fmt"
@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/nestor-gateway/nestor/envoy"
+	"github.com/nestor-gateway/nestor/envoy/process"
 )
 
 // fakeEnvoy writes a program that answers --version as an Envoy of that version does.
@@ -37,7 +37,7 @@ func TestFindBinaryPrefersWhatWasNamedThenCandidatesThenPath(t *testing.T) {
 		{name: "PATH", candidates: []string{missing}, path: onPath, version: "1.38.0"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			path, version, err := envoy.FindBinary(t.Context(), tc.explicit, tc.candidates...)
+			path, version, err := process.FindBinary(t.Context(), tc.explicit, tc.candidates...)
 			if err != nil || path != tc.path || version != tc.version {
 				t.Errorf("FindBinary = %q, %q, %v; want %q, %q", path, version, err, tc.path, tc.version)
 			}
@@ -48,7 +48,7 @@ func TestFindBinaryPrefersWhatWasNamedThenCandidatesThenPath(t *testing.T) {
 func TestFindBinaryMakesARelativePathAbsolute(t *testing.T) {
 	named := fakeEnvoy(t, t.TempDir(), "1.40.0")
 	t.Chdir(filepath.Dir(named))
-	path, _, err := envoy.FindBinary(t.Context(), "./envoy")
+	path, _, err := process.FindBinary(t.Context(), "./envoy")
 	if err != nil || path != named {
 		t.Errorf("FindBinary = %q, %v; want %q", path, err, named)
 	}
@@ -69,7 +69,7 @@ func TestFindBinaryRefusesWhatWouldNotWork(t *testing.T) {
 		{"nothing anywhere", "", "no envoy program found"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			path, _, err := envoy.FindBinary(t.Context(), tc.explicit)
+			path, _, err := process.FindBinary(t.Context(), tc.explicit)
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("FindBinary = %q, %v; want an error with %q", path, err, tc.want)
 			}

@@ -1,4 +1,4 @@
-package envoy_test
+package process_test
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nestor-gateway/nestor/envoy"
+	"github.com/nestor-gateway/nestor/envoy/process"
 )
 
 const (
@@ -23,14 +23,14 @@ const (
 
 // childOptions returns options for a real Envoy that answers "hello" at a free port and
 // passes /slow on to upstream. Whatever it starts is gone when the test ends.
-func childOptions(t *testing.T, upstream string) envoy.ChildOptions {
+func childOptions(t *testing.T, upstream string) process.Options {
 	t.Helper()
 	binary := os.Getenv("NESTOR_TEST_ENVOY")
 	if binary == "" {
 		t.Skip("NESTOR_TEST_ENVOY names no Envoy; `make test` gets one")
 	}
 	address := freeAddress(t)
-	return envoy.ChildOptions{
+	return process.Options{
 		Binary: binary, Version: "1.40.0", Dir: t.TempDir(), Address: address,
 		Bootstrap: childBootstrap(t, address, upstream), NodeID: childNode, Concurrency: 1,
 		Grace: 5 * time.Second, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
@@ -81,9 +81,9 @@ func childBootstrap(t *testing.T, address, upstream string) []byte {
 }
 
 // startChild starts or adopts; the Envoy is killed when the test ends, if it still runs.
-func startChild(t *testing.T, o envoy.ChildOptions) *envoy.Child {
+func startChild(t *testing.T, o process.Options) *process.Child {
 	t.Helper()
-	c, err := envoy.StartChild(t.Context(), o)
+	c, err := process.Start(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func killLater(t *testing.T, pid int) {
 }
 
 // runChild supervises until the returned function is called, which returns Run's error.
-func runChild(t *testing.T, c *envoy.Child) (stop func() error) {
+func runChild(t *testing.T, c *process.Child) (stop func() error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
