@@ -199,7 +199,9 @@ func TestHealthWhenTheGatewayFails(t *testing.T) {
 		mustEqual(t, true, strings.Contains(got, "connection refused"))
 	})
 	t.Run("foreign body", func(t *testing.T) {
-		got := text(nil, func(w http.ResponseWriter, _ string) { http.Error(w, "<html>"+strings.Repeat("é", 2000), http.StatusBadGateway) })
+		got := text(nil, func(w http.ResponseWriter, _ string) {
+			http.Error(w, "<html>"+strings.Repeat("é", 2000), http.StatusBadGateway)
+		})
 		mustEqual(t, true, strings.HasPrefix(got, "502: <html>é") && strings.HasSuffix(got, "é...") && len(got) < 1010)
 	})
 	t.Run("empty body", func(t *testing.T) {
