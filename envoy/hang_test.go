@@ -17,9 +17,11 @@ import (
 // relay passes connections on to an address until it is paused: like a stopped process it then
 // takes bytes and connections, and says nothing.
 type relay struct {
-	mu     sync.RWMutex // held by pause
-	to     string
-	closed []net.Conn
+	mu sync.RWMutex // locked while it is paused
+	to string
+
+	open  sync.Mutex
+	conns []net.Conn
 }
 
 // startRelay returns a relay and its own address.
@@ -42,11 +44,11 @@ func startRelay(t *testing.T, to string) (*relay, string) {
 	})
 	t.Cleanup(func() {
 		listener.Close()
-		r.mu.TryLock()
-		r.mu.Unlock()
-		for _, c := range r.closed {
+		r.open.Lock()
+		for _, c := range r.conns {
 			c.Close()
 		}
+		r.open.Unlock()
 		wait.Wait()
 	})
 	return r, listener.Addr().String()
@@ -58,9 +60,9 @@ func (r *relay) pass(from net.Conn) {
 		from.Close()
 		return
 	}
-	r.mu.RLock()
-	r.closed = append(r.closed, from, to)
-	r.mu.RUnlock()
+	r.open.Lock()
+	r.conns = append(r.conns, from, to)
+	r.open.Unlock()
 	go r.copy(from, to)
 	r.copy(to, from)
 }
@@ -87,6 +89,7 @@ func TestAHungProcessorIsLeftWithinTwoSeconds(t *testing.T) {
 	eventually(t, "both processors are healthy", func() bool { return g.stat(t, "cluster.nestor-grpc.membership_healthy") == "2" })
 
 	hung.mu.Lock()
+	defer hung.mu.Unlock()
 	stopped := time.Now()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -108,7 +111,6 @@ func TestAHungProcessorIsLeftWithinTwoSeconds(t *testing.T) {
 		<-tick.C
 	}
 	wait.Wait()
-	hung.mu.Unlock()
 }
 
 func TestEntriesWaitWhileEveryProcessorIsDown(t *testing.T) {

@@ -114,11 +114,12 @@ func attemptRoutes(o Options) *routev3.RouteConfiguration {
 		Name: attemptName,
 		// Done after the route is chosen; the processor removes what is the client's own.
 		RequestHeadersToRemove: innerRequestHeaders(),
+		// Done after the virtual host's turn, which has copied them.
+		ResponseHeadersToRemove: rateLimits(),
 		VirtualHosts: []*routev3.VirtualHost{{
-			Name:    attemptName,
-			Domains: []string{"*"},
-			// The virtual host's turn comes after the route's, which has copied them.
-			ResponseHeadersToRemove: rateLimits(),
+			Name:                 attemptName,
+			Domains:              []string{"*"},
+			ResponseHeadersToAdd: append(decisionHeaders(), renamedRateLimits()...),
 
 			Routes: append(routes, decidedRoute(o), undecidedRoute(o, "undecided", everything())),
 		}},
@@ -168,7 +169,6 @@ func decidedRoute(o Options) *routev3.Route {
 			IdleTimeout:      ms(0),
 		}},
 		RequestBodyBufferLimit:  wrapperspb.UInt64(max(uint64(o.BodyLimit), answerLimit)),
-		ResponseHeadersToAdd:    append(decisionHeaders(), renamedRateLimits()...),
 		ResponseHeadersToRemove: upstreamResponseHeaders(),
 	}
 }
