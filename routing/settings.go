@@ -38,6 +38,19 @@ func (s *Snapshot) Timeouts(d *Deployment, group string) (unary, stream time.Dur
 	return unary, firstPositive(&d.StreamTimeout, s.cfg.Router.StreamTimeout, &unary)
 }
 
+// LongestTimeout is the longest that an attempt may take, a stream until its headers.
+func (s *Snapshot) LongestTimeout() time.Duration {
+	var longest time.Duration
+	for _, d := range s.deployments {
+		unary, stream := s.Timeouts(d, "")
+		longest = max(longest, unary, stream)
+	}
+	for _, g := range s.cfg.Groups {
+		longest = max(longest, firstPositive(g.Timeout))
+	}
+	return longest
+}
+
 func firstPositive(choices ...*time.Duration) time.Duration {
 	for _, c := range choices {
 		if c != nil && *c > 0 {

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"runtime/debug"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -46,7 +47,7 @@ type gateway struct {
 	settings  settings
 	log       *slog.Logger
 	client    string   // where clients connect, with a host
-	files     []string // of the config
+	content   contents // of the config's files, as loaded
 	providers *provider.Table
 	router    *routing.Router
 	auth      atomic.Pointer[access.Master]
@@ -70,7 +71,8 @@ func newGateway(s settings, stderr io.Writer, log *slog.Logger) (*gateway, error
 	if err != nil {
 		return nil, err
 	}
-	g := &gateway{settings: s, log: log, client: client, files: cfg.Files, providers: providers, health: health.NewServer()}
+	g := &gateway{settings: s, log: log, client: client, content: contentsOf(slices.Values(cfg.Files)),
+		providers: providers, health: health.NewServer()}
 	g.auth.Store(access.NewMaster(cfg.MasterKey))
 	g.router = routing.NewRouter(routing.NewTracker(time.Now), snapshot)
 	g.envoy = s.envoyOptions(client)
