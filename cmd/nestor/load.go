@@ -41,14 +41,14 @@ func inspect(s *routing.Snapshot, providers *provider.Table) ([]config.Diagnosti
 	said := map[string]bool{}
 	for _, d := range s.Deployments() {
 		if err := providers.Check(d); err != nil {
-			unsendable = append(unsendable, config.Diagnostic{Message: "model " + d.Written + ": " + err.Error()})
+			unsendable = append(unsendable, config.Diagnostic{At: d.At, Message: "model " + d.Written + ": " + err.Error()})
 		}
 		missing := providers.Missing(d)
 		if missing == "" || d.Problem != "" || said[missing] {
 			continue
 		}
 		said[missing] = true
-		credentials = append(credentials, config.Diagnostic{Message: "model " + d.Written + ": " + missing})
+		credentials = append(credentials, config.Diagnostic{At: d.At, Message: "model " + d.Written + ": " + missing})
 	}
 	if len(unsendable) > 0 {
 		return nil, &config.Error{Problems: unsendable}

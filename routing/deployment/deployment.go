@@ -18,8 +18,10 @@ type Deployment struct {
 	Provider string
 	// Model is the provider's own name of the model, for example "openai/gpt-oss-120b".
 	Model string
-	// Written is litellm_params.model as in the file, for example "groq/openai/gpt-oss-120b".
+	// Written is litellm_params.model as in the file, for example "groq/openai/gpt-oss-120b";
+	// At is the place of the first entry that declares the deployment.
 	Written string
+	At      config.Position
 	// Base is the address in force: the entry's api_base or the provider's own. Never nil;
 	// it has no user, query or fragment.
 	Base *url.URL

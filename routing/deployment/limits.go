@@ -9,7 +9,7 @@ import (
 
 func newDeployment(id string, p prepared, e *config.Entry) *Deployment {
 	d := &Deployment{
-		ID: id, Provider: p.provider, Model: p.model, Written: e.Params.Model,
+		ID: id, Provider: p.provider, Model: p.model, Written: e.Params.Model, At: e.Position,
 		Base: p.address.base, Upstream: p.address.upstream,
 		APIKey: e.Params.APIKey, APIVersion: e.Params.APIVersion, Organization: e.Params.Organization,
 		ExtraHeaders: e.Params.ExtraHeaders, Defaults: e.Params.Defaults, Info: e.Info,
