@@ -38,10 +38,15 @@ func after(view *routing.View, d *nestorv1.Decision, class routing.Class, retryA
 	if !ok {
 		return plan{}, false
 	}
-	next.groups = append(next.groups, d.Group)
-	next.group, next.tried = group, nil
-	next.fallbacks++
-	return next, true
+	return next.fallBack(group), true
+}
+
+// fallBack is the plan that goes on in another group.
+func (p plan) fallBack(group string) plan {
+	p.groups = append(slices.Clip(p.groups), p.group)
+	p.group, p.tried = group, nil
+	p.fallbacks++
+	return p
 }
 
 // mayRetry reports whether the group is tried again. Retries count anew in every group, as in LiteLLM.

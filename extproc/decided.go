@@ -120,27 +120,32 @@ func (d *decided) metadata(now time.Time) []byte {
 }
 
 func (d *decided) encode(now time.Time) string {
-	raw, err := proto.Marshal(&nestorv1.Decision{
+	decision := d.decision()
+	decision.Deployment, decision.DecidedUnixNano = d.pick.Deployment.ID, now.UnixNano()
+	raw, err := proto.Marshal(decision)
+	if err != nil {
+		// Only a string that is not UTF-8 can do this, and the body was checked for it.
+		return ""
+	}
+	return base64.StdEncoding.EncodeToString(raw)
+}
+
+// decision is the Decision but for what was picked.
+func (d *decided) decision() *nestorv1.Decision {
+	return &nestorv1.Decision{
 		RequestId:        d.request.id,
 		Model:            d.model,
 		Group:            d.plan.group,
-		Deployment:       d.pick.Deployment.ID,
 		Attempt:          d.request.attempt,
 		Retries:          d.plan.retries,
 		Fallbacks:        d.plan.fallbacks,
 		Tried:            d.plan.tried,
 		Groups:           d.plan.groups,
 		Stream:           d.fields.Stream,
-		DecidedUnixNano:  now.UnixNano(),
 		NumRetries:       wishedRetries(d.request.headers, d.fields),
 		FallbackGroups:   d.fields.Fallbacks,
 		Snapshot:         d.plan.snapshot,
 		Probe:            d.request.probe,
 		DisableFallbacks: d.fields.DisableFallbacks,
-	})
-	if err != nil {
-		// Only a string that is not UTF-8 can do this, and the body was checked for it.
-		return ""
 	}
-	return base64.StdEncoding.EncodeToString(raw)
 }

@@ -1,6 +1,7 @@
 package extproc
 
 import (
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"errors"
@@ -140,21 +141,36 @@ func (s *Server) choose(req request, body []byte) (*decided, *openai.Error) {
 	if refusal != nil {
 		return nil, refusal
 	}
-	target, _ := view.Snapshot().Resolve(next.group)
-	pick, wait, err := s.pick(view, target, req, next)
-	if err != nil {
+	d := &decided{request: req, fields: fields, model: model, plan: next, snapshot: view.Snapshot()}
+	if err := s.place(view, d); err != nil {
 		return nil, noneLeft(model, err)
 	}
-	outgoing, err := s.Providers.Request(pick.Deployment, req.route.Endpoint, pick.Model)
+	outgoing, err := s.Providers.Request(d.pick.Deployment, req.route.Endpoint, d.pick.Model)
 	if err != nil {
 		return nil, refusalOf(err)
 	}
-	d := &decided{
-		request: req, fields: fields, model: model, target: target, pick: pick, plan: next,
-		snapshot: view.Snapshot(), outgoing: outgoing, wait: wait,
-	}
+	d.outgoing = outgoing
 	d.rewrite(body, s.rooms.get())
 	return d, nil
+}
+
+// place picks a deployment as planned, or from the fallbacks of a group that has nothing to give.
+// An error is that of the planned group.
+func (s *Server) place(view *routing.View, d *decided) (err error) {
+	for {
+		d.target, _ = view.Snapshot().Resolve(d.plan.group)
+		pick, wait, none := s.pick(view, d.target, d.request, d.plan)
+		if none == nil {
+			d.pick, d.wait = pick, wait
+			return nil
+		}
+		err = cmp.Or(err, none)
+		group, ok := fallback(view.Snapshot(), d.decision(), routing.RateLimit)
+		if !ok || d.request.probe {
+			return err
+		}
+		d.plan = d.plan.fallBack(group)
+	}
 }
 
 // refusalOf keeps an error that is an answer already.

@@ -194,3 +194,38 @@ func TestExchangeBeginsWithHeaders(t *testing.T) {
 		t.Error("a body without headers was taken")
 	}
 }
+
+// nothingInFast has no deployment that can be called in the group fast.
+const nothingInFast = `
+model_list:
+  - {model_name: fast, litellm_params: {model: openai/a, api_base: "http://127.0.0.1:1/v1", api_key: k, rpm: 0}, model_info: {id: a}}
+  - {model_name: empty, litellm_params: {model: openai/b, api_base: "http://127.0.0.1:2/v1", api_key: os.environ/UNSET}, model_info: {id: b}}
+  - {model_name: slow, litellm_params: {model: openai/c, api_base: "http://127.0.0.1:3/v1", api_key: k}, model_info: {id: c}}
+litellm_settings: {fallbacks: [{fast: [empty, slow]}]}
+`
+
+func TestAGroupWithNothingToGiveFallsBackAtOnce(t *testing.T) {
+	got := decisionIn(t, decideFor(t, fixture(t, nothingInFast), nil, `{"model":"fast","messages":[]}`))
+	if got.Deployment != "c" || got.Group != "slow" || got.Retries != 0 || got.Fallbacks != 2 {
+		t.Errorf("decision %v, want the second fallback", got)
+	}
+	if diff := cmp.Diff([]string{"fast", "empty"}, got.Groups); diff != "" {
+		t.Errorf("groups before (-want +got):\n%s", diff)
+	}
+}
+
+func TestAGroupWithNothingToGiveIsRefusedWhereThereIsNoFallback(t *testing.T) {
+	for name, body := range map[string]string{
+		"none configured": `{"model":"empty","messages":[]}`,
+		"forbidden":       `{"model":"fast","messages":[],"disable_fallbacks":true}`,
+	} {
+		refusal := decideFor(t, fixture(t, nothingInFast), nil, body).GetImmediateResponse()
+		if refusal.GetStatus().GetCode() != 429 || setHeaders(refusal.GetHeaders())["retry-after"] == "" {
+			t.Errorf("%s: %v, want 429 with retry-after", name, refusal)
+		}
+	}
+	probe := decideFor(t, fixture(t, nothingInFast), map[string]string{"authorization": "", "x-nestor-probe": "probe-secret"}, `{"model":"fast","messages":[]}`)
+	if probe.GetImmediateResponse() == nil {
+		t.Errorf("a probe fell back: %v", probe)
+	}
+}
