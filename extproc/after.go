@@ -23,7 +23,7 @@ func after(view *routing.View, d *nestorv1.Decision, class routing.Class, retryA
 	if d.Attempt >= maxAttempts {
 		return plan{}, false
 	}
-	next := plan{snapshot: d.Snapshot, group: d.Group, tried: d.Tried, groups: d.Groups, retries: d.Retries, fallbacks: d.Fallbacks}
+	next := plan{attempt: d.Attempt, snapshot: d.Snapshot, group: d.Group, tried: d.Tried, groups: d.Groups, retries: d.Retries, fallbacks: d.Fallbacks}
 	if free {
 		next.delay = baseBackOff
 		return next, true
@@ -44,7 +44,7 @@ func after(view *routing.View, d *nestorv1.Decision, class routing.Class, retryA
 // fallBack is the plan that goes on in another group.
 func (p plan) fallBack(group string) plan {
 	p.groups = append(slices.Clip(p.groups), p.group)
-	p.group, p.tried = group, nil
+	p.group, p.tried, p.missed = group, nil, 0
 	p.fallbacks++
 	return p
 }

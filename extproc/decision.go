@@ -192,38 +192,44 @@ func noneLeft(model string, err error) *openai.Error {
 }
 
 // planOf returns the plan of this attempt and the view it is made on. The first attempt has
-// none yet, nor has one whose failure was seen by another replica: that counts as many retries
-// as there were attempts.
+// none yet, nor has one whose failure was seen by another replica. Attempts that this one
+// knows nothing of count as retries.
 func (s *Server) planOf(req request, model string) (*routing.View, plan, *openai.Error) {
 	if req.attempt > 1 {
 		if next, ok := s.pending.get(req.id); ok {
-			return s.views.at(next.snapshot), next, nil
+			return s.views.at(next.snapshot), next.at(req.attempt), nil
 		}
 	}
 	view, number := s.views.current()
 	if _, ok := view.Snapshot().Resolve(model); !ok {
 		return nil, plan{}, openai.UnknownModel(model)
 	}
-	return view, plan{snapshot: number, group: model, retries: req.attempt - 1}, nil
+	return view, plan{snapshot: number, group: model}.at(req.attempt), nil
+}
+
+// at is the plan for an attempt, the next one or a later one.
+func (p plan) at(attempt uint32) plan {
+	if attempt > p.attempt+1 {
+		p.missed = attempt - p.attempt - 1
+		p.retries += p.missed
+	}
+	return p
 }
 
 // pick chooses a deployment that this request has not tried; when all were tried it
-// takes any, after the back-off.
+// takes any, after the back-off. Within a group the seed stays, so that a replica that saw
+// nothing of some attempts skips what they picked.
 func (s *Server) pick(view *routing.View, t routing.Target, req request, next plan) (routing.Pick, time.Duration, error) {
-	q := routing.Query{Seed: seed(req.id, len(next.tried)+len(next.groups))}
-	switch {
-	case len(next.tried) > 0 && view.Others(t, next.tried):
-		q.Exclude = next.tried
-	case len(next.tried) == 0 && next.fallbacks == 0:
-		q.Skip = int(next.retries)
-	}
+	q := routing.Query{Seed: seed(req.id, len(next.groups)), Skip: int(next.missed), Exclude: next.tried}
 	p, err := view.Pick(t, q)
-	if err == nil && (len(next.tried) == 0 || q.Exclude != nil) {
-		return p, next.delay, nil
+	if err != nil && q.Skip > 0 {
+		q.Skip = 0
+		p, err = view.Pick(t, q)
 	}
-	if q.Exclude != nil || q.Skip > 0 {
-		p, err = view.Pick(t, routing.Query{Seed: q.Seed})
+	if err == nil || len(next.tried) == 0 {
+		return p, next.delay, err
 	}
+	p, err = view.Pick(t, routing.Query{Seed: seed(req.id, len(next.groups)+len(next.tried))})
 	return p, max(next.wait, next.delay), err
 }
 

@@ -164,7 +164,8 @@ func TestUpstreamThatEnvoyDoesNotKnowYetCostsNothing(t *testing.T) {
 		if w := exchange(t, s, m); !isMarked(w.last()) {
 			t.Fatal("not tried again")
 		}
-		again := decisionIn(t, decideFor(t, s, map[string]string{"x-envoy-attempt-count": "2"}, chat))
+		decision = decideFor(t, s, map[string]string{"x-envoy-attempt-count": "2"}, chat)
+		again := decisionIn(t, decision)
 		if again.Retries != 0 || len(again.Tried) != 0 {
 			t.Errorf("counted as a retry: %v", again)
 		}
@@ -220,5 +221,31 @@ func TestAttemptsEnd(t *testing.T) {
 	s := fixture(t, twoGroups)
 	if _, ok := after(s.Router.View(), &nestorv1.Decision{Group: "fast", Deployment: "a", Attempt: maxAttempts}, "internal", 0, true); ok {
 		t.Error("no bound on the attempts of a request")
+	}
+}
+
+const threeDeployments = `
+model_list:
+  - {model_name: fast, litellm_params: {model: openai/a, api_base: "http://127.0.0.1:1/v1", api_key: k}, model_info: {id: a}}
+  - {model_name: fast, litellm_params: {model: openai/b, api_base: "http://127.0.0.1:2/v1", api_key: k}, model_info: {id: b}}
+  - {model_name: fast, litellm_params: {model: openai/c, api_base: "http://127.0.0.1:3/v1", api_key: k}, model_info: {id: c}}
+`
+
+// A replica that saw the first failure and not the second one must not go by what it remembers alone.
+func TestReplicasThatTakeTurnsTryEachDeploymentOnce(t *testing.T) {
+	for n := range 20 {
+		replicas := [2]*Server{fixture(t, threeDeployments), fixture(t, threeDeployments)}
+		went := map[string]bool{}
+		var last *nestorv1.Decision
+		for attempt := range 3 {
+			s := replicas[attempt%2]
+			decision := decideFor(t, s, map[string]string{"x-nestor-request": "r" + itoa(n), "x-envoy-attempt-count": itoa(attempt + 1)}, chat)
+			last = decisionIn(t, decision)
+			went[last.Deployment] = true
+			exchange(t, s, failureOf(decision.DynamicMetadata, "500", true, nil))
+		}
+		if len(went) != 3 || last.Retries != 2 {
+			t.Errorf("request %d went to %v, with %d retries", n, went, last.Retries)
+		}
 	}
 }

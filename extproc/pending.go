@@ -7,6 +7,8 @@ import (
 
 // plan is what the next attempt at a request begins with.
 type plan struct {
+	attempt   uint32 // the one that failed
+	missed    uint32 // attempts since then that this process knows nothing of
 	snapshot  uint64
 	group     string   // the name to pick from
 	tried     []string // its deployments that failed this request
