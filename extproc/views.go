@@ -7,9 +7,14 @@ import (
 	"github.com/nestor-gateway/nestor/routing"
 )
 
-// keptViews is how many snapshots can be in use by requests in flight; a request whose
-// snapshot is older goes on with the current one.
-const keptViews = 16
+const (
+	// keptViews is how many snapshots can be in use by requests in flight; a request whose
+	// snapshot is older goes on with the current one.
+	keptViews = 16
+	// viewLife is how long a snapshot is kept after the next one came into force: one of
+	// 100,000 deployments takes some hundred MB.
+	viewLife = 20 * time.Minute
+)
 
 // views numbers the views that requests begin with, so that a Decision can name its own.
 type views struct {
@@ -52,10 +57,21 @@ func (v *views) advance() (*routing.View, uint64) {
 	defer v.mu.Unlock()
 	now := v.router.View()
 	if v.kept[v.latest%keptViews].view != now {
+		over := v.latest
+		time.AfterFunc(viewLife, func() { v.drop(over) })
 		v.latest++
 		v.kept[v.latest%keptViews] = numbered{now, v.now()}
 	}
 	return now, v.latest
+}
+
+// drop lets go of a view, unless another one has taken its place.
+func (v *views) drop(n uint64) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.latest-n < keptViews {
+		v.kept[n%keptViews] = numbered{}
+	}
 }
 
 // at returns the view of that number, or the one in force when it is no longer known.

@@ -40,6 +40,7 @@ func (v *View) cool(id string, until time.Duration) {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	v.end(v.elapsed()) // of a view that nobody picks from any more the calendar would only grow
 	if v.calendar.Set(leaf, until) {
 		v.state.Set(leaf, false)
 	}
@@ -52,6 +53,11 @@ func (v *View) recover(now time.Duration) {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	v.end(now)
+}
+
+// end is recover for who holds the lock.
+func (v *View) end(now time.Duration) {
 	v.calendar.Ended(now, func(leaf int32) { v.state.Set(leaf, true) })
 }
 
