@@ -144,6 +144,9 @@ local function stripper()
   end
 
   local function feed(data)
+    if length == 0 and not passing and not after_cr and ends_whole(data) and not has_empty_array(data) then
+      return data
+    end
     local out = {}
     if after_cr and data ~= "" then
       if byte(data) == LF then
@@ -151,10 +154,6 @@ local function stripper()
         data = sub(data, 2)
       end
       after_cr = nil
-    end
-    if length == 0 and not passing and ends_whole(data) and not has_empty_array(data) then
-      out[#out + 1] = data
-      return concat(out)
     end
     local s, start, from = line_end .. data, #line_end + 1, 1
     local has_cr = find(s, "\r", 1, true) ~= nil
