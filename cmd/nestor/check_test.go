@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/nestor-gateway/nestor/cmd/nestor/draw"
 	"github.com/nestor-gateway/nestor/routing/config"
 )
 
@@ -51,7 +52,7 @@ func TestADrawingIsNoWiderForADeepConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out strings.Builder
-	drawExplanation(&out, e)
+	draw.Explanation(&out, e)
 	for line := range strings.Lines(out.String()) {
 		if n := utf8.RuneCountInString(line); n > 500 {
 			t.Fatalf("a line of %d characters", n)

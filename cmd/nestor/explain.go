@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/nestor-gateway/nestor/cmd/nestor/draw"
 	"github.com/nestor-gateway/nestor/extproc/provider"
 	"github.com/nestor-gateway/nestor/routing"
 )
@@ -54,7 +55,7 @@ func writeExplanation(w io.Writer, e *routing.Explanation, asJSON bool) error {
 			return err
 		}
 	} else {
-		drawExplanation(out, e)
+		draw.Explanation(out, e)
 	}
 	return out.Flush()
 }

@@ -1,4 +1,5 @@
-package main
+// Package draw writes for people where the requests for a name go.
+package draw
 
 import (
 	"fmt"
@@ -57,9 +58,9 @@ func (t *table) line(row []string, widths []int) string {
 	return strings.TrimRight(strings.Join(cells, "  "), " ")
 }
 
-// drawExplanation prints the tree of the called group, and then every deployment
+// Explanation prints the tree of the called group, and then every deployment
 // with its probability over all paths that lead to it.
-func drawExplanation(w io.Writer, e *routing.Explanation) {
+func Explanation(w io.Writer, e *routing.Explanation) {
 	if e.Group != e.Model {
 		fmt.Fprintf(w, "%s means %s\n\n", e.Model, e.Group)
 	}
