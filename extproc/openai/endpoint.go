@@ -21,9 +21,6 @@ const (
 // String is the endpoint's name in logs and metrics.
 func (e Endpoint) String() string { return [...]string{"chat", "completions", "embeddings"}[e] }
 
-// Mode is the endpoint's name in LiteLLM's model_info.mode.
-func (e Endpoint) Mode() string { return [...]string{"chat", "completion", "embedding"}[e] }
-
 // Route is what a path asks for.
 type Route struct {
 	Endpoint Endpoint

@@ -17,12 +17,8 @@ func TestRefusalsHaveOpenAIsShape(t *testing.T) {
 		`400 {"error":{"message":"the request names no model: set \"model\" in the body; GET /v1/models lists the names","type":"invalid_request_error","param":"model","code":null}}`:                       MissingModel(),
 		`400 {"error":{"message":"Invalid model name passed in model=gpt-9. GET /v1/models lists the names.","type":"invalid_request_error","param":"model","code":"model_not_found"}}`:                      UnknownModel("gpt-9"),
 		`401 {"error":{"message":"wrong key","type":"auth_error","param":null,"code":"401"}}`:                                                                                                                Unauthenticated("wrong key"),
-		`403 {"error":{"message":"no access to model \"gpt-4o\": the key is for fast","type":"key_model_access_denied","param":"model","code":"403"}}`:                                                       Forbidden("gpt-4o", "the key is for fast"),
 		`404 {"error":{"message":"unknown endpoint POST /v1/x: Nestor has POST /v1/chat/completions, /v1/completions and /v1/embeddings","type":"invalid_request_error","param":null,"code":"unknown_url"}}`: UnknownEndpoint("POST", "/v1/x"),
 		`405 {"error":{"message":"GET does not work on /v1/embeddings: use POST","type":"invalid_request_error","param":null,"code":"method_not_allowed"}}`:                                                  WrongMethod("GET", "/v1/embeddings"),
-		`408 {"error":{"message":"the request body did not arrive in time","type":"timeout_error","param":null,"code":"408"}}`:                                                                               BodyTimeout(),
-		`413 {"error":{"message":"the request body is larger than this gateway takes","type":"invalid_request_error","param":null,"code":"413"}}`:                                                            TooLarge(0),
-		`413 {"error":{"message":"the request body is larger than this gateway takes: the limit is 10 bytes","type":"invalid_request_error","param":null,"code":"413"}}`:                                     TooLarge(10),
 		`429 {"error":{"message":"No deployments available for selected model, Try again in 5 seconds. Passed model=fast.","type":"rate_limit_error","param":"model","code":"429"}}`:                         NoDeployment("fast", 4100*time.Millisecond),
 		`503 {"error":{"message":"no connection","type":"server_error","param":null,"code":"503"}}`:                                                                                                          Unavailable("no connection"),
 	} {

@@ -31,14 +31,6 @@ func Unauthenticated(reason string) *Error {
 	return &Error{Status: http.StatusUnauthorized, Type: "auth_error", Code: "401", Message: reason}
 }
 
-// Forbidden is a key that may not use the model: 403, with LiteLLM's type.
-func Forbidden(name, reason string) *Error {
-	return &Error{
-		Status: http.StatusForbidden, Type: "key_model_access_denied", Param: "model", Code: "403",
-		Message: fmt.Sprintf("no access to model %q: %s", name, reason),
-	}
-}
-
 // UnknownEndpoint is a path that Nestor does not have: 404.
 func UnknownEndpoint(method, path string) *Error {
 	return &Error{
@@ -53,26 +45,6 @@ func WrongMethod(method, path string) *Error {
 		Status: http.StatusMethodNotAllowed, Type: invalidRequest, Code: "method_not_allowed",
 		Message: fmt.Sprintf("%s does not work on %.200s: use POST", method, path),
 	}
-}
-
-// BodyTimeout is a body that did not come in time: 408.
-func BodyTimeout() *Error {
-	return &Error{
-		Status: http.StatusRequestTimeout, Type: typeOf(http.StatusRequestTimeout), Code: "408",
-		Message: "the request body did not arrive in time",
-	}
-}
-
-// TooLarge is a body over the limit, in bytes (0: unknown): 413.
-func TooLarge(limit int) *Error {
-	e := &Error{
-		Status: http.StatusRequestEntityTooLarge, Type: invalidRequest, Code: "413",
-		Message: "the request body is larger than this gateway takes",
-	}
-	if limit > 0 {
-		e.Message = fmt.Sprintf("%s: the limit is %d bytes", e.Message, limit)
-	}
-	return e
 }
 
 // NoDeployment is a model whose deployments are all cooling or out of quota: 429 with LiteLLM's text.
