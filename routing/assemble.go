@@ -11,6 +11,7 @@ import (
 	"github.com/nestor-gateway/nestor/routing/config"
 	"github.com/nestor-gateway/nestor/routing/cooldown"
 	"github.com/nestor-gateway/nestor/routing/deployment"
+	"github.com/nestor-gateway/nestor/routing/pattern"
 	"github.com/nestor-gateway/nestor/routing/share"
 )
 
@@ -110,9 +111,9 @@ func (c *compiler) nameGroups(s *Snapshot) {
 			s.names[name] = Target{Group: name, group: int32(i), leaf: none}
 			continue
 		}
-		s.wildcards = append(s.wildcards, newWildcard(name, int32(i)))
+		s.wildcards = append(s.wildcards, wildcard{pattern.New(name), int32(i)})
 	}
-	slices.SortStableFunc(s.wildcards, func(a, b wildcard) int { return cmp.Compare(b.literals, a.literals) })
+	slices.SortStableFunc(s.wildcards, func(a, b wildcard) int { return cmp.Compare(b.Literals, a.Literals) })
 	s.fileGroups = len(c.Names)
 }
 

@@ -3,6 +3,8 @@ package routing
 import (
 	"slices"
 	"strings"
+
+	"github.com/nestor-gateway/nestor/routing/pattern"
 )
 
 // Target is what a name in a request means.
@@ -35,9 +37,9 @@ func (s *Snapshot) Resolve(name string) (Target, bool) {
 // resolveUnnamed is for names that are no id, alias or group.
 func (s *Snapshot) resolveUnnamed(name string) (Target, bool) {
 	for i := range s.wildcards {
-		if captures, ok := s.wildcards[i].match(name); ok {
+		if captures, ok := s.wildcards[i].Match(name); ok {
 			w := &s.wildcards[i]
-			return Target{Group: w.pattern, group: w.group, leaf: none, captures: captures}, true
+			return Target{Group: w.Text, group: w.group, leaf: none, captures: captures}, true
 		}
 	}
 	t, ok := s.models[name]
@@ -124,50 +126,8 @@ func (s *Snapshot) walkThrough(group int32, through func(group int32, tier, memb
 
 // wildcard is a group whose name is a pattern.
 type wildcard struct {
-	pattern  string
-	group    int32
-	literals int
-	// parts are what stands around each *.
-	parts []string
-}
-
-func newWildcard(pattern string, group int32) wildcard {
-	parts := strings.Split(pattern, "*")
-	return wildcard{pattern: pattern, group: group, literals: len(pattern) - len(parts) + 1, parts: parts}
-}
-
-// match returns what each * takes, the first as much as it can: whatever stands between
-// two of them is found as far right as it goes.
-func (w *wildcard) match(name string) ([]string, bool) {
-	last := len(w.parts) - 1
-	left, right := len(w.parts[0]), len(name)-len(w.parts[last])
-	if left > right || !strings.HasPrefix(name, w.parts[0]) || !strings.HasSuffix(name, w.parts[last]) {
-		return nil, false
-	}
-	captures := make([]string, last)
-	for i := last - 1; i > 0; i-- {
-		at := strings.LastIndex(name[left:right], w.parts[i])
-		if at < 0 {
-			return nil, false
-		}
-		captures[i] = name[left+at+len(w.parts[i]) : right]
-		right = left + at
-	}
-	captures[0] = name[left:right]
-	return captures, true
-}
-
-// fill puts what was captured where the * stand.
-func fill(pattern string, captures []string) string {
-	parts := strings.Split(pattern, "*")
-	var b strings.Builder
-	for i, p := range parts {
-		b.WriteString(p)
-		if i < len(captures) {
-			b.WriteString(captures[i])
-		}
-	}
-	return b.String()
+	pattern.Pattern
+	group int32
 }
 
 // model is the provider's model for a deployment of the target, with its * filled in.
@@ -178,7 +138,7 @@ func (t *Target) model(d *Deployment) string {
 	case t.captures == nil || stars == 0:
 		return d.Model
 	case len(t.captures) > stars:
-		return strings.TrimPrefix(fill(t.Group, t.captures), d.Provider+"/")
+		return strings.TrimPrefix(pattern.Fill(t.Group, t.captures), d.Provider+"/")
 	}
-	return fill(d.Model, t.captures)
+	return pattern.Fill(d.Model, t.captures)
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +10,7 @@ import (
 	"github.com/nestor-gateway/nestor/extproc/provider"
 	"github.com/nestor-gateway/nestor/routing"
 	"github.com/nestor-gateway/nestor/routing/config"
+	"github.com/nestor-gateway/nestor/routing/reading"
 )
 
 // mostErrors is how many errors of one config are printed: a file that was generated wrong has thousands.
@@ -31,7 +31,7 @@ func compile(path string, providers *provider.Table) (*config.Config, *routing.S
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	return cfg, snapshot, inOrder(cfg.Files, slices.Concat(cfg.Warnings, notes, credentials)), nil
+	return cfg, snapshot, reading.InOrder(cfg.Files, slices.Concat(cfg.Warnings, notes, credentials)), nil
 }
 
 // inspect asks the provider table about each deployment: what can't be sent is an error, a
@@ -54,18 +54,6 @@ func inspect(s *routing.Snapshot, providers *provider.Table) ([]config.Diagnosti
 		return nil, &config.Error{Problems: unsendable}
 	}
 	return credentials, nil
-}
-
-// inOrder sorts diagnostics by their places, the main file's first.
-func inOrder(files []string, diagnostics []config.Diagnostic) []config.Diagnostic {
-	slices.SortStableFunc(diagnostics, func(a, b config.Diagnostic) int {
-		return cmp.Or(
-			cmp.Compare(slices.Index(files, a.At.File), slices.Index(files, b.At.File)),
-			cmp.Compare(a.At.Line, b.At.Line),
-			cmp.Compare(a.At.Column, b.At.Column),
-		)
-	})
-	return diagnostics
 }
 
 // load is compile for a command that goes on: warnings and errors are printed to stderr.

@@ -38,9 +38,14 @@ func (d *Diagnostics) Err() error {
 }
 
 func (d *Diagnostics) sorted(all []config.Diagnostic) []config.Diagnostic {
+	return InOrder(d.files, all)
+}
+
+// InOrder sorts diagnostics by their places, the first of the files first.
+func InOrder(files []string, all []config.Diagnostic) []config.Diagnostic {
 	slices.SortStableFunc(all, func(a, b config.Diagnostic) int {
 		return cmp.Or(
-			cmp.Compare(slices.Index(d.files, a.At.File), slices.Index(d.files, b.At.File)),
+			cmp.Compare(slices.Index(files, a.At.File), slices.Index(files, b.At.File)),
 			cmp.Compare(a.At.Line, b.At.Line), cmp.Compare(a.At.Column, b.At.Column))
 	})
 	return all

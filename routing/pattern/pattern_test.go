@@ -1,4 +1,4 @@
-package routing
+package pattern
 
 import (
 	"regexp"
@@ -12,20 +12,20 @@ import (
 // TestPatternsMatchAsGreedyExpressions: LiteLLM makes a regular expression of a pattern, with (.*) for each *.
 func TestPatternsMatchAsGreedyExpressions(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		pattern := rapid.StringOfN(rapid.SampledFrom([]rune("ab*/")), 1, 8, -1).Draw(t, "pattern")
-		if !strings.Contains(pattern, "*") {
+		text := rapid.StringOfN(rapid.SampledFrom([]rune("ab*/")), 1, 8, -1).Draw(t, "text")
+		if !strings.Contains(text, "*") {
 			return
 		}
 		name := rapid.StringOfN(rapid.SampledFrom([]rune("ab/")), 0, 10, -1).Draw(t, "name")
-		expr := regexp.MustCompile("^" + strings.ReplaceAll(regexp.QuoteMeta(pattern), `\*`, "(.*)") + "$")
+		expr := regexp.MustCompile("^" + strings.ReplaceAll(regexp.QuoteMeta(text), `\*`, "(.*)") + "$")
 		var want []string
 		if found := expr.FindStringSubmatch(name); found != nil {
 			want = found[1:]
 		}
-		w := newWildcard(pattern, 0)
-		got, ok := w.match(name)
+		p := New(text)
+		got, ok := p.Match(name)
 		if diff := cmp.Diff(want, got); diff != "" || ok != (want != nil) {
-			t.Fatalf("%q on %q: %v %s", pattern, name, ok, diff)
+			t.Fatalf("%q on %q: %v %s", text, name, ok, diff)
 		}
 	})
 }
