@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 
+	"github.com/nestor-gateway/nestor/routing/config/files"
 	"github.com/nestor-gateway/nestor/routing/config/known"
 	"github.com/nestor-gateway/nestor/routing/config/tree"
 )
@@ -96,11 +97,12 @@ func newDecoder(env func(string) (string, bool), read func(string) ([]byte, erro
 
 // decode reads the file, its includes and its sections. Not ok: model_list must be read whole.
 func (d *decoder) decode(name string, src []byte) (ok bool) {
-	doc := d.document(name, src)
-	if doc == nil {
+	reader := files.Reader{Report: d.report, Splitting: d.splitting, Read: d.read, Includes: d.includes}
+	merged, names, ok := reader.Sections(name, src)
+	d.cfg.Files = names
+	if !ok {
 		return true
 	}
-	merged := d.include(doc)
 	for _, s := range merged {
 		d.topKey(s)
 	}
@@ -115,13 +117,21 @@ func (d *decoder) decode(name string, src []byte) (ok bool) {
 	return d.modelList(merged, name)
 }
 
+func (d *decoder) includes(v *tree.Node) []files.Include {
+	var all []files.Include
+	for _, key := range d.texts("include", v) {
+		all = append(all, files.Include{Path: key.Name, At: key.At})
+	}
+	return all
+}
+
 // each calls read with every part of a section that says something.
-func (d *decoder) each(merged []topSection, name string, read func(*tree.Node)) {
+func (d *decoder) each(merged []files.Section, name string, read func(*tree.Node)) {
 	for _, s := range merged {
 		if s.Key.Text != name {
 			continue
 		}
-		for _, part := range s.parts {
+		for _, part := range s.Parts {
 			if !part.IsNull() {
 				read(part)
 			}
@@ -129,15 +139,15 @@ func (d *decoder) each(merged []topSection, name string, read func(*tree.Node)) 
 	}
 }
 
-func (d *decoder) modelList(merged []topSection, name string) bool {
+func (d *decoder) modelList(merged []files.Section, name string) bool {
 	found := false
 	for _, s := range merged {
 		if s.Key.Text != "model_list" {
 			continue
 		}
-		for _, part := range s.parts {
+		for _, part := range s.Parts {
 			found = found || !part.IsNull()
-			if !d.entries(part, s.lazy[part]) {
+			if !d.entries(part, s.Lazy[part]) {
 				return false
 			}
 		}
@@ -162,12 +172,12 @@ func (d *decoder) entries(list *tree.Node, rest *tree.Items) bool {
 }
 
 // topKey reports a top-level key that is not read.
-func (d *decoder) topKey(s topSection) {
+func (d *decoder) topKey(s files.Section) {
 	known := &d.known.Top
 	if known.IsSupported(s.Key.Text) {
 		return
 	}
-	last := s.parts[len(s.parts)-1]
+	last := s.Parts[len(s.Parts)-1]
 	if _, ignored := known.Ignored[s.Key.Text]; !ignored && holdsAnchor(last) {
 		// A value that others repeat has to stand somewhere, and LiteLLM looks at no other top-level key.
 		return
