@@ -3,6 +3,7 @@ package extproc
 import (
 	"encoding/base64"
 	"strconv"
+	"strings"
 	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -67,7 +68,21 @@ func (s *Server) readFailure(m *extprocv3.ProcessingRequest, h headerMap) *faile
 	if f.decision != nil {
 		f.view = s.views.at(f.decision.Snapshot)
 	}
+	if status == 503 && unreached(f.details) {
+		f.class = routing.Connection
+	}
 	return f
+}
+
+// unreached reports whether Envoy itself answered because no upstream did. Its details may go on after
+// these words, as in "upstream_reset_before_response_started{remote_connection_failure}".
+func unreached(details string) bool {
+	for _, word := range []string{"upstream_reset_before_response_started", "no_healthy_upstream", "cluster_not_found"} {
+		if strings.HasPrefix(details, word) {
+			return true
+		}
+	}
+	return false
 }
 
 // decisionOf unpacks the Decision from dynamic metadata; nil when there is none.

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
+	"github.com/nestor-gateway/nestor/routing"
 )
 
 const twoGroups = `
@@ -246,6 +247,22 @@ func TestReplicasThatTakeTurnsTryEachDeploymentOnce(t *testing.T) {
 		}
 		if len(went) != 3 || last.Retries != 2 {
 			t.Errorf("request %d went to %v, with %d retries", n, went, last.Retries)
+		}
+	}
+}
+
+// LiteLLM's policies know a connection that failed as an InternalServerError, and a provider's own 503 as another one.
+func TestAConnectionThatFailedIsNoAnswerOfTheProvider(t *testing.T) {
+	s := fixture(t, oneDeployment)
+	for details, want := range map[string]routing.Class{
+		"via_upstream": routing.Internal,
+		"upstream_reset_before_response_started{remote_connection_failure}": routing.Connection,
+		"no_healthy_upstream": routing.Connection,
+	} {
+		m := failureOf(nil, "503", true, nil)
+		m.Attributes = codeDetails(t, details)
+		if got := s.readFailure(m, headerMap(m.GetResponseHeaders().GetHeaders().GetHeaders())).class; got != want {
+			t.Errorf("%s is %s, want %s", details, got, want)
 		}
 	}
 }
