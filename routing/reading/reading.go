@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/nestor-gateway/nestor/routing/config"
 )
@@ -69,7 +70,17 @@ func (f *File) group() {
 			f.Members = append(f.Members, nil)
 		}
 		f.Members[g] = append(f.Members[g], int32(i))
+		f.checkNames(&f.cfg.Entries[i])
 		f.checkNumbers(&f.cfg.Entries[i])
+	}
+}
+
+// checkNames reports names that no header of an answer could carry.
+func (f *File) checkNames(e *config.Entry) {
+	for _, name := range []struct{ key, text string }{{"model_name", e.Name}, {"model_info.id", e.Info.ID}} {
+		if strings.ContainsFunc(name.text, unicode.IsControl) {
+			f.Problem(e.Position, fmt.Sprintf("%s %q holds a control character", name.key, name.text), "")
+		}
 	}
 }
 
