@@ -43,6 +43,8 @@ func needsBase(e *entry) error {
 	return fmt.Errorf("%s needs api_base, the address of its API, or %s in the environment", e.name, strings.Join(e.baseEnv, " or "))
 }
 
+var errPort = errors.New("the port must be a number from 1 to 65535")
+
 // parse reads an address strictly. url.Parse refuses control characters, so none gets into a header.
 func parse(address string) (*url.URL, error) {
 	u, err := url.Parse(strings.TrimSpace(address))
@@ -50,6 +52,9 @@ func parse(address string) (*url.URL, error) {
 		var inner *url.Error
 		if !errors.As(err, &inner) || strings.Contains(address, "@") { // the text may hold a password
 			return nil, errors.New("not a valid URL")
+		}
+		if strings.HasPrefix(inner.Err.Error(), "invalid port") { // its text would be shown, and may be a password
+			return nil, errPort
 		}
 		return nil, fmt.Errorf("not a valid URL: %w", inner.Err)
 	}
@@ -65,7 +70,7 @@ func parse(address string) (*url.URL, error) {
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return nil, errors.New("ends in a query or fragment: leave it out; an api-version goes in api_version")
 	case u.Port() == "" && strings.HasSuffix(u.Host, ":"), u.Port() != "" && !isPort(u.Port()):
-		return nil, errors.New("the port must be a number from 1 to 65535")
+		return nil, errPort
 	}
 	u.Host = strings.ToLower(u.Host)
 	return u, nil

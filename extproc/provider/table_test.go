@@ -82,6 +82,7 @@ func TestUnusableAddressesAreRefused(t *testing.T) {
 		{"openai", "https://host:0/v1", "api_base: the port must be a number from 1 to 65535"},
 		{"openai", "https://host:70000/v1", "api_base: the port must be a number from 1 to 65535"},
 		{"openai", "https://host:/v1", "api_base: the port must be a number from 1 to 65535"},
+		{"openai", "https://user:secret/v1", "api_base: the port must be a number from 1 to 65535"},
 		{"openai", "https://host\r\nx-evil: 1/v1", "api_base: not a valid URL: net/url: invalid control character in URL"},
 		{"openai", "https://hö.st/v1", "api_base: the host has characters that no host may have"},
 	} {
