@@ -38,11 +38,11 @@ func (s *Server) decide(stream extprocv3.ExternalProcessor_ProcessServer, m *ext
 	if refusal != nil {
 		return s.refuse(stream, refusal)
 	}
-	release, refusal := s.admit(stream.Context(), req.headers)
+	held, refusal := s.admit(stream.Context(), req.headers)
 	if refusal != nil {
 		return s.refuse(stream, refusal)
 	}
-	defer release()
+	defer func() { s.bodies.Release(held) }()
 	if err := stream.Send(goOn()); err != nil {
 		return err
 	}
@@ -50,7 +50,11 @@ func (s *Server) decide(stream extprocv3.ExternalProcessor_ProcessServer, m *ext
 	if err != nil {
 		return err
 	}
-	d, refusal := s.choose(req, next.GetRequestBody().GetBody())
+	body := next.GetRequestBody().GetBody()
+	if held, refusal = s.admitRest(held, len(body)); refusal != nil {
+		return s.refuse(stream, refusal)
+	}
+	d, refusal := s.choose(req, body)
 	if refusal != nil {
 		return s.refuse(stream, refusal)
 	}
@@ -108,21 +112,38 @@ func (s *Server) isProbe(secret string) bool {
 
 // admit holds a request with a large body back until there is room for it, so that
 // many at once can't take all the memory. A body of unknown length counts as large.
-func (s *Server) admit(ctx context.Context, h headerMap) (release func(), refusal *openai.Error) {
+// held is what is to be released at the end.
+func (s *Server) admit(ctx context.Context, h headerMap) (held int64, refusal *openai.Error) {
 	size := int64(largeBody)
 	if n, err := strconv.ParseInt(h.get("content-length"), 10, 64); err == nil {
 		size = n
 	}
 	if size < largeBody {
-		return func() {}, nil
+		return 0, nil
 	}
 	size = min(size, s.LargeBodies)
 	ctx, cancel := context.WithTimeout(ctx, admissionWait)
 	defer cancel()
 	if s.bodies.Acquire(ctx, size) != nil {
-		return nil, openai.Unavailable("too many large request bodies at once: try again")
+		return 0, tooManyBodies()
 	}
-	return func() { s.bodies.Release(size) }, nil
+	return size, nil
+}
+
+// admitRest counts what a body of unknown length turned out to be more. It does not wait: the body is here already.
+func (s *Server) admitRest(held int64, length int) (int64, *openai.Error) {
+	size := min(int64(length), s.LargeBodies)
+	if size < largeBody || size <= held {
+		return held, nil
+	}
+	if !s.bodies.TryAcquire(size - held) {
+		return held, tooManyBodies()
+	}
+	return size, nil
+}
+
+func tooManyBodies() *openai.Error {
+	return openai.Unavailable("too many large request bodies at once: try again")
 }
 
 // choose reads the body and picks the deployment.

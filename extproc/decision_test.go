@@ -3,11 +3,13 @@ package extproc
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sync/semaphore"
 
 	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
 )
@@ -227,5 +229,25 @@ func TestAGroupWithNothingToGiveIsRefusedWhereThereIsNoFallback(t *testing.T) {
 	probe := decideFor(t, fixture(t, nothingInFast), map[string]string{"authorization": "", "x-nestor-probe": "probe-secret"}, `{"model":"fast","messages":[]}`)
 	if probe.GetImmediateResponse() == nil {
 		t.Errorf("a probe fell back: %v", probe)
+	}
+}
+
+func TestABodyOfUnknownLengthCountsForWhatItIs(t *testing.T) {
+	s := fixture(t, oneDeployment)
+	s.LargeBodies = 8 << 20
+	s.bodies = semaphore.NewWeighted(s.LargeBodies)
+	large := `{"model":"fast","messages":["` + strings.Repeat("a", 4<<20) + `"]}`
+	for _, c := range []struct{ taken, status int64 }{{0, 0}, {4 << 20, 503}, {0, 0}} {
+		if !s.bodies.TryAcquire(c.taken) {
+			t.Fatal("something is held for requests that have ended")
+		}
+		reply := decideFor(t, s, nil, large)
+		if got := int64(reply.GetImmediateResponse().GetStatus().GetCode()); got != c.status {
+			t.Errorf("with %d bytes taken: status %d, want %d", c.taken, got, c.status)
+		}
+		s.bodies.Release(c.taken)
+	}
+	if !s.bodies.TryAcquire(s.LargeBodies) {
+		t.Error("something is held for requests that have ended")
 	}
 }
