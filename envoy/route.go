@@ -245,7 +245,8 @@ func upstreamResponseHeaders() []string {
 	return slices.Concat(
 		[]string{nestorv1.HeaderRetry, nestorv1.HeaderRefusal},
 		[]string{"x-envoy-overloaded", "x-envoy-ratelimited", "x-envoy-immediate-health-check-fail"},
-		[]string{"set-cookie", "openai-organization", "openai-project"},
+		// An SDK that follows a provider's redirect would take the client's key there.
+		[]string{"set-cookie", "location", "openai-organization", "openai-project"},
 	)
 }
 

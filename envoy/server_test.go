@@ -217,3 +217,18 @@ func TestARestartedServerIsFoundAgain(t *testing.T) {
 		t.Errorf("upstream a: %d %s", status, body)
 	}
 }
+
+func TestTheOrderOfUpstreamsIsNoChange(t *testing.T) {
+	f, launch := startServer(t, "")
+	a, b := upstream(t, "a", http.NotFound), upstream(t, "b", http.NotFound)
+	if _, err := f.update(t, a, b); err != nil {
+		t.Fatal(err)
+	}
+	launch()
+	if err := f.ready(t); err != nil {
+		t.Fatal(err)
+	}
+	if took, err := f.update(t, b, a); err != nil || took > time.Second {
+		t.Errorf("took %v, %v: nothing was sent, so nothing can be waited for", took, err)
+	}
+}

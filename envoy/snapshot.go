@@ -1,9 +1,11 @@
 package envoy
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
@@ -22,7 +24,8 @@ type resources struct {
 	listeners []*listenerv3.Listener
 }
 
-// translate makes the clusters and listeners for some upstreams.
+// translate makes the clusters and listeners for some upstreams, which may come in any order: the same
+// upstreams are the same version. A version with nothing new is never sent, so never acknowledged.
 func translate(o Options, upstreams []routing.Upstream) (resources, error) {
 	o, err := o.withDefaults()
 	if err != nil {
@@ -33,7 +36,8 @@ func translate(o Options, upstreams []routing.Upstream) (resources, error) {
 		clusters:  []*clusterv3.Cluster{attemptCluster(), apiCluster(o)},
 		listeners: []*listenerv3.Listener{clientListener(o), attemptListener(o)},
 	}
-	for _, u := range upstreams {
+	byName := func(a, b routing.Upstream) int { return cmp.Compare(a.Name, b.Name) }
+	for _, u := range slices.SortedFunc(slices.Values(upstreams), byName) {
 		r.clusters = append(r.clusters, upstreamCluster(u, o.CAFile))
 	}
 	return r, nil

@@ -1,6 +1,8 @@
 package extproc
 
 import (
+	"context"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -62,8 +64,22 @@ func (s *Server) attemptEnded(line *datav3.HTTPAccessLogEntry) {
 	}
 	if e.outcome() == "success" {
 		s.Router.Succeeded(d.Deployment)
+	} else {
+		s.logFailure(e, line)
 	}
 	s.Metrics.ended(e)
+}
+
+// logFailure tells why an attempt failed: for a connection that could not be made (a certificate that is
+// not good, for example) at once, for the rest at the level of debugging.
+func (s *Server) logFailure(e entry, line *datav3.HTTPAccessLogEntry) {
+	level, reason := slog.LevelDebug, line.GetCommonProperties().GetUpstreamTransportFailureReason()
+	if reason != "" {
+		level = slog.LevelWarn
+	}
+	s.Log.Log(context.Background(), level, "attempt failed", "call_id", e.decision.RequestId, "deployment", e.decision.Deployment,
+		"attempt", e.decision.Attempt, "outcome", e.outcome(), "status", e.status,
+		"details", line.GetResponse().GetResponseCodeDetails(), "reason", reason)
 }
 
 func readEntry(line *datav3.HTTPAccessLogEntry, d *nestorv1.Decision) entry {

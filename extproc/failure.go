@@ -2,6 +2,7 @@ package extproc
 
 import (
 	"encoding/base64"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -139,7 +140,7 @@ func (s *Server) count(f *failed, wait time.Duration) {
 	})
 	if cooled > 0 {
 		s.Metrics.cooled(d.ID)
-		s.Log.Warn("deployment cools down", "deployment", d.ID, "model", d.Written, "status", f.status, "for", cooled)
+		s.Log.Warn("deployment cools down", "deployment", d.ID, "model", d.Written, "status", f.status, "for", cooled.String())
 	}
 }
 
@@ -148,14 +149,23 @@ func (s *Server) concludeHeaders(f *failed) *extprocv3.ProcessingResponse {
 	if needsBody(f.status) && s.again(f) {
 		return markedHeaders()
 	}
-	body, _ := openai.Shape(f.status, "", nil)
+	body, _ := openai.Shape(f.shown(), "", nil)
 	return &extprocv3.ProcessingResponse{Response: &extprocv3.ProcessingResponse_ResponseHeaders{
 		ResponseHeaders: &extprocv3.HeadersResponse{Response: &extprocv3.CommonResponse{
 			Status:         extprocv3.CommonResponse_CONTINUE_AND_REPLACE,
-			HeaderMutation: jsonHeaders(body),
+			HeaderMutation: f.jsonHeaders(body),
 			BodyMutation:   replaceBody(body),
 		}},
 	}}
+}
+
+// shown is the status that the client gets. A redirect is not for it to follow: that would
+// take its key to an address that nobody configured.
+func (f *failed) shown() int {
+	if f.status < 400 {
+		return http.StatusBadGateway
+	}
+	return f.status
 }
 
 // concludeBody ends a failed attempt whose answer has a body.
@@ -167,11 +177,24 @@ func (s *Server) concludeBody(f *failed, body []byte) *extprocv3.ProcessingRespo
 			return bodyReply(&extprocv3.CommonResponse{HeaderMutation: marked()})
 		}
 	}
-	shaped, changed := openai.Shape(f.status, f.headers.get("content-type"), body)
-	if !changed {
+	said := s.conceal(f, body)
+	shaped, changed := openai.Shape(f.shown(), f.headers.get("content-type"), said)
+	if !changed && len(said) == len(body) && f.shown() == f.status {
 		return bodyReply(&extprocv3.CommonResponse{})
 	}
-	return bodyReply(&extprocv3.CommonResponse{HeaderMutation: jsonHeaders(shaped), BodyMutation: replaceBody(shaped)})
+	return bodyReply(&extprocv3.CommonResponse{HeaderMutation: f.jsonHeaders(shaped), BodyMutation: replaceBody(shaped)})
+}
+
+// conceal keeps the provider's credential from the client.
+func (s *Server) conceal(f *failed, body []byte) []byte {
+	if f.decision == nil {
+		return body
+	}
+	d, ok := f.view.Snapshot().Deployment(f.decision.Deployment)
+	if !ok {
+		return body
+	}
+	return s.Providers.Conceal(d, body)
 }
 
 func bodyReply(r *extprocv3.CommonResponse) *extprocv3.ProcessingResponse {
@@ -201,9 +224,12 @@ func marked() *extprocv3.HeaderMutation {
 	return m
 }
 
-func jsonHeaders(body []byte) *extprocv3.HeaderMutation {
+func (f *failed) jsonHeaders(body []byte) *extprocv3.HeaderMutation {
 	m := &extprocv3.HeaderMutation{RemoveHeaders: []string{"content-encoding"}}
 	set(m, "content-type", "application/json")
 	set(m, "content-length", strconv.Itoa(len(body)))
+	if f.shown() != f.status {
+		set(m, ":status", strconv.Itoa(f.shown()))
+	}
 	return m
 }

@@ -2,6 +2,7 @@ package extproc
 
 import (
 	"math"
+	"net/http"
 	"strconv"
 	"time"
 
@@ -41,6 +42,9 @@ func (s *Server) refuse(stream extprocv3.ExternalProcessor_ProcessServer, e *ope
 	m := &extprocv3.HeaderMutation{}
 	set(m, "content-type", "application/json")
 	set(m, nestorv1.HeaderRefusal, "1")
+	if e.Status == http.StatusMethodNotAllowed {
+		set(m, "allow", http.MethodPost)
+	}
 	if e.RetryAfter > 0 {
 		set(m, "retry-after", retryAfter(e.RetryAfter))
 	}

@@ -33,6 +33,8 @@ type Authenticator interface {
 // Requester says how a request to a deployment must look.
 type Requester interface {
 	Request(d *routing.Deployment, e openai.Endpoint, model string) (provider.Request, error)
+	// Conceal takes the deployment's credential out of what its upstream said.
+	Conceal(d *routing.Deployment, text []byte) []byte
 }
 
 // Options are what a Server needs; none may be nil or zero but Now.

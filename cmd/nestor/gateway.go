@@ -63,10 +63,11 @@ type gateway struct {
 func newGateway(s settings, stderr io.Writer, log *slog.Logger) (*gateway, error) {
 	tuneCollector()
 	providers := provider.New(os.LookupEnv)
-	cfg, snapshot, err := load(s.config, stderr)
+	cfg, snapshot, notes, err := compile(s.config, providers)
 	if err != nil {
-		return nil, err
+		return nil, report(stderr, err)
 	}
+	logNotes(log, notes)
 	client, err := clientAddress(s.listen, cfg.MasterKey == "", s.allowAnonymous)
 	if err != nil {
 		return nil, err
@@ -155,6 +156,13 @@ func (g *gateway) listen() error {
 func (g *gateway) serve(what string, serve func() error) {
 	if err := serve(); err != nil && !errors.Is(err, http.ErrServerClosed) {
 		g.log.Error("port failed", "port", what, "error", err)
+	}
+}
+
+// drain says that no further requests are wanted; those in flight go on.
+func (g *gateway) drain() {
+	if g.ready.Swap(false) {
+		g.log.Info("draining", "grace", g.settings.grace.String())
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"slices"
 
@@ -31,6 +32,9 @@ func compile(path string, providers *provider.Table) (*config.Config, *routing.S
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	if cfg.Redis != (config.Redis{}) {
+		notes = append(notes, config.Diagnostic{At: config.Position{File: path}, Message: "redis settings have no effect yet: replicas share nothing"})
+	}
 	return cfg, snapshot, reading.InOrder(cfg.Files, slices.Concat(cfg.Warnings, notes, credentials)), nil
 }
 
@@ -54,6 +58,13 @@ func inspect(s *routing.Snapshot, providers *provider.Table) ([]config.Diagnosti
 		return nil, &config.Error{Problems: unsendable}
 	}
 	return credentials, nil
+}
+
+// logNotes logs what printAll prints.
+func logNotes(log *slog.Logger, notes []config.Diagnostic) {
+	for _, n := range notes {
+		log.Warn("config: "+n.Message, "at", n.At.String(), "hint", n.Hint)
+	}
 }
 
 // load is compile for a command that goes on: warnings and errors are printed to stderr.

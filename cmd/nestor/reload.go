@@ -155,9 +155,7 @@ func (r *reloader) reload(ctx context.Context) {
 	g.router.Swap(snapshot)
 	r.broken, r.content = false, files
 	r.follow()
-	for _, n := range notes {
-		g.log.Warn("config", "at", n.String(), "hint", n.Hint)
-	}
+	logNotes(g.log, notes)
 	sum := snapshot.Summary()
 	g.log.Info("config reloaded", "groups", sum.Groups, "deployments", sum.Deployments, "upstreams", sum.Upstreams)
 }

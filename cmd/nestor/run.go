@@ -77,6 +77,7 @@ func (g *gateway) superviseEnvoy(ctx context.Context, child *process.Child) erro
 	defer cancel()
 	go func() { supervised <- child.Run(ctx) }()
 	go passSignals(ctx, child, g.log)
+	defer context.AfterFunc(ctx, g.drain)()
 	if err := g.waitReady(ctx); err != nil {
 		cancel()
 		<-supervised

@@ -98,8 +98,8 @@ func (s settings) check() error {
 	for _, a := range []struct{ flag, address string }{
 		{"listen", s.listen}, {"grpc-listen", s.grpcListen}, {"http-listen", s.httpListen},
 	} {
-		if _, _, err := net.SplitHostPort(a.address); err != nil {
-			return fmt.Errorf("--%s %s is not HOST:PORT", a.flag, a.address)
+		if _, port, err := net.SplitHostPort(a.address); err != nil || port == "0" || port == "" {
+			return fmt.Errorf("--%s %s is not HOST:PORT with a port from 1 to 65535", a.flag, a.address)
 		}
 	}
 	if s.bodyLimit < 1<<10 || s.bodyLimit > 1<<30 {

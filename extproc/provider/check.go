@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 
@@ -48,6 +49,24 @@ func (r *entry) credential(d *routing.Deployment) string {
 		return r.key
 	}
 	return ""
+}
+
+// leastSecret is the length from which a credential is looked for in answers; a shorter one is a word
+// like "none" that people write where no credential is needed.
+const leastSecret = 8
+
+// Conceal takes the deployment's credential out of what its upstream said: some providers repeat it in
+// errors. The text itself is returned where it does not occur.
+func (t *Table) Conceal(d *routing.Deployment, text []byte) []byte {
+	r := t.rows[d.Provider]
+	if r == nil {
+		return text
+	}
+	secret := []byte(r.credential(d))
+	if len(secret) < leastSecret || !bytes.Contains(text, secret) {
+		return text
+	}
+	return bytes.ReplaceAll(text, secret, []byte("[secret]"))
 }
 
 // trusts reports whether the credential of the environment may be sent to the deployment: to the provider's own

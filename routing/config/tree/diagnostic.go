@@ -3,7 +3,6 @@ package tree
 
 import (
 	"fmt"
-	"strings"
 )
 
 // Position is a place in a config file. Line and Column count from 1; 0 means unknown.
@@ -11,6 +10,14 @@ type Position struct {
 	File   string
 	Line   int
 	Column int
+}
+
+// String gives "file:line:column", without what is unknown.
+func (p Position) String() string {
+	if p.File == "" || p.Line == 0 {
+		return p.File
+	}
+	return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column)
 }
 
 // Diagnostic is something to tell the user about a place in a config: what is wrong, and what to do.
@@ -23,14 +30,8 @@ type Diagnostic struct {
 
 // String gives "file:line:column: message", without the parts that are unknown.
 func (d Diagnostic) String() string {
-	var b strings.Builder
-	if d.At.File != "" {
-		fmt.Fprintf(&b, "%s:", d.At.File)
-		if d.At.Line > 0 {
-			fmt.Fprintf(&b, "%d:%d:", d.At.Line, d.At.Column)
-		}
-		b.WriteByte(' ')
+	if d.At.File == "" {
+		return d.Message
 	}
-	b.WriteString(d.Message)
-	return b.String()
+	return d.At.String() + ": " + d.Message
 }
