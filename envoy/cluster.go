@@ -114,8 +114,9 @@ func httpsProtocol() *httpv3.HttpProtocolOptions {
 		CommonHttpProtocolOptions: &corev3.HttpProtocolOptions{IdleTimeout: ms(60_000)},
 		UpstreamProtocolOptions: &httpv3.HttpProtocolOptions_AutoConfig{AutoConfig: &httpv3.HttpProtocolOptions_AutoHttpConfig{
 			Http2ProtocolOptions: &corev3.Http2ProtocolOptions{
+				// Answers that nobody reads must not use up the window of all the others.
 				InitialStreamWindowSize:     wrapperspb.UInt32(1 << 20),
-				InitialConnectionWindowSize: wrapperspb.UInt32(64 << 20),
+				InitialConnectionWindowSize: wrapperspb.UInt32(1<<31 - 1),
 				ConnectionKeepalive:         pings(30*time.Second, 10*time.Second),
 			},
 		}},
