@@ -1,6 +1,8 @@
 package extproc
 
 import (
+	"bytes"
+
 	"encoding/base64"
 	"net/http"
 	"strconv"
@@ -150,13 +152,11 @@ func (s *Server) concludeHeaders(f *failed) *extprocv3.ProcessingResponse {
 		return markedHeaders()
 	}
 	body, _ := openai.Shape(f.shown(), "", nil)
-	return &extprocv3.ProcessingResponse{Response: &extprocv3.ProcessingResponse_ResponseHeaders{
-		ResponseHeaders: &extprocv3.HeadersResponse{Response: &extprocv3.CommonResponse{
-			Status:         extprocv3.CommonResponse_CONTINUE_AND_REPLACE,
-			HeaderMutation: f.jsonHeaders(body),
-			BodyMutation:   replaceBody(body),
-		}},
-	}}
+	return headersReply(&extprocv3.CommonResponse{
+		Status:         extprocv3.CommonResponse_CONTINUE_AND_REPLACE,
+		HeaderMutation: f.jsonHeaders(body),
+		BodyMutation:   replaceBody(body),
+	})
 }
 
 // shown is the status that the client gets. A redirect is not for it to follow: that would
@@ -179,7 +179,7 @@ func (s *Server) concludeBody(f *failed, body []byte) *extprocv3.ProcessingRespo
 	}
 	said := s.conceal(f, body)
 	shaped, changed := openai.Shape(f.shown(), f.headers.get("content-type"), said)
-	if !changed && len(said) == len(body) && f.shown() == f.status {
+	if !changed && bytes.Equal(said, body) && f.shown() == f.status {
 		return bodyReply(&extprocv3.CommonResponse{})
 	}
 	return bodyReply(&extprocv3.CommonResponse{HeaderMutation: f.jsonHeaders(shaped), BodyMutation: replaceBody(shaped)})

@@ -32,3 +32,15 @@ func TestProvidersCredentialIsTakenOutOfItsErrors(t *testing.T) {
 		t.Errorf("the client gets %s", got)
 	}
 }
+
+// As long as the mark that stands in its place, so that the length of the body says nothing.
+func TestCredentialOfEightBytesIsTakenOutToo(t *testing.T) {
+	s := fixture(t, strings.ReplaceAll(oneDeployment, "sk-provider", "sk-eight"))
+	decision := decideFor(t, s, nil, chat)
+	w := exchange(t, s, failureOf(decision.DynamicMetadata, "400", false, map[string]string{"content-type": "application/json"}),
+		responseBody(`{"error":{"message":"sk-eight is not known","type":"x","param":null,"code":null}}`))
+	got := string(w.last().GetResponseBody().GetResponse().GetBodyMutation().GetBody())
+	if !strings.Contains(got, "[secret] is not known") {
+		t.Errorf("the client gets %q in place of the provider's words", got)
+	}
+}
