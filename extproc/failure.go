@@ -2,7 +2,6 @@ package extproc
 
 import (
 	"bytes"
-
 	"encoding/base64"
 	"net/http"
 	"strconv"

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/viper"
 
 	"github.com/nestor-gateway/nestor/envoy"
 )
@@ -85,13 +84,4 @@ func (s bootstrapSettings) whole(stderr io.Writer) ([]byte, error) {
 	}
 	s.options.Listen = listen
 	return envoy.Static(s.options, snapshot.Upstreams())
-}
-
-// environment reads the flags of a command, and NESTOR_* variables for those not given.
-func environment(c *cobra.Command) (*viper.Viper, error) {
-	v := viper.New()
-	v.SetEnvPrefix("NESTOR")
-	v.SetEnvKeyReplacer(strings.NewReplacer("-", "_"))
-	v.AutomaticEnv()
-	return v, v.BindPFlags(c.Flags())
 }

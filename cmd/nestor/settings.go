@@ -58,11 +58,8 @@ func envoyFlags(f *pflag.FlagSet) {
 
 // readSettings resolves the settings of a command.
 func readSettings(c *cobra.Command) (settings, error) {
-	v := viper.New()
-	v.SetEnvPrefix("NESTOR")
-	v.SetEnvKeyReplacer(strings.NewReplacer("-", "_"))
-	v.AutomaticEnv()
-	if err := v.BindPFlags(c.Flags()); err != nil {
+	v, err := environment(c)
+	if err != nil {
 		return settings{}, err
 	}
 	if path := v.GetString("settings"); path != "" {
@@ -89,6 +86,15 @@ func readSettings(c *cobra.Command) (settings, error) {
 		allowAnonymous: v.GetBool("allow-anonymous"),
 	}
 	return s, s.check()
+}
+
+// environment reads the flags of a command, and NESTOR_* variables for those not given.
+func environment(c *cobra.Command) (*viper.Viper, error) {
+	v := viper.New()
+	v.SetEnvPrefix("NESTOR")
+	v.SetEnvKeyReplacer(strings.NewReplacer("-", "_"))
+	v.AutomaticEnv()
+	return v, v.BindPFlags(c.Flags())
 }
 
 func (s settings) check() error {

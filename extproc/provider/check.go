@@ -93,7 +93,7 @@ func control(text string) int {
 func checkHeaders(headers []config.Header) error {
 	for _, h := range headers {
 		switch {
-		case !isToken(h.Name):
+		case !config.IsHeaderName(h.Name):
 			return fmt.Errorf("%q can't be the name of a header", h.Name)
 		case reserved(h.Name):
 			return fmt.Errorf("the header %s can't be set by a deployment", h.Name)
@@ -102,17 +102,6 @@ func checkHeaders(headers []config.Header) error {
 		}
 	}
 	return nil
-}
-
-// isToken: RFC 9110, section 5.6.2.
-func isToken(name string) bool {
-	for _, c := range name {
-		letter := (c|0x20) >= 'a' && (c|0x20) <= 'z'
-		if !letter && (c < '0' || c > '9') && !strings.ContainsRune("!#$%&'*+-.^_`|~", c) {
-			return false
-		}
-	}
-	return name != ""
 }
 
 // reserved headers are Nestor's, Envoy's, or those of the connection.

@@ -228,7 +228,7 @@ func (d *decoder) headers(key string, v *tree.Node, p *Params) {
 		if text, _, ok := d.resolve(f.Key.Text, f.Value, "text"); ok {
 			value = text
 		}
-		if !isHeaderName(f.Key.Text) || strings.ContainsAny(value, "\r\n\x00") {
+		if !IsHeaderName(f.Key.Text) || strings.ContainsAny(value, "\r\n\x00") {
 			d.report.Problem(f.Key.At, "use letters, digits and dashes, and a value of one line", "%s in %s is no HTTP header", tree.QuoteKey(f.Key.Text), key)
 			continue
 		}
@@ -236,8 +236,8 @@ func (d *decoder) headers(key string, v *tree.Node, p *Params) {
 	}
 }
 
-// isHeaderName follows the token of RFC 9110, section 5.6.2.
-func isHeaderName(name string) bool {
+// IsHeaderName reports whether a header can have the name: a token of RFC 9110, section 5.6.2.
+func IsHeaderName(name string) bool {
 	const marks = "!#$%&'*+-.^_`|~"
 	for _, r := range name {
 		if r > 0x7e || !strings.ContainsRune(marks, r) && !isAlphanumeric(r) {
