@@ -242,15 +242,15 @@ func (p plan) at(attempt uint32) plan {
 // nothing of some attempts skips what they picked.
 func (s *Server) pick(view *routing.View, t routing.Target, req request, next plan) (routing.Pick, time.Duration, error) {
 	q := routing.Query{Seed: seed(req.id, len(next.groups)), Skip: int(next.missed), Exclude: next.tried}
-	p, err := view.Pick(t, q)
+	p, err := view.Pick(context.TODO(), t, q)
 	if err != nil && q.Skip > 0 {
 		q.Skip = 0
-		p, err = view.Pick(t, q)
+		p, err = view.Pick(context.TODO(), t, q)
 	}
 	if err == nil || len(next.tried) == 0 {
 		return p, next.delay, err
 	}
-	p, err = view.Pick(t, routing.Query{Seed: seed(req.id, len(next.groups)+len(next.tried))})
+	p, err = view.Pick(context.TODO(), t, routing.Query{Seed: seed(req.id, len(next.groups)+len(next.tried))})
 	return p, max(next.wait, next.delay), err
 }
 

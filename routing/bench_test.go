@@ -1,6 +1,7 @@
 package routing_test
 
 import (
+	"context"
 	"fmt"
 	"runtime"
 	"testing"
@@ -93,7 +94,7 @@ func churn(b *testing.B, r *routing.Router, s *routing.Snapshot) {
 
 func benchmarkPick(b *testing.B, cfg *config.Config, model string, cooling int) {
 	s := compile(b, cfg)
-	r := routing.NewRouter(routing.NewTracker(time.Now), s)
+	r := routing.NewRouter(routing.NewTracker(time.Now), nil, s)
 	for _, d := range s.Deployments()[:cooling] {
 		r.Failed(d, routing.Failure{Class: routing.RateLimit, Status: 429, RetryAfter: time.Hour})
 	}
@@ -103,7 +104,7 @@ func benchmarkPick(b *testing.B, cfg *config.Config, model string, cooling int) 
 	seed := uint64(0)
 	for b.Loop() {
 		seed++
-		if _, err := r.View().Pick(to, routing.Query{Seed: seed}); err != nil {
+		if _, err := r.View().Pick(context.Background(), to, routing.Query{Seed: seed}); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -128,7 +129,7 @@ func BenchmarkPickOf10000WithOneExcluded(b *testing.B) {
 	exclude := []string{s.Deployments()[77].ID}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := v.Pick(to, routing.Query{Exclude: exclude}); err != nil {
+		if _, err := v.Pick(context.Background(), to, routing.Query{Exclude: exclude}); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -155,7 +156,7 @@ func BenchmarkFirstViewOf100000(b *testing.B) {
 	s := compile(b, forest(100_000))
 	t := routing.NewTracker(time.Now)
 	for b.Loop() {
-		routing.NewRouter(t, s)
+		routing.NewRouter(t, nil, s)
 	}
 }
 

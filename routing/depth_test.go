@@ -1,6 +1,7 @@
 package routing_test
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"strings"
@@ -35,7 +36,7 @@ func TestLadderOfSharedGroups(t *testing.T) {
 	if n := treeSize(e.Tree); n > 10*rungs {
 		t.Errorf("the drawing has %d groups", n)
 	}
-	if p, err := serve(s).View().Pick(target(t, s, "g0"), routing.Query{}); err != nil || len(p.Path) != rungs+1 {
+	if p, err := serve(s).View().Pick(context.Background(), target(t, s, "g0"), routing.Query{}); err != nil || len(p.Path) != rungs+1 {
 		t.Errorf("picked by %v, %v", p.Path, err)
 	}
 }
@@ -70,7 +71,7 @@ func TestDepthOf10000(t *testing.T) {
 		t.Errorf("probabilities add up to %v", total)
 	}
 	v := serve(s).View()
-	if _, err := v.Pick(target(t, s, "g0"), routing.Query{Skip: 2}); err != nil {
+	if _, err := v.Pick(context.Background(), target(t, s, "g0"), routing.Query{Skip: 2}); err != nil {
 		t.Error(err)
 	}
 }

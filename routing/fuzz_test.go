@@ -1,6 +1,7 @@
 package routing_test
 
 import (
+	"context"
 	"math"
 	"path/filepath"
 	"testing"
@@ -53,7 +54,7 @@ func checkWhole(t *testing.T, s *routing.Snapshot, v *routing.View, m routing.Mo
 		t.Fatalf("%q gives %v of its requests", m.Name, total)
 	}
 	to, _ := s.Resolve(m.Name)
-	if _, err := v.Pick(to, routing.Query{}); (err == nil) != (total > 0) {
+	if _, err := v.Pick(context.Background(), to, routing.Query{}); (err == nil) != (total > 0) {
 		t.Fatalf("%q explains %v and picks with %v", m.Name, total, err)
 	}
 }

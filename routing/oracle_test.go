@@ -1,6 +1,7 @@
 package routing_test
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"slices"
@@ -342,7 +343,7 @@ func checkPicks(t *rapid.T, s *routing.Snapshot, out []string, seed uint64) {
 		counts := map[string]int{}
 		for i := range 1500 {
 			q.Seed = seed + uint64(i)
-			p, err := v.Pick(to, q)
+			p, err := v.Pick(context.Background(), to, q)
 			if err != nil {
 				t.Fatal(err)
 			}

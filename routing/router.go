@@ -10,6 +10,7 @@ import (
 // Router holds the current View and keeps all that are in use up to date. It is safe for concurrent use.
 type Router struct {
 	tracker *Tracker
+	limits  Limits
 	view    atomic.Pointer[View]
 
 	mu sync.Mutex
@@ -17,9 +18,9 @@ type Router struct {
 	views []weak.Pointer[View]
 }
 
-// NewRouter returns a router that begins with a snapshot.
-func NewRouter(t *Tracker, s *Snapshot) *Router {
-	r := &Router{tracker: t}
+// NewRouter returns a router that begins with a snapshot. Without limits, which may be nil, none is kept.
+func NewRouter(t *Tracker, l Limits, s *Snapshot) *Router {
+	r := &Router{tracker: t, limits: l}
 	r.Swap(s)
 	return r
 }

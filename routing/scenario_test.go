@@ -1,6 +1,7 @@
 package routing_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -175,7 +176,7 @@ func writeTarget(out *strings.Builder, s *routing.Snapshot, name string) {
 		return
 	}
 	fmt.Fprintln(out, "group", t.Group, written(t.Deployments()))
-	p, err := serve(s).View().Pick(t, routing.Query{})
+	p, err := serve(s).View().Pick(context.Background(), t, routing.Query{})
 	fmt.Fprintln(out, "pick", p.Model, p.Path, err)
 }
 

@@ -1,6 +1,7 @@
 package routing_test
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -126,7 +127,7 @@ type server struct {
 
 func serve(s *routing.Snapshot) server {
 	c := newClock()
-	return server{routing.NewRouter(routing.NewTracker(c.Now), s), c}
+	return server{routing.NewRouter(routing.NewTracker(c.Now), nil, s), c}
 }
 
 // cool takes a deployment out for the time that its config says.
@@ -178,7 +179,7 @@ func sample(t testing.TB, v *routing.View, to routing.Target, n int, q routing.Q
 	counts := map[string]int{}
 	for i := range n {
 		q.Seed = uint64(i)
-		p, err := v.Pick(to, q)
+		p, err := v.Pick(context.Background(), to, q)
 		if err != nil {
 			t.Fatal(err)
 		}

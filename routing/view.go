@@ -1,6 +1,7 @@
 package routing
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -8,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nestor-gateway/nestor/ratelimit"
 	"github.com/nestor-gateway/nestor/routing/cooldown"
 	"github.com/nestor-gateway/nestor/routing/share"
 )
@@ -70,6 +72,9 @@ type Query struct {
 	// is the same as excluding what they gave.
 	Skip    int
 	Exclude []string
+
+	// Hold is what the attempt reserves of everything that limits its pick; its Entities are left to the pick.
+	Hold ratelimit.Reservation
 }
 
 // Pick is a deployment chosen for one attempt.
@@ -79,6 +84,8 @@ type Pick struct {
 	Model string
 	// Path is the groups passed, the called one first. It must not be changed.
 	Path []string
+	// Standing is how much the tightest limit on the way admits after this attempt.
+	Standing ratelimit.Standing
 }
 
 // NoneError says that no deployment of a target can be picked: all are excluded or admit nothing.
@@ -96,7 +103,7 @@ func (e *NoneError) Error() string {
 
 // Pick chooses a deployment of a target. Where cooldown is all that stands in the way, the one whose cooldown
 // ends first counts as available. The error is a *NoneError.
-func (v *View) Pick(t Target, q Query) (Pick, error) {
+func (v *View) Pick(ctx context.Context, t Target, q Query) (Pick, error) {
 	t = v.adopt(t)
 	v.recover(v.elapsed())
 	v.mu.RLock()

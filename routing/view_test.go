@@ -1,6 +1,7 @@
 package routing_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -78,8 +79,8 @@ func samePicks(t *rapid.T, flat, tree *routing.Snapshot, seed uint64) {
 	a, b := serve(flat).View(), serve(tree).View()
 	for i := range 50 {
 		q := routing.Query{Seed: seed + uint64(i)}
-		want, wantErr := a.Pick(inFlat, q)
-		got, gotErr := b.Pick(inTree, q)
+		want, wantErr := a.Pick(context.Background(), inFlat, q)
+		got, gotErr := b.Pick(context.Background(), inTree, q)
 		if (wantErr == nil) != (gotErr == nil) || wantErr == nil && want.Deployment.ID != got.Deployment.ID {
 			t.Fatalf("seed %d: %v (%v) inline, %v (%v) in the tree", q.Seed, want.Deployment, wantErr, got.Deployment, gotErr)
 		}
@@ -98,8 +99,8 @@ func TestSkippingPicksIsExcludingThem(t *testing.T) {
 		seed := rapid.Uint64().Draw(t, "seed")
 		var tried []string
 		for {
-			want, wantErr := v.Pick(to, routing.Query{Seed: seed, Exclude: tried})
-			got, gotErr := v.Pick(to, routing.Query{Seed: seed, Skip: len(tried)})
+			want, wantErr := v.Pick(context.Background(), to, routing.Query{Seed: seed, Exclude: tried})
+			got, gotErr := v.Pick(context.Background(), to, routing.Query{Seed: seed, Skip: len(tried)})
 			if diff := cmp.Diff(fmt.Sprint(want.Path, want.Model, wantErr), fmt.Sprint(got.Path, got.Model, gotErr)); diff != "" {
 				t.Fatalf("after %d: %s", len(tried), diff)
 			}
@@ -138,12 +139,12 @@ func TestSecondPickDoesNotDependOnTheFirst(t *testing.T) {
 	after := map[string]int{}
 	for i := range 6000 {
 		q := routing.Query{Seed: uint64(i)}
-		first, err := v.Pick(to, q)
+		first, err := v.Pick(context.Background(), to, q)
 		if err != nil {
 			t.Fatal(err)
 		}
 		q.Exclude = []string{first.Deployment.ID}
-		second, err := v.Pick(to, q)
+		second, err := v.Pick(context.Background(), to, q)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -167,12 +168,12 @@ func TestAllCoolingTheFirstToComeBackIsPicked(t *testing.T) {
 		query routing.Query
 		id    string
 	}{{routing.Query{}, "c"}, {routing.Query{Exclude: []string{"c"}}, "b"}, {routing.Query{Skip: 2}, "a"}} {
-		p, err := r.View().Pick(to, want.query)
+		p, err := r.View().Pick(context.Background(), to, want.query)
 		if err != nil || p.Deployment.ID != want.id {
 			t.Errorf("%+v: got %v, %v, want %s", want.query, p.Deployment, err, want.id)
 		}
 	}
-	_, err := r.View().Pick(to, routing.Query{Skip: 3})
+	_, err := r.View().Pick(context.Background(), to, routing.Query{Skip: 3})
 	want := "No deployments available for selected model, Try again in 10 seconds. Passed model=g."
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
@@ -201,7 +202,7 @@ func TestAllCoolingAnywhere(t *testing.T) {
 				want = d.Written
 			}
 		}
-		p, err := r.View().Pick(to, routing.Query{Seed: rapid.Uint64().Draw(t, "seed")})
+		p, err := r.View().Pick(context.Background(), to, routing.Query{Seed: rapid.Uint64().Draw(t, "seed")})
 		if want == "" {
 			if err == nil {
 				t.Fatalf("picked %s where nothing is let through", p.Deployment.Written)
@@ -260,7 +261,7 @@ model_list:
 	to := target(t, s, "g")
 	v := serve(s).View()
 	var none *routing.NoneError
-	if _, err := v.Pick(to, routing.Query{}); !errors.As(err, &none) {
+	if _, err := v.Pick(context.Background(), to, routing.Query{}); !errors.As(err, &none) {
 		t.Errorf("got %v, want a NoneError", err)
 	}
 	if v.Others(to, nil) {
@@ -323,24 +324,24 @@ func TestWhatVanishesIsForgotten(t *testing.T) {
 func TestTargetOfAnotherSnapshotIsResolvedAnew(t *testing.T) {
 	old, next := snapshot(t, trio), snapshot(t, strings.ReplaceAll(trio, "model_name: g", "model_name: h"))
 	v := serve(next).View()
-	if _, err := v.Pick(target(t, old, "g"), routing.Query{}); err == nil {
+	if _, err := v.Pick(context.Background(), target(t, old, "g"), routing.Query{}); err == nil {
 		t.Error("picked from a group that this view does not have")
 	}
-	if p, err := v.Pick(target(t, old, "a"), routing.Query{}); err != nil || p.Deployment.ID != "a" {
+	if p, err := v.Pick(context.Background(), target(t, old, "a"), routing.Query{}); err != nil || p.Deployment.ID != "a" {
 		t.Errorf("got %v, %v", p.Deployment, err)
 	}
 }
 
 func TestPickCoolAndSwapAtOnce(t *testing.T) {
 	s := snapshot(t, worked)
-	r := routing.NewRouter(routing.NewTracker(time.Now), s)
+	r := routing.NewRouter(routing.NewTracker(time.Now), nil, s)
 	var wait sync.WaitGroup
 	for g := range 4 {
 		wait.Go(func() {
 			for i := range 300 {
 				v := r.View()
 				to, _ := v.Snapshot().Resolve("fast")
-				p, err := v.Pick(to, routing.Query{Seed: uint64(i), Skip: i % 2})
+				p, err := v.Pick(context.Background(), to, routing.Query{Seed: uint64(i), Skip: i % 2})
 				if err != nil {
 					t.Error(err)
 					return

@@ -1,6 +1,7 @@
 package routing_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -57,7 +58,7 @@ func TestWorkedCaseNothingLeft(t *testing.T) {
 		r.Failed(d, routing.Failure{Class: routing.RateLimit, Status: 429, RetryAfter: time.Duration(10+i) * time.Second})
 		tried = append(tried, d.ID)
 	}
-	_, err := r.View().Pick(to, routing.Query{Exclude: tried})
+	_, err := r.View().Pick(context.Background(), to, routing.Query{Exclude: tried})
 	var none *routing.NoneError
 	if !errors.As(err, &none) {
 		t.Fatalf("got %v, want a NoneError", err)

@@ -75,7 +75,7 @@ func newGateway(s settings, stderr io.Writer, log *slog.Logger) (*gateway, error
 	g := &gateway{settings: s, log: log, client: client, content: contentsOf(slices.Values(cfg.Files)),
 		providers: providers, health: health.NewServer()}
 	g.auth.Store(access.NewMaster(cfg.MasterKey))
-	g.router = routing.NewRouter(routing.NewTracker(time.Now), snapshot)
+	g.router = routing.NewRouter(routing.NewTracker(time.Now), nil, snapshot)
 	g.envoy = s.envoyOptions(client)
 	g.xds = envoy.NewServer(g.envoy)
 	return g, g.assemble()
