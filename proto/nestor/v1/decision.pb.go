@@ -58,8 +58,17 @@ type Decision struct {
 	Probe bool `protobuf:"varint,15,opt,name=probe,proto3" json:"probe,omitempty"`
 	// The request body forbids fallbacks.
 	DisableFallbacks bool `protobuf:"varint,16,opt,name=disable_fallbacks,json=disableFallbacks,proto3" json:"disable_fallbacks,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// The replica whose ledger holds the attempt's reservation; empty where replicas share nothing.
+	Holder string `protobuf:"bytes,17,opt,name=holder,proto3" json:"holder,omitempty"`
+	// The tokens that are reserved, and the part of them that is the request's own. 0: none are.
+	ReservedTokens int64 `protobuf:"varint,18,opt,name=reserved_tokens,json=reservedTokens,proto3" json:"reserved_tokens,omitempty"`
+	InputTokens    int64 `protobuf:"varint,19,opt,name=input_tokens,json=inputTokens,proto3" json:"input_tokens,omitempty"`
+	// The bytes of the request that are text, of which the estimate was made.
+	InputBytes int64 `protobuf:"varint,20,opt,name=input_bytes,json=inputBytes,proto3" json:"input_bytes,omitempty"`
+	// How many completions are made (n or best_of, for every prompt); 0 where the answer is no text.
+	Completions   int64 `protobuf:"varint,21,opt,name=completions,proto3" json:"completions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Decision) Reset() {
@@ -204,11 +213,46 @@ func (x *Decision) GetDisableFallbacks() bool {
 	return false
 }
 
+func (x *Decision) GetHolder() string {
+	if x != nil {
+		return x.Holder
+	}
+	return ""
+}
+
+func (x *Decision) GetReservedTokens() int64 {
+	if x != nil {
+		return x.ReservedTokens
+	}
+	return 0
+}
+
+func (x *Decision) GetInputTokens() int64 {
+	if x != nil {
+		return x.InputTokens
+	}
+	return 0
+}
+
+func (x *Decision) GetInputBytes() int64 {
+	if x != nil {
+		return x.InputBytes
+	}
+	return 0
+}
+
+func (x *Decision) GetCompletions() int64 {
+	if x != nil {
+		return x.Completions
+	}
+	return 0
+}
+
 var File_nestor_v1_decision_proto protoreflect.FileDescriptor
 
 const file_nestor_v1_decision_proto_rawDesc = "" +
 	"\n" +
-	"\x18nestor/v1/decision.proto\x12\tnestor.v1\"\xf7\x03\n" +
+	"\x18nestor/v1/decision.proto\x12\tnestor.v1\"\x9e\x05\n" +
 	"\bDecision\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x14\n" +
@@ -230,7 +274,13 @@ const file_nestor_v1_decision_proto_rawDesc = "" +
 	"\x0ffallback_groups\x18\r \x03(\tR\x0efallbackGroups\x12\x1a\n" +
 	"\bsnapshot\x18\x0e \x01(\x04R\bsnapshot\x12\x14\n" +
 	"\x05probe\x18\x0f \x01(\bR\x05probe\x12+\n" +
-	"\x11disable_fallbacks\x18\x10 \x01(\bR\x10disableFallbacksB\x0e\n" +
+	"\x11disable_fallbacks\x18\x10 \x01(\bR\x10disableFallbacks\x12\x16\n" +
+	"\x06holder\x18\x11 \x01(\tR\x06holder\x12'\n" +
+	"\x0freserved_tokens\x18\x12 \x01(\x03R\x0ereservedTokens\x12!\n" +
+	"\finput_tokens\x18\x13 \x01(\x03R\vinputTokens\x12\x1f\n" +
+	"\vinput_bytes\x18\x14 \x01(\x03R\n" +
+	"inputBytes\x12 \n" +
+	"\vcompletions\x18\x15 \x01(\x03R\vcompletionsB\x0e\n" +
 	"\f_num_retriesB;Z9github.com/nestor-gateway/nestor/proto/nestor/v1;nestorv1b\x06proto3"
 
 var (

@@ -22,6 +22,13 @@ const (
 	KeyRetries   = "retries"
 	KeyFallbacks = "fallbacks"
 	KeyCallID    = "call_id"
+	// How the tightest limit on the way stands; only there where one is, all of them strings.
+	KeyLimitRequests     = "limit_requests"
+	KeyLimitTokens       = "limit_tokens"
+	KeyRemainingRequests = "remaining_requests"
+	KeyRemainingTokens   = "remaining_tokens"
+	KeyResetRequests     = "reset_requests"
+	KeyResetTokens       = "reset_tokens"
 
 	// Token counts in UsageNamespace; all of them numbers.
 	KeyPromptTokens     = "prompt_tokens"
@@ -42,6 +49,9 @@ const (
 	HeaderRequest = "x-nestor-request"
 	// HeaderProbe carries the process's own secret on a probe of /health.
 	HeaderProbe = "x-nestor-probe"
+	// HeaderAttempt is Envoy's count of the attempts at one request, from 1. An access log entry carries it
+	// and HeaderRequest, so that an attempt whose decision never arrived can be told.
+	HeaderAttempt = "x-envoy-attempt-count"
 )
 
 // Response headers.
@@ -58,6 +68,17 @@ const (
 	HeaderAttemptedRetries   = "x-litellm-attempted-retries"
 	HeaderAttemptedFallbacks = "x-litellm-attempted-fallbacks"
 	HeaderCallID             = "x-litellm-call-id"
+
+	// As OpenAI's: whole numbers, and times such as 20ms, 1s or 6m0s.
+	HeaderLimitRequests     = "x-ratelimit-limit-requests"
+	HeaderLimitTokens       = "x-ratelimit-limit-tokens"
+	HeaderRemainingRequests = "x-ratelimit-remaining-requests"
+	HeaderRemainingTokens   = "x-ratelimit-remaining-tokens"
+	HeaderResetRequests     = "x-ratelimit-reset-requests"
+	HeaderResetTokens       = "x-ratelimit-reset-tokens"
+	// HeaderProviderPrefix begins the names under which a provider's own rate limit headers reach the client
+	// and the failure exchange.
+	HeaderProviderPrefix = "llm_provider-"
 )
 
 // IdleSeconds returns the idle times for which a route exists, ascending.
