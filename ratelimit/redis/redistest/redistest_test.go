@@ -2,6 +2,7 @@ package redistest_test
 
 import (
 	"context"
+	"strconv"
 	"testing"
 	"time"
 
@@ -72,5 +73,46 @@ func set(t *testing.T, s *redistest.Server) {
 	t.Helper()
 	if err := s.Client().Set(context.Background(), "key", "value", 0).Err(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestSentinelsReplaceADeadPrimary(t *testing.T) {
+	w := redistest.Sentinel(t)
+	old, client := w.Primary(), w.Client()
+	if old != w.Servers[0] {
+		t.Fatal("the replica leads at the beginning")
+	}
+	w.FailOver()
+	if w.Primary() != w.Servers[1] {
+		t.Error("the replica does not lead")
+	}
+	if err := client.Set(context.Background(), "key", "value", 0).Err(); err != nil {
+		t.Error("a client that was there before:", err)
+	}
+	old.Start()
+	w.FailOver()
+	if w.Primary() != old {
+		t.Error("the first primary does not lead again")
+	}
+}
+
+func TestClusterServesAllSlots(t *testing.T) {
+	c := redistest.Cluster(t)
+	client, ctx := c.Client(), context.Background()
+	for i := range 100 {
+		if err := client.Set(ctx, strconv.Itoa(i), i, 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, s := range c.Servers {
+		if n := s.Client().DBSize(ctx).Val(); n < 10 || n > 60 {
+			t.Errorf("%d of 100 keys at %s", n, s.Address)
+		}
+	}
+	c.Servers[1].Kill()
+	c.Servers[1].Start()
+	c.AwaitWhole()
+	if err := client.Set(ctx, "key", "value", 0).Err(); err != nil {
+		t.Error("after a node's restart:", err)
 	}
 }

@@ -40,6 +40,7 @@ type Server struct {
 
 	t    testing.TB
 	dir  string
+	bus  string   // the port by which the nodes of a cluster talk to each other
 	args []string // after the program's name
 	cmd  *exec.Cmd
 	gone chan struct{} // closed when cmd has ended
@@ -123,8 +124,20 @@ func (s *Server) awaitAnswer() {
 			s.t.Fatalf("redis-server ended at once:\n%s", log)
 		default:
 		}
+		if err := s.listens(); err != nil {
+			return err
+		}
 		return client.Ping(context.Background()).Err()
 	})
+}
+
+// listens spares a client that would log every attempt.
+func (s *Server) listens() error {
+	conn, err := net.DialTimeout("tcp", s.Address, time.Second)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
 }
 
 // Stop ends the server in order: it closes its connections and says good-bye to its replicas.
