@@ -15,6 +15,15 @@ type Limits interface {
 	Usage(e ratelimit.Entity) ratelimit.Usage
 }
 
+// Obstacle is a limit that keeps all deployments of a target from a request.
+type Obstacle struct {
+	Dimension ratelimit.Dimension
+	// Never says that the request is larger than any of its deployments' limits.
+	Never bool
+	// Room is that limit: of several the one that gives way first, and where Never holds the largest.
+	Room ratelimit.Room
+}
+
 // Sample is what one attempt taught about the speed of a deployment.
 type Sample struct {
 	Deployment string

@@ -94,6 +94,8 @@ type NoneError struct {
 	Model string
 	// RetryAfter is when trying again makes sense.
 	RetryAfter time.Duration
+	// Limit is the limit that stands in the way; nil where it is something else.
+	Limit *Obstacle
 }
 
 func (e *NoneError) Error() string {
