@@ -166,6 +166,7 @@ func (s *Server) choose(req request, body []byte) (*decided, *openai.Error) {
 	if err := s.place(view, d); err != nil {
 		return nil, noneLeft(model, err)
 	}
+	s.countRequest(req)
 	outgoing, err := s.Providers.Request(d.pick.Deployment, req.route.Endpoint, d.pick.Model)
 	if err != nil {
 		return nil, refusalOf(err)

@@ -122,7 +122,7 @@ func (s *Server) again(f *failed) bool {
 		s.count(f, wait)
 	}
 	next, ok := after(f.view, f.decision, f.class, wait, fresh)
-	if !ok {
+	if !ok || !fresh && !s.affords(f) {
 		return false
 	}
 	s.pending.put(f.decision.RequestId, next)

@@ -14,6 +14,7 @@ type Metrics struct {
 	answers   *prometheus.CounterVec
 	tokens    *prometheus.CounterVec
 	cooldowns *prometheus.CounterVec
+	withheld  prometheus.Counter
 	seconds   *prometheus.HistogramVec
 }
 
@@ -32,7 +33,10 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Buckets: prometheus.ExponentialBuckets(0.01, 2.5, 12),
 		}, []string{"deployment"}),
 	}
-	r.MustRegister(m.refusals, m.attempts, m.answers, m.tokens, m.cooldowns, m.seconds)
+	m.withheld = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "nestor_retries_withheld_total", Help: "Failures that were shown because the retry budget was used up.",
+	})
+	r.MustRegister(m.refusals, m.attempts, m.answers, m.tokens, m.cooldowns, m.seconds, m.withheld)
 	return m
 }
 

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/nestor-gateway/nestor/access"
+	"github.com/nestor-gateway/nestor/extproc/budget"
 	"github.com/nestor-gateway/nestor/extproc/openai"
 	"github.com/nestor-gateway/nestor/extproc/provider"
 	"github.com/nestor-gateway/nestor/routing"
@@ -59,6 +60,7 @@ type Server struct {
 	extprocv3.UnimplementedExternalProcessorServer
 	views   *views
 	pending *pending
+	budget  *budget.Budget
 	bodies  *semaphore.Weighted
 	rooms   rooms
 }
@@ -72,6 +74,7 @@ func New(o Options) *Server {
 		Options: o,
 		views:   newViews(o.Router, o.Now),
 		pending: newPending(o.Now),
+		budget:  budget.New(o.Now),
 		bodies:  semaphore.NewWeighted(o.LargeBodies),
 	}
 }

@@ -114,6 +114,7 @@ type Router struct {
 	AllowedFailsPolicy map[string]int
 	// GroupRetryPolicy is model_group_retry_policy.
 	GroupRetryPolicy map[string]map[string]int
+	RetryBudget      *RetryBudget
 
 	Fallbacks              []Fallback
 	ContextWindowFallbacks []Fallback

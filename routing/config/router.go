@@ -39,6 +39,8 @@ func (d *decoder) router(v *tree.Node) {
 			r.AllowedFailsPolicy = d.policy(key, v, known.FailureClasses)
 		case "model_group_retry_policy":
 			r.GroupRetryPolicy = d.groupPolicies(key, v)
+		case "retry_budget":
+			r.RetryBudget = d.retryBudget(key, v)
 		default:
 			d.unsupported(&d.known.Router, f)
 		}
