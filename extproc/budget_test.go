@@ -6,7 +6,7 @@ import (
 	"testing/synctest"
 
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
-	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 func TestAStormOfFailuresIsNotAnsweredWithAStormOfRetries(t *testing.T) {
@@ -81,11 +81,14 @@ func storm(t *testing.T, s *Server, requests int, fail func(*extprocv3.Processin
 	return total
 }
 
-func valueOf(t *testing.T, m interface{ Write(*dto.Metric) error }) float64 {
+// valueOf is what a counter has come to.
+func valueOf(t *testing.T, c prometheus.Collector) float64 {
 	t.Helper()
-	var got dto.Metric
-	if err := m.Write(&got); err != nil {
+	r := prometheus.NewRegistry()
+	r.MustRegister(c)
+	families, err := r.Gather()
+	if err != nil {
 		t.Fatal(err)
 	}
-	return got.GetCounter().GetValue()
+	return families[0].GetMetric()[0].GetCounter().GetValue()
 }
