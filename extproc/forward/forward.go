@@ -1,0 +1,159 @@
+// Package forward settles reservations where they are held: in this process, or at another replica.
+// The failure exchange and the access log entry of an attempt come to any replica, but only the one
+// that decided the attempt knows what it holds.
+package forward
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+
+	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
+	"github.com/nestor-gateway/nestor/ratelimit"
+)
+
+// maxQueued bounds the settlements that wait for one replica, at some 200 bytes each.
+// One that is dropped leaves its reservation to settle by itself, at the estimate.
+const maxQueued = 1 << 16
+
+// Ledger settles what this process holds. See ratelimit.Limiter.
+type Ledger interface {
+	Settle(deployment string, id ratelimit.ID, used ratelimit.Amounts) bool
+	Refund(deployment string, id ratelimit.ID) bool
+}
+
+// Directory knows the replicas that live.
+type Directory interface {
+	// Address returns host:port of a replica's gRPC port; false when no such replica is known to live.
+	Address(replica string) (addr string, ok bool)
+}
+
+// Options are what a Forwarder needs. Without a Directory there is no other replica.
+type Options struct {
+	// Self is the id of this replica; a process has a new one every time it starts.
+	Self      string
+	Ledger    Ledger
+	Directory Directory
+	Metrics   prometheus.Registerer
+	Log       *slog.Logger
+	// Dial says how replicas are connected to.
+	Dial []grpc.DialOption
+}
+
+// Forwarder settles reservations, here or at the replica that holds them. It is safe for concurrent use.
+type Forwarder struct {
+	Options
+	forwarded, dropped prometheus.Counter
+
+	closing context.Context
+	close   context.CancelFunc
+	peers   sync.WaitGroup
+
+	mu     sync.Mutex
+	queues map[string]*queue // by replica; its goroutine removes it
+}
+
+// queue is what waits for one replica.
+type queue struct {
+	waiting []*nestorv1.Settlement
+	more    chan struct{} // has an element when something was put into an empty queue
+}
+
+// New returns a forwarder; it is to be closed.
+func New(o Options) *Forwarder {
+	f := &Forwarder{
+		Options:   o,
+		queues:    map[string]*queue{},
+		forwarded: counter("nestor_settlements_forwarded_total", "Settlements that another replica took, which held the reservation."),
+		dropped:   counter("nestor_settlements_dropped_total", "Settlements whose replica was gone, or did not take them: the estimate stands."),
+	}
+	f.closing, f.close = context.WithCancel(context.Background())
+	o.Metrics.MustRegister(f.forwarded, f.dropped)
+	return f
+}
+
+func counter(name, help string) prometheus.Counter {
+	return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+}
+
+// Close gives every replica what waits for it once more, for a second at most.
+// What is settled afterwards and held elsewhere is dropped.
+func (f *Forwarder) Close() {
+	f.mu.Lock()
+	f.close()
+	f.mu.Unlock()
+	f.peers.Wait()
+}
+
+// Settle replaces what an attempt holds by what was used. holder is the replica that holds it,
+// empty where replicas share nothing. It never waits.
+func (f *Forwarder) Settle(holder, deployment string, id ratelimit.ID, used ratelimit.Amounts) {
+	if f.isHere(holder) {
+		f.Ledger.Settle(deployment, id, used)
+		return
+	}
+	f.put(holder, &nestorv1.Settlement{
+		Id: id[:], Deployment: deployment, Requests: used[ratelimit.Requests], Tokens: used[ratelimit.Tokens],
+	})
+}
+
+// Refund gives back what an attempt holds. See Settle.
+func (f *Forwarder) Refund(holder, deployment string, id ratelimit.ID) {
+	if f.isHere(holder) {
+		f.Ledger.Refund(deployment, id)
+		return
+	}
+	f.put(holder, &nestorv1.Settlement{Id: id[:], Deployment: deployment, Refund: true})
+}
+
+func (f *Forwarder) isHere(holder string) bool {
+	return holder == "" || holder == f.Self || f.Directory == nil
+}
+
+func (f *Forwarder) put(holder string, s *nestorv1.Settlement) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	q, ok := f.queues[holder]
+	if f.closing.Err() != nil || ok && len(q.waiting) >= maxQueued {
+		f.drop(1)
+		return
+	}
+	if !ok {
+		q = &queue{more: make(chan struct{}, 1)}
+		f.queues[holder] = q
+		f.peers.Go(func() { f.serve(holder, q) })
+	}
+	q.waiting = append(q.waiting, s)
+	select {
+	case q.more <- struct{}{}:
+	default:
+	}
+}
+
+// take removes the first settlements of a queue, n at most.
+func (f *Forwarder) take(q *queue, n int) []*nestorv1.Settlement {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n = min(n, len(q.waiting))
+	batch := q.waiting[:n:n]
+	if q.waiting = q.waiting[n:]; len(q.waiting) == 0 {
+		q.waiting = nil
+	}
+	return batch
+}
+
+func (f *Forwarder) drop(n int) { f.dropped.Add(float64(n)) }
+
+// retire removes a queue unless something waits in it.
+func (f *Forwarder) retire(holder string, q *queue) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(q.waiting) > 0 {
+		return false
+	}
+	delete(f.queues, holder)
+	return true
+}
