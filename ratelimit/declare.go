@@ -1,0 +1,81 @@
+package ratelimit
+
+import (
+	"slices"
+	"time"
+)
+
+// linger is how long an entity that is no longer declared stays at least, with its limits: requests that
+// began before still use its handle.
+const linger = 10 * time.Minute
+
+// Declare puts limits in force, and returns their entities in the same order. What was declared before under
+// the same name keeps its handle and what it has used. What is no longer declared keeps its limits for those
+// who still have the handle, and is forgotten by a later Declare when nothing of it counts; its handle is never
+// given to another. Of a name that is there twice the smaller limits hold.
+func (m *Memory) Declare(limits []Limit) []Entity {
+	m.declaring.Lock()
+	defer m.declaring.Unlock()
+	now := m.now()
+	all := slices.Clone(*m.entities.Load())
+	most := smallest(limits)
+	m.forget(all, most, now)
+	handles := make([]Entity, len(limits))
+	for i, l := range limits {
+		e := m.names[l.Name]
+		if e == nil {
+			e = &entity{name: l.Name, handle: Entity(len(all)), order: uint64(len(all)), window: window{first: 1, next: 1}}
+			m.names[l.Name] = e
+			all = append(all, e)
+		}
+		handles[i] = e.handle
+		m.put(e, most[l.Name])
+	}
+	m.entities.Store(&all)
+	return handles
+}
+
+func (m *Memory) put(e *entity, most Amounts) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.limit(most)
+}
+
+// forget lets go of what is not among the names.
+func (m *Memory) forget(all []*entity, names map[string]Amounts, now time.Duration) {
+	for name, e := range m.names {
+		if _, declared := names[name]; !declared && e.forget(now) {
+			delete(m.names, name)
+			all[e.handle] = nil
+		}
+	}
+}
+
+// forget reports whether nothing of the entity is left.
+func (e *entity) forget(now time.Duration) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	now = max(now, e.seen)
+	e.advance(now)
+	if e.dropped == 0 {
+		e.dropped = now
+		return false
+	}
+	e.gone = now >= e.dropped+linger && e.idle()
+	return e.gone
+}
+
+func smallest(limits []Limit) map[string]Amounts {
+	most := make(map[string]Amounts, len(limits))
+	for _, l := range limits {
+		known, twice := most[l.Name]
+		for d := range known {
+			if twice {
+				l.Most[d] = min(l.Most[d], known[d])
+			}
+			l.Most[d] = max(0, l.Most[d])
+		}
+		most[l.Name] = l.Most
+	}
+	return most
+}

@@ -1,0 +1,51 @@
+package ratelimit
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// benchmarkMemory reserves and settles on entities of one limit each, with a thousand in flight.
+func benchmarkMemory(b *testing.B, m *Memory, entities int, most Amounts) {
+	var limits []Limit
+	for i := range entities {
+		limits = append(limits, Limit{Name: fmt.Sprint("deployment:", i), Most: most})
+	}
+	handles := m.Declare(limits)
+	var goroutine atomic.Uint64
+	b.ReportAllocs()
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		var n uint64
+		mine := goroutine.Add(1) << 48
+		q := Reservation{Amounts: Amounts{1, 500, 1}, Entities: handles, Life: time.Minute}
+		const inFlight = 1000
+		for pb.Next() {
+			n++
+			binary.LittleEndian.PutUint64(q.ID[:], mine|n)
+			if _, denial := m.Reserve(context.Background(), &q); denial != nil {
+				b.Fatal(denial)
+			}
+			if n > inFlight {
+				binary.LittleEndian.PutUint64(q.ID[:], mine|(n-inFlight))
+				m.Settle(q.ID, Amounts{1, 300})
+			}
+		}
+	})
+}
+
+func BenchmarkMemory(b *testing.B) {
+	huge := Amounts{1 << 50, 1 << 50, 1 << 50}
+	for _, entities := range []int{1, 3, 10} {
+		b.Run(fmt.Sprint("limits=", entities), func(b *testing.B) {
+			benchmarkMemory(b, NewMemory(Options{Fresh: true}), entities, huge)
+		})
+	}
+	b.Run("unlimited=1", func(b *testing.B) {
+		benchmarkMemory(b, NewMemory(Options{Fresh: true}), 1, Unlimited())
+	})
+}
