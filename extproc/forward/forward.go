@@ -29,9 +29,11 @@ type Ledger interface {
 type Directory interface {
 	// Address returns host:port of a replica's gRPC port; false when no such replica is known to live.
 	Address(replica string) (addr string, ok bool)
+	// Replicas returns the ids of all that are known to live.
+	Replicas() []string
 }
 
-// Options are what a Forwarder needs. Without a Directory there is no other replica.
+// Options are what a Forwarder needs; none but Dial may be left out.
 type Options struct {
 	// Self is the id of this replica; a process has a new one every time it starts.
 	Self      string
@@ -88,10 +90,9 @@ func (f *Forwarder) Close() {
 	f.peers.Wait()
 }
 
-// Settle replaces what an attempt holds by what was used. holder is the replica that holds it,
-// empty where replicas share nothing. It never waits.
+// Settle replaces what an attempt holds at a replica by what was used. It never waits.
 func (f *Forwarder) Settle(holder, deployment string, id ratelimit.ID, used ratelimit.Amounts) {
-	if f.isHere(holder) {
+	if holder == f.Self {
 		f.Ledger.Settle(deployment, id, used)
 		return
 	}
@@ -100,17 +101,20 @@ func (f *Forwarder) Settle(holder, deployment string, id ratelimit.ID, used rate
 	})
 }
 
-// Refund gives back what an attempt holds. See Settle.
+// Refund gives back what an attempt holds at a replica, which may be any other one where holder is empty. It never waits.
 func (f *Forwarder) Refund(holder, deployment string, id ratelimit.ID) {
-	if f.isHere(holder) {
+	switch holder {
+	case f.Self:
 		f.Ledger.Refund(deployment, id)
-		return
+	case "":
+		for _, replica := range f.Directory.Replicas() {
+			if replica != f.Self {
+				f.Refund(replica, deployment, id)
+			}
+		}
+	default:
+		f.put(holder, &nestorv1.Settlement{Id: id[:], Deployment: deployment, Refund: true})
 	}
-	f.put(holder, &nestorv1.Settlement{Id: id[:], Deployment: deployment, Refund: true})
-}
-
-func (f *Forwarder) isHere(holder string) bool {
-	return holder == "" || holder == f.Self || f.Directory == nil
 }
 
 func (f *Forwarder) put(holder string, s *nestorv1.Settlement) {

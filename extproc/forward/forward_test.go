@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -96,6 +97,12 @@ func (f *fleet) Address(replica string) (string, bool) {
 	return addr, ok
 }
 
+func (f *fleet) Replicas() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Collect(maps.Keys(f.addresses))
+}
+
 func (f *fleet) forget(replica string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -180,8 +187,7 @@ func TestWhatIsHeldHereIsSettledHere(t *testing.T) {
 	a := f.start("a", "a:1")
 	defer a.stop()
 	a.ledger.hold(10)
-	a.report("a", 5)
-	a.report("", 10)
+	a.report("a", 10)
 	wantEnded(t, a.ledger, 10)
 }
 
@@ -201,6 +207,26 @@ func TestWhatOthersHoldIsSettledThere(t *testing.T) {
 		wantEnded(t, b.ledger, n)
 		if got := metric(t, a.forwarded); got != n {
 			t.Errorf("%v counted as forwarded", got)
+		}
+	})
+}
+
+func TestARefundWhoseHolderNobodyKnowsGoesToAllOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet()
+		var replicas []*replica
+		for _, name := range []string{"a", "b", "c"} {
+			r := f.start(name, name+":1")
+			defer r.stop()
+			r.ledger.hold(3)
+			replicas = append(replicas, r)
+		}
+		replicas[0].Refund("", deployment(1), id(1))
+		synctest.Wait()
+		for i, want := range []int{3, 2, 2} {
+			if held, _, _ := replicas[i].ledger.state(); held != want {
+				t.Errorf("replica %d holds %d, want %d", i, held, want)
+			}
 		}
 	})
 }
@@ -358,7 +384,7 @@ func TestClosingDeliversWhatWaits(t *testing.T) {
 func TestWhatIsNoSettlementIsRefusedWhole(t *testing.T) {
 	l := &ledger{}
 	l.hold(2)
-	f := New(Options{Self: "a", Ledger: l, Metrics: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler)})
+	f := New(Options{Self: "a", Ledger: l, Directory: newFleet(), Metrics: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler)})
 	defer f.Close()
 	good, other := id(0), id(1)
 	for name, bad := range map[string]*nestorv1.Settlement{
