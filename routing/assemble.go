@@ -76,6 +76,7 @@ func (c *compiler) build(s *Snapshot, targets []Target) {
 		closed[i] = d.Refuses() != ""
 	}
 	s.graph = share.NewGraph(groups, closed)
+	s.gates = c.gates(s, targets)
 	s.summarize()
 }
 
@@ -192,7 +193,10 @@ func (c *compiler) nameIDs(s *Snapshot) {
 }
 
 func (c *compiler) shareGroup(n *node, targets []Target) share.Group {
-	g := share.Group{Closed: deployment.AdmitsNothing(n.settings.RPM, n.settings.TPM), Limit: limits(n.settings.RPM, n.settings.TPM)}
+	g := share.Group{
+		Closed: deployment.AdmitsNothing(n.settings.RPM, n.settings.TPM, n.settings.MaxParallel),
+		Limit:  limits(n.settings.RPM, n.settings.TPM),
+	}
 	for _, entries := range n.tiers {
 		tier := share.Tier{Members: make([]share.Member, len(entries))}
 		for k, i := range entries {
@@ -208,7 +212,7 @@ func (c *compiler) shareGroup(n *node, targets []Target) share.Group {
 func shareMember(p *config.Params, t Target) share.Member {
 	m := share.Member{
 		To: t.leaf, Weight: 1,
-		Closed: deployment.AdmitsNothing(p.RPM, p.TPM), Limit: limits(p.RPM, p.TPM),
+		Closed: deployment.AdmitsNothing(p.RPM, p.TPM, p.MaxParallel), Limit: limits(p.RPM, p.TPM),
 	}
 	if p.Weight != nil {
 		m.Weight = *p.Weight

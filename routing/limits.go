@@ -15,15 +15,6 @@ type Limits interface {
 	Usage(e ratelimit.Entity) ratelimit.Usage
 }
 
-// Obstacle is a limit that keeps all deployments of a target from a request.
-type Obstacle struct {
-	Dimension ratelimit.Dimension
-	// Never says that the request is larger than any of its deployments' limits.
-	Never bool
-	// Room is that limit: of several the one that gives way first, and where Never holds the largest.
-	Room ratelimit.Room
-}
-
 // Sample is what one attempt taught about the speed of a deployment.
 type Sample struct {
 	Deployment string
@@ -35,18 +26,103 @@ type Sample struct {
 	Completion int64
 }
 
+// Observe takes the speed of an attempt into account.
+func (r *Router) Observe(s Sample) {}
+
 // Settle replaces what the attempt at a deployment holds by what was used. See ratelimit.Limiter.
 func (r *Router) Settle(deployment string, id ratelimit.ID, used ratelimit.Amounts) bool {
-	return r.limits != nil && r.limits.Settle(id, used)
+	if r.limits == nil || !r.limits.Settle(id, used) {
+		return false
+	}
+	r.reopen(deployment)
+	return true
 }
 
 // Refund gives back what the attempt at a deployment holds. See ratelimit.Limiter.
 func (r *Router) Refund(deployment string, id ratelimit.ID) bool {
-	return r.limits != nil && r.limits.Refund(id)
+	if r.limits == nil || !r.limits.Refund(id) {
+		return false
+	}
+	r.reopen(deployment)
+	return true
 }
 
-// Observe takes the speed of an attempt into account.
-func (r *Router) Observe(s Sample) {}
+// reopen opens what was full and has room, now that something at a deployment was given back.
+func (r *Router) reopen(deployment string) {
+	r.freed.Add(1)
+	if !r.full.Load() {
+		return
+	}
+	r.full.Store(false)
+	r.each(func(v *View) {
+		v.reopen(deployment)
+		if !v.full.Empty() || !v.ways.Empty() {
+			r.full.Store(true)
+		}
+	})
+}
 
-// Exhausted says that a provider admits nothing more to a deployment in a dimension for some time.
-func (r *Router) Exhausted(deployment string, d ratelimit.Dimension, wait time.Duration) {}
+// fill closes a full entity in all views until a time. Had anything been freed since the store was asked, and
+// freed counts up to then, it may have room again that nobody else would find.
+func (r *Router) fill(e ratelimit.Entity, d ratelimit.Dimension, until time.Duration, freed uint64) {
+	r.each(func(v *View) { v.fill(e, d, until) })
+	r.full.Store(true)
+	if r.freed.Load() == freed {
+		return
+	}
+	if u := r.limits.Usage(e); u.Used[d] < u.Most[d] {
+		r.each(func(v *View) { v.unfill(e) })
+	}
+}
+
+// declare puts the limits of a snapshot in force, and those of older views, which go on, that it does not have.
+func (r *Router) declare(s *Snapshot, older []*View) []ratelimit.Entity {
+	if r.limits == nil {
+		return nil
+	}
+	all := s.gates.limits[:len(s.gates.limits):len(s.gates.limits)]
+	known := make(map[string]bool, len(all))
+	for i := range all {
+		known[all[i].Name] = true
+	}
+	for _, v := range older {
+		for _, l := range v.snapshot.gates.limits {
+			if !known[l.Name] {
+				known[l.Name] = true
+				all = append(all, l)
+			}
+		}
+	}
+	return r.limits.Declare(all)[:len(s.gates.limits)]
+}
+
+// carryOver gives a new view what was known in the one before it: which limits are full, unless they have
+// changed, and what providers have announced. The lock must be held.
+func (r *Router) carryOver(v *View) {
+	now := r.tracker.Elapsed()
+	for id, spent := range r.spent {
+		known := false
+		for d, until := range spent {
+			if until > now {
+				known = true
+				v.exhaust(id, ratelimit.Dimension(d), until)
+			}
+		}
+		if _, ok := v.snapshot.byID[id]; !ok || !known {
+			delete(r.spent, id)
+		}
+	}
+	old := r.view.Load()
+	if old == nil || v.entities == nil {
+		return
+	}
+	for gate, e := range v.entities {
+		was, ok := old.byEntity[e]
+		if !ok {
+			continue
+		}
+		if d, until := old.fullUntil(was); until > 0 && old.snapshot.gates.limits[was] == v.snapshot.gates.limits[gate] {
+			v.fill(e, d, until)
+		}
+	}
+}

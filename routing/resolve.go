@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/nestor-gateway/nestor/routing/pattern"
+	"github.com/nestor-gateway/nestor/routing/share"
 )
 
 // Target is what a name in a request means.
@@ -82,15 +83,40 @@ func (s *Snapshot) eachLeaf(t Target, f func(leaf int32) bool) {
 		f(t.leaf)
 		return
 	}
-	s.walk(t.group, func(group int32) bool { return s.leavesIn(group, false, f) })
+	s.walk(t.group, func(group int32) bool { return s.leavesIn(group, anyWay{}, f) })
 }
 
-// leavesIn visits the leaves that are members of a group, only those that admit anything when open.
-func (s *Snapshot) leavesIn(group int32, open bool, f func(leaf int32) bool) bool {
-	g := s.graph.Group(group)
-	for i := range g.Tiers {
-		for _, m := range g.Tiers[i].Members {
-			if !m.Group && !(open && m.Closed) && !f(m.To) {
+// ways says which members and groups let requests through.
+type ways interface {
+	MemberOpen(p share.Place) bool
+	GroupOpen(group int32) bool
+}
+
+// anyWay is all ways, closed or not.
+type anyWay struct{}
+
+func (anyWay) MemberOpen(share.Place) bool { return true }
+func (anyWay) GroupOpen(int32) bool        { return true }
+
+// eachOpenLeaf visits the leaves of a target that admit anything, ever, and to which one of the ways leads,
+// each at least once, until f returns false.
+func (s *Snapshot) eachOpenLeaf(t Target, w ways, f func(leaf int32) bool) {
+	open := func(leaf int32) bool { return s.graph.Closed(leaf) || f(leaf) }
+	if t.group == none {
+		open(t.leaf)
+		return
+	}
+	if w.GroupOpen(t.group) {
+		s.walkAlong(t.group, w, func(group int32) bool { return s.leavesIn(group, w, open) })
+	}
+}
+
+// leavesIn visits the leaves that are open members of a group.
+func (s *Snapshot) leavesIn(group int32, w ways, f func(leaf int32) bool) bool {
+	for i, tier := range s.graph.Group(group).Tiers {
+		for k := range tier.Members {
+			m := &tier.Members[k]
+			if !m.Group && w.MemberOpen(share.Place{Group: group, Tier: int32(i), Member: int32(k)}) && !f(m.To) {
 				return false
 			}
 		}
@@ -99,12 +125,10 @@ func (s *Snapshot) leavesIn(group int32, open bool, f func(leaf int32) bool) boo
 }
 
 // walk visits a group and every group below it once, until f returns false.
-func (s *Snapshot) walk(group int32, f func(group int32) bool) {
-	s.walkThrough(group, func(int32, int, int) bool { return true }, f)
-}
+func (s *Snapshot) walk(group int32, f func(group int32) bool) { s.walkAlong(group, anyWay{}, f) }
 
-// walkThrough is walk along the references that through lets pass.
-func (s *Snapshot) walkThrough(group int32, through func(group int32, tier, member int) bool, f func(group int32) bool) {
+// walkAlong is walk along the references and into the groups that are open.
+func (s *Snapshot) walkAlong(group int32, w ways, f func(group int32) bool) {
 	seen := map[int32]bool{group: true}
 	for stack := []int32{group}; len(stack) > 0; {
 		top := stack[len(stack)-1]
@@ -112,10 +136,10 @@ func (s *Snapshot) walkThrough(group int32, through func(group int32, tier, memb
 		if !f(top) {
 			return
 		}
-		tiers := s.graph.Group(top).Tiers
-		for i := range tiers {
-			for k, m := range tiers[i].Members {
-				if m.Group && !seen[m.To] && through(top, i, k) {
+		for i, tier := range s.graph.Group(top).Tiers {
+			for k := range tier.Members {
+				m := &tier.Members[k]
+				if m.Group && !seen[m.To] && w.GroupOpen(m.To) && w.MemberOpen(share.Place{Group: top, Tier: int32(i), Member: int32(k)}) {
 					seen[m.To] = true
 					stack = append(stack, m.To)
 				}

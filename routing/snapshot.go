@@ -24,6 +24,7 @@ type Snapshot struct {
 	names, models map[string]Target
 	wildcards     []wildcard
 
+	gates     gates
 	upstreams []Upstream
 	summary   Summary
 	fallbacks fallbackLists

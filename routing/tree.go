@@ -1,6 +1,7 @@
 package routing
 
 import (
+	"github.com/nestor-gateway/nestor/routing/config"
 	"github.com/nestor-gateway/nestor/routing/deployment"
 	"github.com/nestor-gateway/nestor/routing/share"
 )
@@ -95,21 +96,22 @@ func (x *explaining) member(group int32, tier, member int) TreeMember {
 		m.Deployment = x.s.deployments[to.To]
 	}
 	if !live {
-		m.Unavailable = x.memberReason(e.Params.RPM, e.Params.TPM, to)
+		m.Unavailable = x.memberReason(&e.Params, to)
 	}
 	return m
 }
 
 // memberReason is why a member that is not live is not.
-func (x *explaining) memberReason(rpm, tpm *int64, to *share.Member) string {
-	if why := deployment.RefusedBy(rpm, tpm); why != "" {
+func (x *explaining) memberReason(p *config.Params, to *share.Member) string {
+	if why := deployment.RefusedBy(p.RPM, p.TPM, p.MaxParallel); why != "" {
 		return why
 	}
 	if !to.Group {
 		return x.reason(to.To)
 	}
-	if n := &x.s.nodes[to.To]; deployment.RefusedBy(n.settings.RPM, n.settings.TPM) != "" {
-		return "the group's " + deployment.RefusedBy(n.settings.RPM, n.settings.TPM)
+	own := &x.s.nodes[to.To].settings
+	if why := deployment.RefusedBy(own.RPM, own.TPM, own.MaxParallel); why != "" {
+		return "the group's " + why
 	}
 	return "nothing available in it"
 }

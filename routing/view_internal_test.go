@@ -32,15 +32,16 @@ model_list:
 	if err != nil {
 		t.Fatal(err)
 	}
-	now := time.Second
-	v := newView(s, func() time.Duration { return now })
+	now := time.Unix(1, 0)
+	tracker := NewTracker(func() time.Time { return now })
+	v := newView(s, NewRouter(tracker, nil, s), nil)
 	v.cool("a", 5*time.Second)
-	now = 10 * time.Second
+	now = now.Add(10 * time.Second)
 	v.cool("b", 20*time.Second)
-	if end := v.calendar.End(s.byID["a"]); end != 0 {
-		t.Errorf("a cooldown that ended at %v is still kept at %v", end, now)
+	if end := v.cooling.End(s.byID["a"]); end != 0 {
+		t.Errorf("a cooldown that ended is still kept until %v", end)
 	}
-	if end := v.calendar.End(s.byID["b"]); end != 20*time.Second {
+	if end := v.cooling.End(s.byID["b"]); end != 20*time.Second {
 		t.Errorf("the new cooldown ends at %v", end)
 	}
 }

@@ -7,71 +7,108 @@ import (
 	"time"
 )
 
-// Calendar knows when the cooldowns of numbered deployments end. Only Due may be called while another
+// Calendar knows until when numbered things are out of use. Only Due and Empty may be called while another
 // goroutine changes it.
 type Calendar struct {
-	// ends are 0 for deployments that are not cooling.
-	ends  []time.Duration
 	queue endings
 	// next is the first of the ends, far away when there is none.
 	next atomic.Int64
 }
 
-// NewCalendar returns a calendar of n deployments, none of them cooling.
+const noEnd = math.MaxInt64
+
+// NewCalendar returns a calendar of n things, all of them in use.
 func NewCalendar(n int) *Calendar {
-	c := &Calendar{ends: make([]time.Duration, n)}
-	c.next.Store(math.MaxInt64)
+	c := &Calendar{queue: endings{ends: make([]time.Duration, n), place: make([]int32, n)}}
+	c.next.Store(noEnd)
 	return c
 }
 
-// End is when the cooldown of a deployment ends; 0 when it is not cooling.
-func (c *Calendar) End(i int32) time.Duration { return c.ends[i] }
+// End is until when a thing is out of use; 0 when it is not.
+func (c *Calendar) End(i int32) time.Duration { return c.queue.ends[i] }
 
-// Set ends the cooldown of a deployment at a time, unless it ends later already.
-func (c *Calendar) Set(i int32, at time.Duration) bool {
-	if at <= c.ends[i] {
+// Set takes a thing out of use until a time, unless it is for longer already. It reports whether that changed anything.
+func (c *Calendar) Set(i int32, until time.Duration) bool {
+	q := &c.queue
+	if until <= q.ends[i] {
 		return false
 	}
-	c.ends[i] = at
-	heap.Push(&c.queue, ending{at, i})
-	c.next.Store(int64(c.queue[0].at))
+	before := q.ends[i]
+	q.ends[i] = until
+	if before == 0 {
+		heap.Push(q, i)
+	} else {
+		heap.Fix(q, int(q.place[i]))
+	}
+	c.update()
 	return true
 }
 
-// Due reports whether a cooldown has ended by now that Ended has not given yet.
+// Clear puts a thing back into use.
+func (c *Calendar) Clear(i int32) {
+	if c.queue.ends[i] == 0 {
+		return
+	}
+	heap.Remove(&c.queue, int(c.queue.place[i]))
+	c.queue.ends[i] = 0
+	c.update()
+}
+
+// Due reports whether a time has come by now that Ended has not given yet.
 func (c *Calendar) Due(now time.Duration) bool { return int64(now) >= c.next.Load() }
 
-// Ended calls f for the deployments whose cooldown has ended by now.
+// Empty reports whether everything is in use.
+func (c *Calendar) Empty() bool { return c.next.Load() == noEnd }
+
+// Ended puts back into use whatever's time has come by now, and calls f for it.
 func (c *Calendar) Ended(now time.Duration, f func(i int32)) {
-	for len(c.queue) > 0 && c.queue[0].at <= now {
-		if e := heap.Pop(&c.queue).(ending); c.ends[e.deployment] == e.at {
-			c.ends[e.deployment] = 0
-			f(e.deployment)
-		}
+	for c.Due(now) {
+		i := c.queue.ids[0]
+		c.Clear(i)
+		f(i)
 	}
-	next := int64(math.MaxInt64)
-	if len(c.queue) > 0 {
-		next = int64(c.queue[0].at)
+}
+
+// Each calls f for everything that is out of use, in no order. f must not change the calendar.
+func (c *Calendar) Each(f func(i int32)) {
+	for _, i := range c.queue.ids {
+		f(i)
+	}
+}
+
+func (c *Calendar) update() {
+	next := int64(noEnd)
+	if len(c.queue.ids) > 0 {
+		next = int64(c.queue.ends[c.queue.ids[0]])
 	}
 	c.next.Store(next)
 }
 
-// ending is the end of a cooldown. It counts only while ends has the same.
-type ending struct {
-	at         time.Duration
-	deployment int32
+// endings is a heap, the first end on top.
+type endings struct {
+	// ends are 0 for what is not in the heap; place is where in ids it is.
+	ends  []time.Duration
+	place []int32
+	ids   []int32
 }
 
-// endings is a heap, the first end on top.
-type endings []ending
+func (e *endings) Len() int           { return len(e.ids) }
+func (e *endings) Less(i, j int) bool { return e.ends[e.ids[i]] < e.ends[e.ids[j]] }
 
-func (e endings) Len() int           { return len(e) }
-func (e endings) Less(i, j int) bool { return e[i].at < e[j].at }
-func (e endings) Swap(i, j int)      { e[i], e[j] = e[j], e[i] }
-func (e *endings) Push(x any)        { *e = append(*e, x.(ending)) }
+func (e *endings) Swap(i, j int) {
+	e.ids[i], e.ids[j] = e.ids[j], e.ids[i]
+	e.place[e.ids[i]], e.place[e.ids[j]] = int32(i), int32(j)
+}
+
+func (e *endings) Push(x any) {
+	i := x.(int32)
+	e.place[i] = int32(len(e.ids))
+	e.ids = append(e.ids, i)
+}
+
 func (e *endings) Pop() any {
-	old := *e
-	last := old[len(old)-1]
-	*e = old[:len(old)-1]
-	return last
+	last := len(e.ids) - 1
+	i := e.ids[last]
+	e.ids = e.ids[:last]
+	return i
 }

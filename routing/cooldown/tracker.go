@@ -86,6 +86,16 @@ func (t *Tracker) Failed(id string, own *time.Duration, f Failure, p Policy) (le
 	return length, r.until
 }
 
+// Cool leaves a deployment alone for some time, as another process has decided, and returns until when.
+func (t *Tracker) Cool(id string, length time.Duration) (until time.Duration) {
+	now := t.Elapsed()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r := t.record(id)
+	r.until = max(r.until, now+length)
+	return r.until
+}
+
 // Cooling returns the deployments that are left alone, and until when.
 func (t *Tracker) Cooling() map[string]time.Duration {
 	now := t.Elapsed()

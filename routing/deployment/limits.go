@@ -50,16 +50,18 @@ func (d *Deployment) Refuses() string {
 	if d.Problem != "" {
 		return d.Problem
 	}
-	return RefusedBy(d.RPM, d.TPM)
+	return RefusedBy(d.RPM, d.TPM, d.MaxParallel)
 }
 
 // RefusedBy names the limit that admits nothing, if one does.
-func RefusedBy(rpm, tpm *int64) string {
+func RefusedBy(rpm, tpm, maxParallel *int64) string {
 	switch {
 	case AdmitsNothing(rpm):
 		return "rpm is 0"
 	case AdmitsNothing(tpm):
 		return "tpm is 0"
+	case AdmitsNothing(maxParallel):
+		return "max_parallel_requests is 0"
 	}
 	return ""
 }

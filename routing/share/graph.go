@@ -60,16 +60,16 @@ const units = 3
 // ceiling keeps sums finite on ladders of shared groups, where capacities double at every rung.
 const ceiling = 1e300
 
-// place is a member: the group, the tier in it and the member in that.
-type place struct{ group, tier, member int32 }
+// Place is a member: the group, the tier in it and the member in that.
+type Place struct{ Group, Tier, Member int32 }
 
 // uses lists by leaf, or by group, the places where it is a member.
 type uses struct {
 	first  []int32
-	places []place
+	places []Place
 }
 
-func (u *uses) of(i int32) []place { return u.places[u.first[i]:u.first[i+1]] }
+func (u *uses) of(i int32) []Place { return u.places[u.first[i]:u.first[i+1]] }
 
 // NewGraph returns the graph of groups over the leaves that closed counts.
 // The groups must not contain themselves.
@@ -88,18 +88,24 @@ func (g *Graph) Group(i int32) *Group { return &g.groups[i] }
 // Closed reports whether a leaf never gets anything.
 func (g *Graph) Closed(leaf int32) bool { return g.closed[leaf] }
 
+// MemberOpen reports whether a member ever lets anything through, whatever it leads to.
+func (g *Graph) MemberOpen(p Place) bool { return !g.member(p).Closed }
+
+// GroupOpen reports whether a group ever lets anything through, whatever it is made of.
+func (g *Graph) GroupOpen(group int32) bool { return !g.groups[group].Closed }
+
 // Rank is the place of a group in an order in which a group comes after all that it is made of.
 func (g *Graph) Rank(group int32) int32 { return g.rank[group] }
 
 func usesOf(groups []Group, group bool, n int) uses {
 	u := uses{first: make([]int32, n+1)}
-	each(groups, group, func(to int32, _ place) { u.first[to+1]++ })
+	each(groups, group, func(to int32, _ Place) { u.first[to+1]++ })
 	for i := range n {
 		u.first[i+1] += u.first[i]
 	}
-	u.places = make([]place, u.first[n])
+	u.places = make([]Place, u.first[n])
 	next := append([]int32(nil), u.first...)
-	each(groups, group, func(to int32, p place) {
+	each(groups, group, func(to int32, p Place) {
 		u.places[next[to]] = p
 		next[to]++
 	})
@@ -107,12 +113,12 @@ func usesOf(groups []Group, group bool, n int) uses {
 }
 
 // each calls f for every member that is a group, or for every one that is a leaf.
-func each(groups []Group, group bool, f func(to int32, p place)) {
+func each(groups []Group, group bool, f func(to int32, p Place)) {
 	for i := range groups {
 		for j := range groups[i].Tiers {
 			for k, m := range groups[i].Tiers[j].Members {
 				if m.Group == group {
-					f(m.To, place{int32(i), int32(j), int32(k)})
+					f(m.To, Place{int32(i), int32(j), int32(k)})
 				}
 			}
 		}
@@ -122,7 +128,7 @@ func each(groups []Group, group bool, f func(to int32, p place)) {
 // sort finds the ranks: a group is next as soon as all that it is made of have been.
 func (g *Graph) sort() {
 	waits := make([]int32, len(g.groups))
-	each(g.groups, true, func(_ int32, p place) { waits[p.group]++ })
+	each(g.groups, true, func(_ int32, p Place) { waits[p.Group]++ })
 	g.rank = make([]int32, len(g.groups))
 	g.byRank = make([]int32, 0, len(g.groups))
 	for i := range g.groups {
@@ -134,8 +140,8 @@ func (g *Graph) sort() {
 		done := g.byRank[at]
 		g.rank[done] = int32(at)
 		for _, p := range g.groupUses.of(done) {
-			if waits[p.group]--; waits[p.group] == 0 {
-				g.byRank = append(g.byRank, p.group)
+			if waits[p.Group]--; waits[p.Group] == 0 {
+				g.byRank = append(g.byRank, p.Group)
 			}
 		}
 	}
@@ -179,7 +185,7 @@ func (g *Graph) Parents(group int32) []int32 {
 	places := g.groupUses.of(group)
 	parents := make([]int32, len(places))
 	for i, p := range places {
-		parents[i] = p.group
+		parents[i] = p.Group
 	}
 	return parents
 }
@@ -189,40 +195,40 @@ func (g *Graph) LeafParents(leaf int32) []int32 {
 	places := g.leafUses.of(leaf)
 	parents := make([]int32, len(places))
 	for i, p := range places {
-		parents[i] = p.group
+		parents[i] = p.Group
 	}
 	return parents
 }
 
-// OnlyPath returns the groups on the way from a group down to a leaf when nothing else leads to the leaf
+// OnlyPath returns, in the space of path, the places on the way from a group down to a leaf when nothing else leads to the leaf
 // or to one of them, so that there is nothing to draw. Members that are closed lead nowhere.
-func (g *Graph) OnlyPath(group, leaf int32) ([]int32, bool) {
-	var path []int32
+func (g *Graph) OnlyPath(group, leaf int32, path []Place) ([]Place, bool) {
+	path = path[:0]
 	up, only := g.onlyUse(g.leafUses.of(leaf))
 	for only {
 		path = append(path, up)
-		if up == group {
+		if up.Group == group {
 			slices.Reverse(path)
 			return path, true
 		}
-		if g.groups[up].Closed {
-			return nil, false
+		if g.groups[up.Group].Closed {
+			break
 		}
-		up, only = g.onlyUse(g.groupUses.of(up))
+		up, only = g.onlyUse(g.groupUses.of(up.Group))
 	}
-	return nil, false
+	return path[:0], false
 }
 
-// onlyUse is the group of the only place that is not closed.
-func (g *Graph) onlyUse(places []place) (group int32, only bool) {
+// onlyUse is the only place that is not closed.
+func (g *Graph) onlyUse(places []Place) (use Place, only bool) {
 	for _, p := range places {
 		if g.member(p).Closed {
 			continue
 		}
 		if only {
-			return 0, false
+			return Place{}, false
 		}
-		group, only = p.group, true
+		use, only = p, true
 	}
-	return group, only
+	return use, only
 }

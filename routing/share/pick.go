@@ -2,16 +2,15 @@ package share
 
 import "math/rand/v2"
 
-// Pick draws a leaf of a live group. It appends the groups passed to path, the given one first.
-// ok is false when the group is not live.
-func (s *State) Pick(group int32, rng *rand.PCG, path []int32) (leaf int32, passed []int32, ok bool) {
+// Pick draws a leaf of a live group. It appends the members chosen on the way to path, that of the given group first
+// and the leaf last. ok is false when the group is not live.
+func (s *State) Pick(group int32, rng *rand.PCG, path []Place) (leaf int32, passed []Place, ok bool) {
 	if !s.Live(group) {
 		return 0, path, false
 	}
 	unit := s.Unit(group)
 	x, drawn := 0.0, false
 	for {
-		path = append(path, group)
 		g := s.at(group)
 		tier, t := &s.graph.groups[group].Tiers[g.active], &g.tiers[g.active]
 		if g.value[unit] == 0 {
@@ -24,7 +23,9 @@ func (s *State) Pick(group int32, rng *rand.PCG, path []int32) (leaf int32, pass
 		if !drawn {
 			x = uniform(rng) * t.sums[by][0]
 		}
-		i, rest := s.graph.shapes[group][g.active].find(t.sums[by], x)
+		shape := s.graph.shapes[group][g.active]
+		i, rest := shape.find(t.sums[by], x)
+		path = append(path, Place{group, g.active, i})
 		m := &tier.Members[i]
 		if !m.Group {
 			return m.To, path, true
@@ -37,7 +38,7 @@ func (s *State) Pick(group int32, rng *rand.PCG, path []int32) (leaf int32, pass
 		// A group that nothing limits takes its members' places in this pool:
 		// what is left of the draw chooses among them as if they stood here.
 		x = rest
-		drawn = s.graph.shapes[path[len(path)-1]][g.active].leaves(t.sums[unit])[i] == s.at(group).wholeSum(unit)
+		drawn = shape.leaves(t.sums[unit])[i] == s.at(group).wholeSum(unit)
 	}
 }
 

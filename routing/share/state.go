@@ -1,6 +1,6 @@
 package share
 
-// State says which leaves of a graph are live, and keeps every sum that a pick needs.
+// State says which leaves, members and groups of a graph are open, and keeps every sum that a pick needs.
 // It is not safe for concurrent use; a fork reads the state that it was made from.
 type State struct {
 	graph  *Graph
@@ -8,6 +8,9 @@ type State struct {
 	base   *State // of a fork
 	own    map[int32]*groupState
 	queue  ranks
+
+	leaves, shutGroups shut[int32]
+	members            shut[Place]
 }
 
 // value is the capacity of a member or a group by unit. 0 in RPM or TPM: it has none.
@@ -29,15 +32,17 @@ type tierState struct {
 	have [2]int32
 }
 
-// NewState returns a state in which the leaves are live that up says.
+// NewState returns a state in which the leaves are open that up says, and all members and groups.
 func NewState(g *Graph, up func(leaf int32) bool) *State {
-	s := &State{graph: g, groups: make([]groupState, len(g.groups))}
-	live := make([]bool, len(g.closed))
-	for i := range live {
-		live[i] = !g.closed[i] && up(int32(i))
+	s := &State{graph: g, groups: make([]groupState, len(g.groups)),
+		leaves: shut[int32]{}, shutGroups: shut[int32]{}, members: shut[Place]{}}
+	for i := range int32(len(g.closed)) {
+		if !up(i) {
+			s.leaves[i] = true
+		}
 	}
 	for _, i := range g.byRank {
-		s.fill(i, live)
+		s.fill(i)
 	}
 	return s
 }
@@ -45,13 +50,12 @@ func NewState(g *Graph, up func(leaf int32) bool) *State {
 // Fork returns a state that changes apart from s. It is cheap: it copies the groups that change.
 // It must not be used after s has changed.
 func (s *State) Fork() *State {
-	return &State{graph: s.graph, base: s, own: map[int32]*groupState{}}
+	return &State{graph: s.graph, base: s, own: map[int32]*groupState{},
+		leaves: shut[int32]{}, shutGroups: shut[int32]{}, members: shut[Place]{}}
 }
 
-// Live reports whether a group has anything to give, its own limits aside.
-func (s *State) Live(group int32) bool {
-	return s.at(group).value[One] > 0 && !s.graph.groups[group].Closed
-}
+// Live reports whether a group is open and has anything to give.
+func (s *State) Live(group int32) bool { return s.at(group).value[One] > 0 && s.GroupOpen(group) }
 
 // Active is the tier of a group that is drawn from; -1 is none.
 func (s *State) Active(group int32) int { return int(s.at(group).active) }
@@ -84,30 +88,17 @@ func (s *State) MemberLive(group int32, tier, member int) bool {
 	return s.graph.shapes[group][tier].leaves(t.sums[One])[member] > 0
 }
 
-// Set makes a leaf live or not, and with it all that depends on it.
-func (s *State) Set(leaf int32, up bool) {
-	if s.graph.closed[leaf] {
-		return
-	}
-	for _, p := range s.graph.leafUses.of(leaf) {
-		s.put(p, leafValue(s.graph.member(p), up))
-	}
-	for last := int32(-1); len(s.queue) > 0; {
-		rank := s.queue.pop()
-		if rank == last {
-			continue
-		}
-		last = rank
-		for _, p := range s.graph.groupUses.of(s.graph.byRank[rank]) {
-			s.put(p, s.groupValue(s.graph.member(p)))
-		}
-	}
-}
+func (g *Graph) member(p Place) *Member { return &g.groups[p.Group].Tiers[p.Tier].Members[p.Member] }
 
-func (g *Graph) member(p place) *Member { return &g.groups[p.group].Tiers[p.tier].Members[p.member] }
-
-func leafValue(m *Member, up bool) value {
-	if !up || m.Closed {
+// value is what a member gives now.
+func (s *State) value(p Place) value {
+	m := s.graph.member(p)
+	switch {
+	case m.Closed || !s.MemberOpen(p):
+		return value{}
+	case m.Group:
+		return s.groupValue(m)
+	case s.graph.closed[m.To] || !s.LeafOpen(m.To):
 		return value{}
 	}
 	return value{m.Limit[RPM], m.Limit[TPM], 1}
@@ -118,7 +109,7 @@ func leafValue(m *Member, up bool) value {
 func (s *State) groupValue(m *Member) value {
 	g := &s.graph.groups[m.To]
 	v := s.at(m.To).value
-	if m.Closed || g.Closed || v[One] == 0 {
+	if v[One] == 0 || !s.GroupOpen(m.To) {
 		return value{}
 	}
 	for u := range g.Limit {
@@ -136,16 +127,15 @@ func smaller(a, b float64) float64 {
 }
 
 // put writes a member's value, and queues the group when its own value changed by it.
-func (s *State) put(p place, v value) {
-	shape := s.graph.shapes[p.group][p.tier]
-	if s.at(p.group).tiers[p.tier].get(shape, p.member) == v {
+func (s *State) put(p Place) {
+	shape, v := s.graph.shapes[p.Group][p.Tier], s.value(p)
+	if s.at(p.Group).tiers[p.Tier].get(shape, p.Member) == v {
 		return
 	}
-	g := s.owned(p.group)
-	tier := &s.graph.groups[p.group].Tiers[p.tier]
-	g.tiers[p.tier].set(shape, p.member, v, tier.Members[p.member].Weight)
+	g := s.owned(p.Group)
+	g.tiers[p.Tier].set(shape, p.Member, v, s.graph.member(p).Weight)
 	if before := g.value; g.refresh() != before {
-		s.queue.push(s.graph.rank[p.group])
+		s.queue.push(s.graph.rank[p.Group])
 	}
 }
 
@@ -252,26 +242,21 @@ func (g *groupState) clone() *groupState {
 }
 
 // fill makes the state of one group whose parts have theirs.
-func (s *State) fill(i int32, live []bool) {
+func (s *State) fill(i int32) {
 	g := &s.groups[i]
 	g.tiers = make([]tierState, len(s.graph.groups[i].Tiers))
 	for j := range g.tiers {
-		s.fillTier(i, j, live)
+		s.fillTier(i, j)
 	}
 	g.refresh()
 }
 
-func (s *State) fillTier(i int32, j int, live []bool) {
+func (s *State) fillTier(i int32, j int) {
 	tier, shape, t := &s.graph.groups[i].Tiers[j], s.graph.shapes[i][j], &s.groups[i].tiers[j]
 	t.allocate(shape, s.graph.tierMay(tier), tier.Weighted)
 	for k := range tier.Members {
 		m := &tier.Members[k]
-		var v value
-		if m.Group {
-			v = s.groupValue(m)
-		} else {
-			v = leafValue(m, live[m.To])
-		}
+		v := s.value(Place{i, int32(j), int32(k)})
 		t.count(v, 1)
 		for u := range v {
 			if t.sums[u] != nil {

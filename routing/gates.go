@@ -1,0 +1,140 @@
+package routing
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/nestor-gateway/nestor/ratelimit"
+	"github.com/nestor-gateway/nestor/routing/share"
+)
+
+// gates are what a pick reserves of: first every deployment, limited or not, so that a gate and its leaf have one
+// number; then the references and the groups that have limits.
+type gates struct {
+	limits []ratelimit.Limit
+	// places are the references, from the gate that is called firstWay on; after them come the groups.
+	places []share.Place
+	groups []int32
+	// atPlace and ofGroup lead back.
+	atPlace map[share.Place]int32
+	ofGroup map[int32]int32
+}
+
+func (c *compiler) gates(s *Snapshot, targets []Target) gates {
+	g := gates{atPlace: map[share.Place]int32{}, ofGroup: map[int32]int32{}}
+	lost := c.lostOf(s)
+	for i, d := range s.deployments {
+		g.limits = append(g.limits, ratelimit.Limit{Name: "deployment:" + d.ID, Most: most(d.RPM, d.TPM, d.MaxParallel), Lost: lost[i]})
+	}
+	numbers := c.numberReferences(targets)
+	for i := range s.nodes[:s.fileGroups] {
+		c.referenceGates(&g, s, int32(i), targets, numbers)
+	}
+	for i := range s.nodes[:s.fileGroups] {
+		own := &s.nodes[i].settings
+		if limited := most(own.RPM, own.TPM, own.MaxParallel); limited != ratelimit.Unlimited() {
+			g.ofGroup[int32(i)] = int32(len(g.limits))
+			g.groups = append(g.groups, int32(i))
+			g.limits = append(g.limits, ratelimit.Limit{Name: "group:" + s.nodes[i].name, Most: limited, Lost: c.lost(s.nodes[i].name)})
+		}
+	}
+	return g
+}
+
+// most are limits of which nil is none.
+func most(rpm, tpm, maxParallel *int64) ratelimit.Amounts {
+	all := ratelimit.Unlimited()
+	for d, n := range []*int64{ratelimit.Requests: rpm, ratelimit.Tokens: tpm, ratelimit.Parallel: maxParallel} {
+		if n != nil {
+			all[d] = *n
+		}
+	}
+	return all
+}
+
+// numberReferences counts, by entry, those with the same group and target, in the order of the file, from 1.
+func (c *compiler) numberReferences(targets []Target) []int {
+	type edge struct{ from, to string }
+	seen, numbers := map[edge]int{}, make([]int, len(targets))
+	for i := range targets {
+		if c.File.Entries[i].Ref != "" {
+			e := edge{c.cfg.Entries[i].Name, targets[i].Group}
+			seen[e]++
+			numbers[i] = seen[e]
+		}
+	}
+	return numbers
+}
+
+func (c *compiler) referenceGates(g *gates, s *Snapshot, group int32, targets []Target, numbers []int) {
+	// With its colons written otherwise a name can't be taken for a part of another.
+	part := strings.NewReplacer("%", "%25", ":", "%3A")
+	n := &s.nodes[group]
+	for tier, entries := range n.tiers {
+		for k, i := range entries {
+			p := &c.cfg.Entries[i].Params
+			limited := most(p.RPM, p.TPM, p.MaxParallel)
+			if numbers[i] == 0 || limited == ratelimit.Unlimited() {
+				continue
+			}
+			place := share.Place{Group: group, Tier: int32(tier), Member: int32(k)}
+			g.atPlace[place] = int32(len(g.limits))
+			g.places = append(g.places, place)
+			name := fmt.Sprintf("reference:%s:%s:%d", part.Replace(n.name), part.Replace(targets[i].Group), numbers[i])
+			g.limits = append(g.limits, ratelimit.Limit{Name: name, Most: limited, Lost: c.lost(n.name)})
+		}
+	}
+}
+
+// lostOf says for each deployment what its limit does without the store: as the groups that declare it say,
+// the strictest of them.
+func (c *compiler) lostOf(s *Snapshot) []ratelimit.Policy {
+	all := make([]ratelimit.Policy, len(s.deployments))
+	for i := range all {
+		all[i] = ratelimit.Open
+	}
+	for i := range c.cfg.Entries {
+		if leaf := c.set.Of[i]; leaf != none {
+			all[leaf] = stricter(all[leaf], c.lost(c.cfg.Entries[i].Name))
+		}
+	}
+	return all
+}
+
+func stricter(a, b ratelimit.Policy) ratelimit.Policy {
+	if a == ratelimit.Closed || b == ratelimit.Closed {
+		return ratelimit.Closed
+	}
+	return min(a, b)
+}
+
+// lost is the policy of a group: its own, else the router's.
+func (c *compiler) lost(group string) ratelimit.Policy {
+	return ratelimit.Share
+}
+
+// firstWay is the gate after those of the deployments.
+func (s *Snapshot) firstWay() int32 { return int32(len(s.deployments)) }
+
+// wayPassed says which place or group a gate stands at that is no deployment's.
+func (s *Snapshot) wayPassed(gate int32) (p share.Place, group int32, isPlace bool) {
+	i := int(gate - s.firstWay())
+	if i < len(s.gates.places) {
+		return s.gates.places[i], none, true
+	}
+	return p, s.gates.groups[i-len(s.gates.places)], false
+}
+
+// gatesOn appends the gates that a leaf and the way to it pass, the leaf's first.
+func (s *Snapshot) gatesOn(leaf int32, path []share.Place, to []int32) []int32 {
+	to = append(to, leaf)
+	for _, p := range path {
+		if gate, limited := s.gates.ofGroup[p.Group]; limited {
+			to = append(to, gate)
+		}
+		if gate, limited := s.gates.atPlace[p]; limited {
+			to = append(to, gate)
+		}
+	}
+	return to
+}

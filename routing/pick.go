@@ -1,0 +1,233 @@
+package routing
+
+import (
+	"context"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/nestor-gateway/nestor/ratelimit"
+	"github.com/nestor-gateway/nestor/routing/share"
+)
+
+// Query says how to pick. The pick is a function of the query and the live state:
+// another process with the same state picks the same.
+type Query struct {
+	Seed uint64
+	// Skip draws that many deployments first and excludes them, without reserving anything of them.
+	// Exclude lists ids, each once; unknown ones don't matter. With the same Seed, skipping n picks
+	// is the same as excluding what they gave, where no limit stood in their way.
+	Skip    int
+	Exclude []string
+
+	// Hold is what the attempt reserves of everything that limits its pick; its Entities are left to the pick.
+	Hold ratelimit.Reservation
+}
+
+// Pick is a deployment chosen for one attempt.
+type Pick struct {
+	Deployment *Deployment
+	// Model is the provider's model, with a wildcard filled in.
+	Model string
+	// Path is the groups passed, the called one first. It must not be changed.
+	Path []string
+	// Standing is how much the tightest limit on the way admits after this attempt.
+	Standing ratelimit.Standing
+}
+
+// maxReservations is how many ways one pick tries to reserve. What is full is closed for the picks that follow,
+// so that only where many limits fill up in one moment, or a request is too large for many, this one gives up.
+const maxReservations = 100
+
+// Pick chooses a deployment of a target and reserves of it and of all limits on the way to it. A limit that denies
+// takes no part in this pick, which goes on as if what it limits were not there. Where cooldown is all that keeps
+// deployments out, the one whose cooldown ends first counts as available. The error is a *NoneError, or the
+// context's when that is over; then nothing is held.
+func (v *View) Pick(ctx context.Context, t Target, q Query) (Pick, error) {
+	p := v.router.picking(v, v.adopt(t), q)
+	defer v.router.picked(p)
+	for range maxReservations {
+		leaf, ok := p.choose()
+		if !ok {
+			break
+		}
+		freed := v.router.freed.Load()
+		standing, denial := p.reserve(ctx, leaf)
+		if err := ctx.Err(); err != nil {
+			if denial == nil {
+				v.router.Refund(v.snapshot.deployments[leaf].ID, q.Hold.ID)
+			}
+			return Pick{}, err
+		}
+		if denial == nil {
+			return p.result(leaf, standing), nil
+		}
+		p.deny(denial, freed)
+	}
+	return Pick{}, p.nothing()
+}
+
+// picking is a pick in the making.
+type picking struct {
+	v *View
+	t Target
+	q Query
+	// path, gates and entities are of the way that is tried.
+	path     []share.Place
+	gates    []int32
+	entities []ratelimit.Entity
+	hold     ratelimit.Reservation
+	denied   []denied
+}
+
+// denied is a gate that this pick can't pass before a time.
+type denied struct {
+	gate      int32
+	until     time.Duration
+	dimension ratelimit.Dimension
+	never     bool
+}
+
+func (p *picking) isDenied(gate int32) bool {
+	return slices.ContainsFunc(p.denied, func(d denied) bool { return d.gate == gate })
+}
+
+// source is the source of the n-th draw for the target. Draws of one seed are independent of each other, in one
+// group and in others: what is picked after a failure or a denial does not depend on what failed or was denied.
+func (p *picking) source(n int) rand.PCG {
+	var rng rand.PCG
+	rng.Seed(p.q.Seed^p.v.snapshot.nodes[p.t.group].salt, uint64(n)|uint64(len(p.denied))<<32)
+	return rng
+}
+
+// choose finds the next way to try.
+func (p *picking) choose() (leaf int32, ok bool) {
+	v := p.v
+	v.recover(v.elapsed())
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	p.path = p.path[:0]
+	if p.t.group == none {
+		return p.t.leaf, p.mayCall()
+	}
+	if len(p.q.Exclude) == 0 && p.q.Skip == 0 && !p.deniedInState() {
+		rng := p.source(0)
+		if leaf, p.path, ok = v.draw(v.state, p.t, &rng, p.path); ok {
+			return leaf, true
+		}
+	}
+	return p.chooseApart()
+}
+
+// mayCall is for a target that is one deployment: cooling or not, there is no other.
+func (p *picking) mayCall() bool {
+	v, leaf := p.v, p.t.leaf
+	return leaf != none && p.q.Skip == 0 && !v.snapshot.graph.Closed(leaf) && v.outUntil(leaf) == 0 &&
+		!p.isDenied(leaf) && !slices.Contains(p.q.Exclude, v.snapshot.deployments[leaf].ID)
+}
+
+// deniedInState reports whether something that denied is open in the live state: the request was too large
+// for it, or it has been freed meanwhile.
+func (p *picking) deniedInState() bool {
+	return slices.ContainsFunc(p.denied, func(d denied) bool {
+		calendar, i := p.v.calendarOf(d.gate)
+		return calendar.End(i) == 0
+	})
+}
+
+// chooseApart chooses in a copy of the state that is changed for this query.
+func (p *picking) chooseApart() (leaf int32, ok bool) {
+	v, state := p.v, p.v.state.Fork()
+	out := p.closeDenied(state)
+	for _, id := range p.q.Exclude {
+		if leaf, ok := v.snapshot.byID[id]; ok {
+			out = append(out, leaf)
+			state.Set(leaf, false)
+		}
+	}
+	last := len(p.q.Exclude) + p.q.Skip
+	for n := len(p.q.Exclude); ; n++ {
+		if !state.Live(p.t.group) {
+			leaf, ok := v.firstBack(p.t, state, out)
+			if !ok {
+				return none, false
+			}
+			var only bool
+			if p.path, only = v.snapshot.graph.OnlyPath(p.t.group, leaf, p.path); only && n == last {
+				return leaf, true
+			}
+			state.Set(leaf, true)
+		}
+		rng := p.source(n)
+		leaf, p.path, ok = v.draw(state, p.t, &rng, p.path[:0])
+		if !ok || n == last {
+			return leaf, ok
+		}
+		out = append(out, leaf)
+		state.Set(leaf, false)
+	}
+}
+
+// closeDenied closes in a state what denied, and lists the leaves of it.
+func (p *picking) closeDenied(state *share.State) (leaves []int32) {
+	for _, d := range p.denied {
+		p.v.put(state, d.gate, false)
+		if d.gate < p.v.snapshot.firstWay() {
+			leaves = append(leaves, d.gate)
+		}
+	}
+	return leaves
+}
+
+// reserve holds what the request needs of all gates on the way.
+func (p *picking) reserve(ctx context.Context, leaf int32) (ratelimit.Standing, *ratelimit.Denial) {
+	v := p.v
+	if v.entities == nil {
+		return unlimited(), nil
+	}
+	p.gates = v.snapshot.gatesOn(leaf, p.path, p.gates[:0])
+	p.entities = p.entities[:0]
+	for _, gate := range p.gates {
+		p.entities = append(p.entities, v.entities[gate])
+	}
+	p.hold = p.q.Hold
+	p.hold.Entities = p.entities
+	return v.router.limits.Reserve(ctx, &p.hold)
+}
+
+// unlimited is how things stand where there are no limits.
+func unlimited() (s ratelimit.Standing) {
+	for d := range s {
+		s[d].Limit = ratelimit.None
+	}
+	return s
+}
+
+// deny keeps what denied out of this pick, and where nothing at all is left of it, out of all until then.
+// freed is how often anything had been freed before the reservation was tried.
+func (p *picking) deny(d *ratelimit.Denial, freed uint64) {
+	v, gate := p.v, p.gates[max(0, slices.Index(p.entities, d.Entity))]
+	until := v.elapsed() + d.RetryAfter
+	p.denied = append(p.denied, denied{gate, until, d.Dimension, d.Never})
+	if d.Full {
+		v.router.fill(v.entities[gate], d.Dimension, until, freed)
+	}
+}
+
+func (p *picking) result(leaf int32, standing ratelimit.Standing) Pick {
+	v := p.v
+	d := v.snapshot.deployments[leaf]
+	pick := Pick{Deployment: d, Model: p.t.model(d), Standing: standing}
+	switch {
+	case p.t.group == none:
+		pick.Path = []string{p.t.Group}
+	case len(p.path) == 1:
+		pick.Path = v.snapshot.nodes[p.path[0].Group].path
+	default:
+		pick.Path = make([]string, len(p.path))
+		for i, place := range p.path {
+			pick.Path[i] = v.snapshot.nodes[place.Group].name
+		}
+	}
+	return pick
+}
