@@ -3,15 +3,17 @@ package extproc
 import (
 	"context"
 	"log/slog"
+	"strconv"
 	"strings"
 	"time"
 
 	datav3 "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/service/accesslog/v3"
 	"google.golang.org/grpc"
-	"google.golang.org/protobuf/types/known/structpb"
 
+	"github.com/nestor-gateway/nestor/extproc/openai"
 	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
+	"github.com/nestor-gateway/nestor/routing"
 )
 
 // accessLog receives one entry for every attempt, some 20 ms after its end.
@@ -41,33 +43,97 @@ func (a *accessLog) StreamAccessLogs(stream accesslogv3.AccessLogService_StreamA
 type entry struct {
 	decision *nestorv1.Decision
 	group    string // bounded by the config; "" when it is no longer there
+	model    string // as written in the config; "" when it is no longer there
 	status   int    // 0: no answer reached the client
 	aborted  bool   // the client left
 	cut      bool   // the upstream broke the answer off
+	details  string // Envoy's response code details
+	unsent   bool   // nothing of the request went to an upstream
+	sent     int64  // bytes of the answer's body
 	duration time.Duration
 	usage    usage
 }
 
-type usage struct{ prompt, completion, total float64 }
-
-// attemptEnded takes what an entry says into account. An entry without a Decision is a
-// request that never was an attempt.
+// attemptEnded takes what an entry says into account. One that is made while an attempt goes on says nothing.
 func (s *Server) attemptEnded(line *datav3.HTTPAccessLogEntry) {
 	common := line.GetCommonProperties()
+	if common.GetIntermediateLogEntry() {
+		return
+	}
 	d := decisionOf(common.GetMetadata())
-	if d == nil || d.Probe {
+	if d == nil {
+		s.neverDecided(line)
 		return
 	}
 	e := readEntry(line, d)
-	if t, ok := s.views.at(d.Snapshot).Snapshot().Resolve(d.Group); ok {
+	snapshot := s.views.at(d.Snapshot).Snapshot()
+	if t, ok := snapshot.Resolve(d.Group); ok {
 		e.group = t.Group
 	}
-	if e.outcome() == "success" {
+	if deployment, ok := snapshot.Deployment(d.Deployment); ok {
+		e.model = deployment.Written
+	}
+	s.settleEntry(e)
+	if d.Probe {
+		return
+	}
+	if e.outcome() == outcomeSuccess {
 		s.Router.Succeeded(d.Deployment)
 	} else {
 		s.logFailure(e, line)
 	}
+	s.learn(e)
+	s.observe(e, common)
 	s.Metrics.ended(e)
+}
+
+// neverDecided gives back what was reserved for an attempt whose decision did not reach Envoy: the client
+// left meanwhile, or the processor died. A refusal has reserved nothing.
+func (s *Server) neverDecided(line *datav3.HTTPAccessLogEntry) {
+	headers := line.GetRequest().GetRequestHeaders()
+	attempt, err := strconv.ParseUint(headers[nestorv1.HeaderAttempt], 10, 32)
+	id := headers[nestorv1.HeaderRequest]
+	if id == "" || err != nil || strings.Contains(line.GetResponse().GetResponseCodeDetails(), refusalDetails) {
+		return
+	}
+	s.refund("", "", reservationID(id, uint32(attempt)))
+}
+
+// observe tells the router how fast the attempt was. The times are the upstream's own, without
+// the decision and the back-off before it.
+func (s *Server) observe(e entry, common *datav3.AccessLogCommon) {
+	sample := routing.Sample{Deployment: e.decision.Deployment}
+	switch e.outcome() {
+	case outcomeAbort:
+		return
+	case outcomeSuccess:
+		begin := common.GetTimeToFirstUpstreamTxByte().AsDuration()
+		sample.Whole = common.GetTimeToLastUpstreamRxByte().AsDuration() - begin
+		sample.Completion = e.usage.completion
+		if e.decision.Stream {
+			sample.FirstToken = firstEvent(common) - begin
+		}
+		if sample.Whole <= 0 || begin == 0 {
+			return
+		}
+	default:
+		switch openai.Classify(e.status, openai.ErrorBody{}) {
+		case routing.BadRequest, routing.NotFound, routing.ContextWindow, routing.ContentPolicy:
+			return // the request's fault
+		}
+		sample.Failed = true
+	}
+	s.Router.Observe(sample)
+}
+
+// firstEvent is when the first piece of a stream came, from the beginning of the attempt: by the Lua filter's
+// clock, else when its headers came.
+func firstEvent(common *datav3.AccessLogCommon) time.Duration {
+	ms := common.GetMetadata().GetFilterMetadata()[nestorv1.UsageNamespace].GetFields()[nestorv1.KeyFirstEvent].GetNumberValue()
+	if ms > 0 && common.GetStartTime() != nil {
+		return time.UnixMilli(int64(ms)).Sub(common.GetStartTime().AsTime())
+	}
+	return common.GetTimeToFirstUpstreamRxByte().AsDuration()
 }
 
 // logFailure tells why an attempt failed: for a connection that could not be made (a certificate that is
@@ -90,6 +156,9 @@ func readEntry(line *datav3.HTTPAccessLogEntry, d *nestorv1.Decision) entry {
 		status:   int(line.GetResponse().GetResponseCode().GetValue()),
 		aborted:  flags.GetDownstreamRemoteReset() || flags.GetDownstreamConnectionTermination(),
 		cut:      isCut(flags, line.GetResponse().GetResponseCodeDetails()),
+		details:  line.GetResponse().GetResponseCodeDetails(),
+		unsent:   common.GetTimeToFirstUpstreamTxByte() == nil,
+		sent:     int64(line.GetResponse().GetResponseBodyBytes()),
 		duration: common.GetDuration().AsDuration(),
 		usage:    readUsage(common.GetMetadata().GetFilterMetadata()[nestorv1.UsageNamespace]),
 	}
@@ -101,25 +170,25 @@ func isCut(f *datav3.ResponseFlags, details string) bool {
 		f.GetStreamIdleTimeout() || strings.HasPrefix(details, "upstream_reset_after_response_started")
 }
 
-func readUsage(s *structpb.Struct) usage {
-	count := func(key string) float64 { return max(s.GetFields()[key].GetNumberValue(), 0) }
-	return usage{
-		prompt:     count(nestorv1.KeyPromptTokens),
-		completion: count(nestorv1.KeyCompletionTokens),
-		total:      count(nestorv1.KeyTotalTokens),
-	}
-}
+// outcome is how an attempt ended, as metrics and logs name it.
+type outcome string
 
-// outcome is success, failure, cut or abort.
-func (e entry) outcome() string {
+const (
+	outcomeSuccess outcome = "success"
+	outcomeFailure outcome = "failure"
+	outcomeCut     outcome = "cut"   // it broke off after its headers
+	outcomeAbort   outcome = "abort" // the client left
+)
+
+func (e entry) outcome() outcome {
 	switch {
 	case e.aborted:
-		return "abort"
+		return outcomeAbort
 	case e.status < 200 || e.status > 299:
-		return "failure"
+		return outcomeFailure
 	case e.cut:
-		return "cut"
+		return outcomeCut
 	default:
-		return "success"
+		return outcomeSuccess
 	}
 }

@@ -16,25 +16,34 @@ const (
 	baseBackOff = 250 * time.Millisecond
 )
 
+// setback is what a failed attempt means for the next one.
+type setback struct {
+	class      routing.Class
+	retryAfter time.Duration
+	// closed is for how long the provider takes nothing more.
+	closed time.Duration
+	// free attempts never reached an upstream: they count against nothing but maxAttempts.
+	free bool
+}
+
 // after says what the request does next once an attempt has failed: another deployment of the same
 // group, the same one again, or a fallback; false when the failure is shown to the client.
-// A free attempt is one that never reached an upstream: it counts against nothing but maxAttempts.
-func after(view *routing.View, d *nestorv1.Decision, class routing.Class, retryAfter time.Duration, free bool) (plan, bool) {
+func after(view *routing.View, d *nestorv1.Decision, b setback) (plan, bool) {
 	if d.Attempt >= maxAttempts {
 		return plan{}, false
 	}
 	next := plan{attempt: d.Attempt, snapshot: d.Snapshot, group: d.Group, tried: d.Tried, groups: d.Groups, retries: d.Retries, fallbacks: d.Fallbacks}
-	if free {
+	if b.free {
 		next.delay = baseBackOff
 		return next, true
 	}
 	next.tried = append(next.tried, d.Deployment)
-	if mayRetry(view, d, class, next.tried) {
+	if mayRetry(view, d, b, next.tried) {
 		next.retries++
-		next.wait = backOff(len(next.tried), retryAfter)
+		next.wait = backOff(len(next.tried), max(b.retryAfter, b.closed))
 		return next, true
 	}
-	group, ok := fallback(view.Snapshot(), d, class)
+	group, ok := fallback(view.Snapshot(), d, b.class)
 	if !ok {
 		return plan{}, false
 	}
@@ -50,16 +59,20 @@ func (p plan) fallBack(group string) plan {
 }
 
 // mayRetry reports whether the group is tried again. Retries count anew in every group, as in LiteLLM.
-func mayRetry(view *routing.View, d *nestorv1.Decision, class routing.Class, tried []string) bool {
+func mayRetry(view *routing.View, d *nestorv1.Decision, b setback, tried []string) bool {
 	target, ok := view.Snapshot().Resolve(d.Group)
-	if !ok || !retryable(class, view.Others(target, tried)) {
+	if !ok {
+		return false
+	}
+	others := view.Others(target, tried)
+	if !retryable(b.class, others) || b.closed > maxBackOff && !others {
 		return false
 	}
 	deployment, ok := view.Snapshot().Deployment(d.Deployment)
 	if !ok {
 		return false
 	}
-	limit := view.Snapshot().Retries(deployment, target.Group, class)
+	limit := view.Snapshot().Retries(deployment, target.Group, b.class)
 	if d.NumRetries != nil {
 		limit = min(limit, int(*d.NumRetries))
 	}

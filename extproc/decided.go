@@ -9,6 +9,7 @@ import (
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/nestor-gateway/nestor/extproc/estimate"
 	"github.com/nestor-gateway/nestor/extproc/openai"
 	"github.com/nestor-gateway/nestor/extproc/provider"
 	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
@@ -27,7 +28,9 @@ type decided struct {
 	outgoing provider.Request
 	body     []byte
 	strip    bool // the usage event was asked for by Nestor alone
-	wait     time.Duration
+	replica  string
+	estimate estimate.Tokens
+	reserved int64 // tokens
 }
 
 // rewrite makes the body that the provider gets, in the room given if it is enough.
@@ -116,12 +119,18 @@ func (d *decided) metadata(now time.Time) []byte {
 	if d.strip {
 		m.add(nestorv1.KeyStrip, "usage")
 	}
+	m.addStanding(d.pick.Standing)
 	return m.dynamic(nestorv1.Namespace)
 }
 
 func (d *decided) encode(now time.Time) string {
 	decision := d.decision()
 	decision.Deployment, decision.DecidedUnixNano = d.pick.Deployment.ID, now.UnixNano()
+	decision.Holder, decision.ReservedTokens, decision.InputTokens = d.replica, d.reserved, d.estimate.Input
+	decision.Completions = d.completions()
+	if d.fields.Blobs == 0 {
+		decision.InputBytes = d.fields.TextBytes
+	}
 	raw, err := proto.Marshal(decision)
 	if err != nil {
 		// Only a string that is not UTF-8 can do this, and the body was checked for it.

@@ -54,15 +54,15 @@ func (s *Server) decide(stream extprocv3.ExternalProcessor_ProcessServer, m *ext
 	if held, refusal = s.admitRest(held, len(body)); refusal != nil {
 		return s.refuse(stream, refusal)
 	}
-	d, refusal := s.choose(req, body)
+	d, refusal := s.choose(stream.Context(), req, body)
 	if refusal != nil {
 		return s.refuse(stream, refusal)
 	}
-	if err := pause(stream.Context(), d.wait); err != nil {
-		return err
-	}
 	err = stream.Send(d.response(s.Now()))
 	s.rooms.put(d.body) // Send has written it out
+	if err != nil {
+		s.giveBack(d)
+	}
 	return err
 }
 
@@ -87,11 +87,11 @@ func (s *Server) readHeaders(m *extprocv3.HttpHeaders) (request, *openai.Error) 
 	if m.EndOfStream {
 		return request{}, openai.Invalid("", "the request has no body: send a JSON object")
 	}
-	attempt, _ := strconv.ParseUint(headers.get("x-envoy-attempt-count"), 10, 32)
+	attempt, _ := strconv.ParseUint(headers.get(nestorv1.HeaderAttempt), 10, 32)
 	return request{
 		headers: headers,
 		route:   route,
-		id:      headers.get(nestorv1.HeaderRequest),
+		id:      ownID(headers.get(nestorv1.HeaderRequest)),
 		attempt: max(uint32(attempt), 1),
 		probe:   probe,
 	}, nil
@@ -147,7 +147,7 @@ func tooManyBodies() *openai.Error {
 }
 
 // choose reads the body and picks the deployment.
-func (s *Server) choose(req request, body []byte) (*decided, *openai.Error) {
+func (s *Server) choose(ctx context.Context, req request, body []byte) (*decided, *openai.Error) {
 	fields, refusal := openai.Scan(body)
 	if refusal != nil {
 		return nil, refusal
@@ -162,13 +162,14 @@ func (s *Server) choose(req request, body []byte) (*decided, *openai.Error) {
 	if refusal != nil {
 		return nil, refusal
 	}
-	d := &decided{request: req, fields: fields, model: model, plan: next, snapshot: view.Snapshot()}
-	if err := s.place(view, d); err != nil {
-		return nil, noneLeft(model, err)
+	d := &decided{request: req, fields: fields, model: model, plan: next, snapshot: view.Snapshot(), replica: s.Replica}
+	if err := s.place(ctx, view, d); err != nil {
+		return nil, s.noneLeft(d, err)
 	}
 	s.countRequest(req)
 	outgoing, err := s.Providers.Request(d.pick.Deployment, req.route.Endpoint, d.pick.Model)
 	if err != nil {
+		s.giveBack(d)
 		return nil, refusalOf(err)
 	}
 	d.outgoing = outgoing
@@ -178,13 +179,16 @@ func (s *Server) choose(req request, body []byte) (*decided, *openai.Error) {
 
 // place picks a deployment as planned, or from the fallbacks of a group that has nothing to give.
 // An error is that of the planned group.
-func (s *Server) place(view *routing.View, d *decided) (err error) {
+func (s *Server) place(ctx context.Context, view *routing.View, d *decided) (err error) {
 	for {
 		d.target, _ = view.Snapshot().Resolve(d.plan.group)
-		pick, wait, none := s.pick(view, d.target, d.request, d.plan)
+		pick, none := s.pick(ctx, view, d)
 		if none == nil {
-			d.pick, d.wait = pick, wait
+			d.pick = pick
 			return nil
+		}
+		if ctx.Err() != nil {
+			return none
 		}
 		err = cmp.Or(err, none)
 		group, ok := fallback(view.Snapshot(), d.decision(), routing.RateLimit)
@@ -202,15 +206,6 @@ func refusalOf(err error) *openai.Error {
 		return refusal
 	}
 	return openai.Unavailable(err.Error())
-}
-
-// noneLeft says when there will be a deployment again.
-func noneLeft(model string, err error) *openai.Error {
-	var none *routing.NoneError
-	if !errors.As(err, &none) {
-		return refusalOf(err)
-	}
-	return openai.NoDeployment(model, none.RetryAfter)
 }
 
 // planOf returns the plan of this attempt and the view it is made on. The first attempt has
@@ -240,19 +235,26 @@ func (p plan) at(attempt uint32) plan {
 
 // pick chooses a deployment that this request has not tried; when all were tried it
 // takes any, after the back-off. Within a group the seed stays, so that a replica that saw
-// nothing of some attempts skips what they picked.
-func (s *Server) pick(view *routing.View, t routing.Target, req request, next plan) (routing.Pick, time.Duration, error) {
-	q := routing.Query{Seed: seed(req.id, len(next.groups)), Skip: int(next.missed), Exclude: next.tried}
-	p, err := view.Pick(context.TODO(), t, q)
+// nothing of some attempts skips what they picked. Nothing is reserved while it waits.
+func (s *Server) pick(ctx context.Context, view *routing.View, d *decided) (routing.Pick, error) {
+	next := d.plan
+	if err := pause(ctx, next.delay); err != nil {
+		return routing.Pick{}, err
+	}
+	q := routing.Query{Seed: seed(d.request.id, len(next.groups)), Skip: int(next.missed), Exclude: next.tried, Hold: s.hold(d)}
+	p, err := s.reserve(ctx, view, d, q)
 	if err != nil && q.Skip > 0 {
 		q.Skip = 0
-		p, err = view.Pick(context.TODO(), t, q)
+		p, err = s.reserve(ctx, view, d, q)
 	}
 	if err == nil || len(next.tried) == 0 {
-		return p, next.delay, err
+		return p, err
 	}
-	p, err = view.Pick(context.TODO(), t, routing.Query{Seed: seed(req.id, len(next.groups)+len(next.tried))})
-	return p, max(next.wait, next.delay), err
+	if err := pause(ctx, next.wait-next.delay); err != nil {
+		return routing.Pick{}, err
+	}
+	q.Seed, q.Skip, q.Exclude = seed(d.request.id, len(next.groups)+len(next.tried)), 0, nil
+	return s.reserve(ctx, view, d, q)
 }
 
 // seed gives the same draws for the same attempt at a request, at every replica that shares no memory.

@@ -60,6 +60,7 @@ func TestDecisionRidesInMetadata(t *testing.T) {
 	want := &nestorv1.Decision{
 		RequestId: "request-1", Model: "fast", Group: "fast", Deployment: "d1", Attempt: 1,
 		DecidedUnixNano: begin.UnixNano(), NumRetries: &retries, FallbackGroups: []string{"fast"}, Snapshot: uint64(begin.UnixNano()),
+		ReservedTokens: 1024 + 13, InputTokens: 13, InputBytes: 51, Completions: 1, // 4 bytes a token, nothing learned yet
 	}
 	got := decisionIn(t, reply)
 	if want.String() != got.String() {

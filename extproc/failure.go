@@ -12,8 +12,10 @@ import (
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/nestor-gateway/nestor/extproc/announced"
 	"github.com/nestor-gateway/nestor/extproc/openai"
 	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
+	"github.com/nestor-gateway/nestor/ratelimit"
 	"github.com/nestor-gateway/nestor/routing"
 )
 
@@ -32,6 +34,7 @@ type failed struct {
 func (s *Server) afterFailure(stream extprocv3.ExternalProcessor_ProcessServer, first *extprocv3.ProcessingRequest) error {
 	m := first.GetResponseHeaders()
 	f := s.readFailure(first, headerMap(m.GetHeaders().GetHeaders()))
+	s.settleFailure(f)
 	if !needsBody(f.status) && s.again(f) {
 		return stream.Send(markedHeaders())
 	}
@@ -118,15 +121,41 @@ func (s *Server) again(f *failed) bool {
 	}
 	wait := openai.RetryAfter(f.headers.get("retry-after-ms"), f.headers.get("retry-after"), s.Now())
 	fresh := s.unresolved(f)
-	if !fresh {
+	closed := s.exhaust(f, wait)
+	if !fresh && closed == 0 {
 		s.count(f, wait)
 	}
-	next, ok := after(f.view, f.decision, f.class, wait, fresh)
+	next, ok := after(f.view, f.decision, setback{f.class, wait, closed, fresh})
 	if !ok || !fresh && !s.affords(f) {
 		return false
 	}
 	s.pending.put(f.decision.RequestId, next)
 	return true
+}
+
+// exhaust closes what the provider says it has nothing left of, and returns for how long; 0 when it says nothing.
+// That is no fault of the deployment's, which is not left alone for it.
+func (s *Server) exhaust(f *failed, wait time.Duration) time.Duration {
+	if f.class != routing.RateLimit {
+		return 0
+	}
+	waits := announced.Read(f.providerSays, f.decision.ReservedTokens, wait, s.Now())
+	for dimension, w := range waits {
+		if w > 0 {
+			s.Router.Exhausted(f.decision.Deployment, ratelimit.Dimension(dimension), w)
+			s.Metrics.exhausted(f.decision.Deployment, ratelimit.Dimension(dimension))
+		}
+	}
+	return waits.Longest()
+}
+
+// providerSays reads a header of the provider's about its limits. The routes have renamed OpenAI's, whose
+// names are now those of Nestor's own limits.
+func (f *failed) providerSays(name string) string {
+	if strings.HasPrefix(name, "x-ratelimit-") {
+		name = nestorv1.HeaderProviderPrefix + name
+	}
+	return f.headers.get(name)
 }
 
 // count tells the router, which may leave the deployment alone for a while.

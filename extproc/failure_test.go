@@ -220,7 +220,7 @@ func TestBackOffDoublesUpToItsBound(t *testing.T) {
 
 func TestAttemptsEnd(t *testing.T) {
 	s := fixture(t, twoGroups)
-	if _, ok := after(s.Router.View(), &nestorv1.Decision{Group: "fast", Deployment: "a", Attempt: maxAttempts}, "internal", 0, true); ok {
+	if _, ok := after(s.Router.View(), &nestorv1.Decision{Group: "fast", Deployment: "a", Attempt: maxAttempts}, setback{class: "internal", free: true}); ok {
 		t.Error("no bound on the attempts of a request")
 	}
 }

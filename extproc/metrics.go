@@ -4,6 +4,9 @@ import (
 	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
+	"github.com/nestor-gateway/nestor/ratelimit"
 )
 
 // Metrics counts what the processor does. Labels take their values from the config,
@@ -13,6 +16,9 @@ type Metrics struct {
 	attempts  *prometheus.CounterVec
 	answers   *prometheus.CounterVec
 	tokens    *prometheus.CounterVec
+	reserved  *prometheus.CounterVec
+	denials   *prometheus.CounterVec
+	closings  *prometheus.CounterVec
 	cooldowns *prometheus.CounterVec
 	withheld  prometheus.Counter
 	seconds   *prometheus.HistogramVec
@@ -24,8 +30,12 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		refusals: counter("nestor_refusals_total", "Requests that Nestor itself answered with an error.", "status"),
 		attempts: counter("nestor_attempts_total", "Attempts that ended, by deployment, status and outcome "+
 			"(success, failure, cut: it broke off after its headers, abort: the client left).", "deployment", "status", "outcome"),
-		answers:   counter("nestor_answers_total", "Attempts that ended, by the group they were picked from.", "group", "status"),
-		tokens:    counter("nestor_tokens_total", "Tokens that providers reported.", "deployment", "kind"),
+		answers: counter("nestor_answers_total", "Attempts that ended, by the group they were picked from.", "group", "status"),
+		tokens:  counter("nestor_tokens_total", "Tokens that providers reported.", "deployment", "kind"),
+		reserved: counter("nestor_settled_tokens_total", "Tokens of the attempts that ended: reserved before, used in truth, "+
+			"and overrun, which is by how much the truth was more.", "deployment", "kind"),
+		denials:   counter("nestor_denials_total", "Times that a group had nothing left, by the limit in the way.", "group", "dimension"),
+		closings:  counter("nestor_exhaustions_total", "Times that a provider said it had nothing left.", "deployment", "dimension"),
 		cooldowns: counter("nestor_cooldowns_total", "Times that a deployment was left alone.", "deployment"),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "nestor_attempt_seconds",
@@ -36,7 +46,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	m.withheld = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "nestor_retries_withheld_total", Help: "Failures that were shown because the retry budget was used up.",
 	})
-	r.MustRegister(m.refusals, m.attempts, m.answers, m.tokens, m.cooldowns, m.seconds, m.withheld)
+	r.MustRegister(m.refusals, m.attempts, m.answers, m.tokens, m.reserved, m.denials, m.closings, m.cooldowns, m.seconds, m.withheld)
 	return m
 }
 
@@ -46,20 +56,41 @@ func counter(name, help string, labels ...string) *prometheus.CounterVec {
 
 func (m *Metrics) refused(status int) { m.refusals.WithLabelValues(strconv.Itoa(status)).Inc() }
 
+func (m *Metrics) denied(group string, d ratelimit.Dimension) {
+	m.denials.WithLabelValues(group, d.String()).Inc()
+}
+
+func (m *Metrics) exhausted(deployment string, d ratelimit.Dimension) {
+	m.closings.WithLabelValues(deployment, d.String()).Inc()
+}
+
+// settled counts what an attempt turned out to have used.
+func (m *Metrics) settled(d *nestorv1.Decision, tokens int64) {
+	for _, t := range [...]struct {
+		kind string
+		n    int64
+	}{{"reserved", d.ReservedTokens}, {"used", tokens}, {"overrun", tokens - d.ReservedTokens}} {
+		if t.n > 0 {
+			m.reserved.WithLabelValues(d.Deployment, t.kind).Add(float64(t.n))
+		}
+	}
+}
+
 func (m *Metrics) cooled(deployment string) { m.cooldowns.WithLabelValues(deployment).Inc() }
 
 // ended counts an attempt from its access log entry.
 func (m *Metrics) ended(e entry) {
 	status := strconv.Itoa(e.status)
-	m.attempts.WithLabelValues(e.decision.Deployment, status, e.outcome()).Inc()
+	m.attempts.WithLabelValues(e.decision.Deployment, status, string(e.outcome())).Inc()
 	m.answers.WithLabelValues(e.group, status).Inc()
 	m.seconds.WithLabelValues(e.decision.Deployment).Observe(e.duration.Seconds())
 	for _, t := range []struct {
 		kind string
-		n    float64
-	}{{"prompt", e.usage.prompt}, {"completion", e.usage.completion}, {"total", e.usage.total}} {
+		n    int64
+	}{{"prompt", e.usage.prompt}, {"completion", e.usage.completion}, {"total", e.usage.sum()},
+		{"cached", e.usage.cached}, {"reasoning", e.usage.reasoning}} {
 		if t.n > 0 {
-			m.tokens.WithLabelValues(e.decision.Deployment, t.kind).Add(t.n)
+			m.tokens.WithLabelValues(e.decision.Deployment, t.kind).Add(float64(t.n))
 		}
 	}
 }

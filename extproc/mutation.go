@@ -36,6 +36,9 @@ func goOn() *extprocv3.ProcessingResponse {
 	}}
 }
 
+// refusalDetails is how Envoy's access log tells an answer of the processor itself.
+const refusalDetails = "nestor_refusal"
+
 // refuse answers the client without any upstream, and ends the exchange.
 func (s *Server) refuse(stream extprocv3.ExternalProcessor_ProcessServer, e *openai.Error) error {
 	s.Metrics.refused(e.Status)
@@ -48,12 +51,15 @@ func (s *Server) refuse(stream extprocv3.ExternalProcessor_ProcessServer, e *ope
 	if e.RetryAfter > 0 {
 		set(m, "retry-after", retryAfter(e.RetryAfter))
 	}
+	for _, h := range e.Headers {
+		set(m, h.Name, h.Value)
+	}
 	return stream.Send(&extprocv3.ProcessingResponse{Response: &extprocv3.ProcessingResponse_ImmediateResponse{
 		ImmediateResponse: &extprocv3.ImmediateResponse{
 			Status:  &typev3.HttpStatus{Code: typev3.StatusCode(e.Status)},
 			Headers: m,
 			Body:    e.Body(),
-			Details: "nestor_refusal",
+			Details: refusalDetails,
 		},
 	}})
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/nestor-gateway/nestor/access"
 	"github.com/nestor-gateway/nestor/extproc/budget"
+	"github.com/nestor-gateway/nestor/extproc/estimate"
 	"github.com/nestor-gateway/nestor/extproc/openai"
 	"github.com/nestor-gateway/nestor/extproc/provider"
 	"github.com/nestor-gateway/nestor/routing"
@@ -38,7 +39,7 @@ type Requester interface {
 	Conceal(d *routing.Deployment, text []byte) []byte
 }
 
-// Options are what a Server needs; none may be nil or zero but Now.
+// Options are what a Server needs; none may be nil or zero but Now and what says so.
 type Options struct {
 	Router    *routing.Router
 	Providers Requester
@@ -49,7 +50,11 @@ type Options struct {
 	ProbeSecret string
 	// LargeBodies is how many bytes of large bodies are held at once.
 	LargeBodies int64
-	Log         *slog.Logger
+	// Replica is this process's name among the replicas that share limits; empty where there are none.
+	// Elsewhere settles what others hold; nil where there are none.
+	Replica   string
+	Elsewhere Elsewhere
+	Log       *slog.Logger
 	// Now is time.Now unless given.
 	Now func() time.Time
 }
@@ -60,6 +65,7 @@ type Server struct {
 	extprocv3.UnimplementedExternalProcessorServer
 	views   *views
 	pending *pending
+	book    *estimate.Book
 	budget  *budget.Budget
 	bodies  *semaphore.Weighted
 	rooms   rooms
@@ -74,6 +80,7 @@ func New(o Options) *Server {
 		Options: o,
 		views:   newViews(o.Router, o.Now),
 		pending: newPending(o.Now),
+		book:    estimate.New(),
 		budget:  budget.New(o.Now),
 		bodies:  semaphore.NewWeighted(o.LargeBodies),
 	}

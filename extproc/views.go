@@ -29,13 +29,19 @@ type views struct {
 type numbered struct {
 	view  *routing.View
 	since time.Time
+	// longest is the snapshot's longest timeout.
+	longest time.Duration
+}
+
+func number(v *routing.View, since time.Time) numbered {
+	return numbered{v, since, v.Snapshot().LongestTimeout()}
 }
 
 // newViews counts from a number that no earlier process has reached.
 func newViews(r *routing.Router, now func() time.Time) *views {
 	begin := now()
 	v := &views{router: r, now: now, latest: uint64(begin.UnixNano())}
-	v.kept[v.latest%keptViews] = numbered{r.View(), begin}
+	v.kept[v.latest%keptViews] = number(r.View(), begin)
 	return v
 }
 
@@ -60,7 +66,7 @@ func (v *views) advance() (*routing.View, uint64) {
 		over := v.latest
 		time.AfterFunc(viewLife, func() { v.drop(over) })
 		v.latest++
-		v.kept[v.latest%keptViews] = numbered{now, v.now()}
+		v.kept[v.latest%keptViews] = number(now, v.now())
 	}
 	return now, v.latest
 }
@@ -89,6 +95,21 @@ func (v *views) age(n uint64) time.Duration {
 		return 0
 	}
 	return v.now().Sub(k.since)
+}
+
+// longest is the longest timeout of the snapshot of that number, or of the latest when it is no longer known.
+func (v *views) longest(n uint64) time.Duration {
+	k, ok := v.find(n)
+	if !ok {
+		k, _ = v.find(v.newest())
+	}
+	return k.longest
+}
+
+func (v *views) newest() uint64 {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return v.latest
 }
 
 func (v *views) find(n uint64) (numbered, bool) {

@@ -15,7 +15,12 @@ type Error struct {
 	Type, Param, Code string
 	// RetryAfter is when to try again; zero is unknown.
 	RetryAfter time.Duration
+	// Headers go with the answer, beside its content-type and retry-after.
+	Headers []Header
 }
+
+// Header is one of an answer, its name in lower case.
+type Header struct{ Name, Value string }
 
 func (e *Error) Error() string { return e.Message }
 

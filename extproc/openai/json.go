@@ -29,6 +29,7 @@ type scanner struct {
 	at    int
 	depth int
 	err   *Error
+	blobs blobs
 }
 
 // fail says what was expected where the scanner stands.
@@ -253,6 +254,9 @@ func (s *scanner) text() bool {
 			return s.fail("the end of a string")
 		case c == '"':
 			s.at++
+			if s.at-start > largestWord {
+				s.blobs.look(s.body[start : s.at-1])
+			}
 			return foreign == 0 || s.utf8(start, s.at-1)
 		case c == '\\':
 			if !s.escape() {

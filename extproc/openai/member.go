@@ -17,6 +17,8 @@ const (
 	maxTokens
 	maxCompletionTokens
 	choices
+	bestOf
+	prompt
 	// From here on they are LiteLLM's own and not sent on.
 	fallbacks
 	numRetries
@@ -45,6 +47,10 @@ func memberOf(name string) member {
 		return maxCompletionTokens
 	case "n":
 		return choices
+	case "best_of":
+		return bestOf
+	case "prompt":
+		return prompt
 	case "fallbacks":
 		return fallbacks
 	case "num_retries":

@@ -14,6 +14,8 @@ const (
 	maxName = 1024
 	// maxFallbacks bounds the fallbacks of a request.
 	maxFallbacks = 32
+	// maxCompletions bounds the completions of a request; OpenAI takes 128.
+	maxCompletions = 1 << 16
 	// maxTimeout bounds the timeout of a request.
 	maxTimeout = 24 * time.Hour
 )
@@ -53,7 +55,11 @@ func (r *reader) read(m member, value span) (err *Error) {
 	case maxCompletionTokens:
 		f.MaxCompletionTokens, err = limit("max_completion_tokens", raw)
 	case choices:
-		f.N, err = integer("n", raw, 1, math.MaxInt32)
+		f.N, err = integer("n", raw, 1, maxCompletions)
+	case bestOf:
+		f.BestOf, err = integer("best_of", raw, 1, maxCompletions)
+	case prompt:
+		f.Prompts = r.prompts(value)
 	case fallbacks:
 		f.Fallbacks, err = names(raw)
 	case numRetries:
@@ -101,6 +107,28 @@ func (r *reader) readOptions(value span) *Error {
 	inner := scanner{body: r.body[:value.to], at: value.from}
 	inner.object(r.option)
 	return inner.err
+}
+
+// prompts counts the prompts of a completion, whose value is known to be valid JSON: an array
+// of numbers is one, of tokens.
+func (r *reader) prompts(value span) (n int64) {
+	inner := scanner{body: r.body[:value.to], at: value.from}
+	if inner.peek() != '[' {
+		return 1
+	}
+	inner.enter()
+	if c := inner.peek(); c != '"' && c != '[' {
+		return 1
+	}
+	for inner.value() {
+		n++
+		if inner.space(); inner.peek() != ',' {
+			break
+		}
+		inner.at++
+		inner.space()
+	}
+	return n
 }
 
 func (r *reader) option(e entry) (err *Error) {

@@ -5,6 +5,8 @@ import (
 	"math"
 	"net/http"
 	"time"
+
+	"github.com/nestor-gateway/nestor/ratelimit"
 )
 
 const invalidRequest = "invalid_request_error"
@@ -55,6 +57,45 @@ func NoDeployment(name string, retryAfter time.Duration) *Error {
 		Message: fmt.Sprintf("No deployments available for selected model, Try again in %.0f seconds. Passed model=%s.",
 			math.Ceil(retryAfter.Seconds()), name),
 	}
+}
+
+// Quota is a limit that a request is over.
+type Quota struct {
+	Of               ratelimit.Dimension
+	Limit, Remaining int64
+	// Requested is the tokens of the request, as estimated.
+	Requested int64
+	// TooLarge says that the request is larger than the limit.
+	TooLarge   bool
+	RetryAfter time.Duration
+}
+
+// NoQuota is a model whose deployments are all out of quota: 429 with LiteLLM's text and OpenAI's words. Waiting
+// does not help a request that is larger than the limit: it has no RetryAfter.
+func NoQuota(name string, q Quota) *Error {
+	e := NoDeployment(name, max(q.RetryAfter, time.Millisecond))
+	e.Code = "rate_limit_exceeded"
+	switch what, kind := q.words(); {
+	case q.TooLarge:
+		e.Type, e.RetryAfter = kind, 0
+		e.Message = fmt.Sprintf("Request too large for %s on %s: Limit %d, Requested %d. "+
+			"The input or output tokens must be reduced in order to run successfully. Passed model=%s.", name, what, q.Limit, q.Requested, name)
+	default:
+		e.Type = kind
+		e.Message += fmt.Sprintf(" Rate limit reached on %s: Limit %d, Remaining %d.", what, q.Limit, max(q.Remaining, 0))
+	}
+	return e
+}
+
+// words are OpenAI's for a dimension, in an error's message and for its type.
+func (q Quota) words() (what, kind string) {
+	switch q.Of {
+	case ratelimit.Tokens:
+		return "tokens per min (TPM)", "tokens"
+	case ratelimit.Requests:
+		return "requests per min (RPM)", "requests"
+	}
+	return "requests at once (max_parallel_requests)", "requests"
 }
 
 // Unavailable is a request that Nestor can't serve now through no fault of the client: 503.

@@ -2,6 +2,7 @@ package openai
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"time"
 )
@@ -19,6 +20,12 @@ type Fields struct {
 	MaxTokens, MaxCompletionTokens *int64
 	// N is the number of choices, at least 1.
 	N *int64
+	// BestOf is the number of completions of which N are shown, at least 1.
+	BestOf *int64
+	// Prompts is how many there are in prompt: more than 1 where it is an array of strings or of arrays.
+	Prompts int64
+	// TextBytes is the size of the body without its Blobs: strings of base64 that are images, sounds or files.
+	TextBytes, Blobs int64
 	// Fallbacks, NumRetries, Timeout and DisableFallbacks are LiteLLM's own request fields.
 	// Fallbacks are names of models as a client may call them, in order.
 	Fallbacks        []string
@@ -74,7 +81,24 @@ func Scan(body []byte) (*Fields, *Error) {
 	if err := r.document(); err != nil {
 		return nil, err
 	}
+	r.f.TextBytes, r.f.Blobs = int64(len(body)-r.blobs.bytes), int64(r.blobs.count)
 	return r.f, nil
+}
+
+// Completions is how many the provider makes, of chat and completions.
+func (f *Fields) Completions() int64 {
+	n := max(value(f.N), value(f.BestOf), 1)
+	return n * max(f.Prompts, 1)
+}
+
+// MostOutput is the tokens that the body allows one completion; nil when it does not say.
+func (f *Fields) MostOutput() *int64 { return cmp.Or(f.MaxCompletionTokens, f.MaxTokens) }
+
+func value(n *int64) int64 {
+	if n == nil {
+		return 0
+	}
+	return *n
 }
 
 func (r *reader) document() *Error {

@@ -27,6 +27,12 @@ func TestScanReadsWhatNestorNeeds(t *testing.T) {
 		`{"max_tokens":0}`:                                      {MaxTokens: ptr(int64(0))},
 		`{"max_tokens":-1,"max_completion_tokens":null}`:        {},
 		`{"max_tokens":1e2,"n":2.0}`:                            {MaxTokens: ptr(int64(100)), N: ptr(int64(2))},
+		`{"n":2,"best_of":5,"prompt":"a"}`:                      {N: ptr(int64(2)), BestOf: ptr(int64(5)), Prompts: 1},
+		`{"best_of":null,"prompt":null}`:                        {Prompts: 1},
+		`{"prompt":["a", "b" ,"c,d"]}`:                          {Prompts: 3},
+		`{"prompt":[[1,2],[3]]}`:                                {Prompts: 2},
+		`{"prompt":[1,2,3]}`:                                    {Prompts: 1},
+		`{"prompt":[]}`:                                         {Prompts: 1},
 		`{"fallbacks":["b",{"model":"c"}],"num_retries":0}`:     {Fallbacks: []string{"b", "c"}, NumRetries: ptr(0)},
 		`{"fallbacks":null,"num_retries":null,"timeout":null}`:  {},
 		`{"timeout":1.5,"disable_fallbacks":true}`:              {Timeout: ptr(1500 * time.Millisecond), DisableFallbacks: true},
@@ -40,6 +46,7 @@ func TestScanReadsWhatNestorNeeds(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			want.TextBytes = int64(len(body))
 			if diff := cmp.Diff(&want, got, cmpopts.IgnoreUnexported(Fields{})); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
@@ -95,6 +102,8 @@ func TestScanRefusesWhatCanBeReadInTwoWays(t *testing.T) {
 		`{"ſtream":true}`:                           `the request body has a member named "ſtream"; write it as "stream", without escapes and in lower case`,
 		`{"max_toKens":1}`:                          `the request body has a member named "max_toKens"; write it as "max_tokens", without escapes and in lower case`,
 		`{"stream":true,"stream":1}`:                `the request body has "stream" twice`,
+		`{"best_of":1,"best_of":1}`:                 `the request body has "best_of" twice`,
+		`{"best\u005fof":1}`:                        `the request body has a member named "best\\u005fof"; write it as "best_of", without escapes and in lower case`,
 		`{"n":1,"n":1}`:                             `the request body has "n" twice`,
 		`{"stream_options":{},"stream_options":{}}`: `the request body has "stream_options" twice`,
 		`{"stream_options":{"include_usage":true,"include_usage":true}}`: `stream_options has "include_usage" twice`,
@@ -121,8 +130,9 @@ func TestScanRefusesValuesOfAWrongKind(t *testing.T) {
 		`{"max_tokens":-2}`:                      "max_tokens must be an integer from -1 to 2147483647, found -2",
 		`{"max_completion_tokens":1e99}`:         "max_completion_tokens must be an integer from -1 to 2147483647, found 1e99",
 		`{"max_tokens":99999999999999999999}`:    "max_tokens must be an integer from -1 to 2147483647, found 99999999999999999999",
-		`{"n":0}`:                                "n must be an integer from 1 to 2147483647, found 0",
-		`{"n":true}`:                             "n must be an integer from 1 to 2147483647, found true",
+		`{"best_of":"2"}`:                        `best_of must be an integer from 1 to 65536, found "2"`,
+		`{"n":0}`:                                "n must be an integer from 1 to 65536, found 0",
+		`{"n":true}`:                             "n must be an integer from 1 to 65536, found true",
 		`{"num_retries":-1}`:                     "num_retries must be an integer from 0 to 2147483647, found -1",
 		`{"timeout":0}`:                          "timeout must be a number of seconds over 0, at most 86400, found 0",
 		`{"timeout":"5"}`:                        `timeout must be a number of seconds over 0, at most 86400, found "5"`,

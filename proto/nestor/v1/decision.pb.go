@@ -63,7 +63,7 @@ type Decision struct {
 	// The tokens that are reserved, and the part of them that is the request's own. 0: none are.
 	ReservedTokens int64 `protobuf:"varint,18,opt,name=reserved_tokens,json=reservedTokens,proto3" json:"reserved_tokens,omitempty"`
 	InputTokens    int64 `protobuf:"varint,19,opt,name=input_tokens,json=inputTokens,proto3" json:"input_tokens,omitempty"`
-	// The bytes of the request that are text, of which the estimate was made.
+	// The bytes of a request that is all text; 0 for others, which say nothing about the bytes of a token.
 	InputBytes int64 `protobuf:"varint,20,opt,name=input_bytes,json=inputBytes,proto3" json:"input_bytes,omitempty"`
 	// How many completions are made (n or best_of, for every prompt); 0 where the answer is no text.
 	Completions   int64 `protobuf:"varint,21,opt,name=completions,proto3" json:"completions,omitempty"`

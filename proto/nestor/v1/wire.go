@@ -36,6 +36,9 @@ const (
 	KeyTotalTokens      = "total_tokens"
 	KeyCachedTokens     = "cached_tokens"
 	KeyReasoningTokens  = "reasoning_tokens"
+
+	// KeyFirstEvent, in UsageNamespace too, is when the first piece of a stream came: a number, Unix milliseconds.
+	KeyFirstEvent = "first_event"
 )
 
 // Request headers between the two levels of Envoy and the processor, all of them

@@ -1,0 +1,224 @@
+// Package estimate guesses how many tokens a request is going to use, before it is sent, from what earlier
+// ones used. A guess too low costs the limit a debt, one too high holds others up until it is settled: so
+// guesses are rather high.
+package estimate
+
+import (
+	"math"
+	"sync"
+	"sync/atomic"
+)
+
+const (
+	// startRatio is the bytes of a token before anything is known: OpenAI's rule of thumb for English.
+	startRatio = 4
+	// startOutput is the tokens of a completion before anything is known.
+	startOutput = 1024
+	// startEvents is the bytes of a stream for each of its tokens before anything is known: providers that put
+	// one token in an event send some 250, others put several in one.
+	startEvents = 64
+	// priors is how many samples what is assumed at the start weighs, while the first real ones come in.
+	priors = 5
+	// largestOutput bounds the guess of a completion, in tokens.
+	largestOutput = 32_768
+	// blobTokens is what an image, a sound or a file in a request counts for.
+	blobTokens = 1000
+	// telling is the bytes from which on a request tells how many bytes a token has; in a
+	// shorter one it is the JSON around the text that counts.
+	telling = 1024
+	// scale lets a histogram that begins at 1 hold ratios that are smaller.
+	scale = 64
+	// mostMixed is how many models of a group are looked at for its guess.
+	mostMixed = 64
+	// mostModels bounds what is remembered; no config that can be served has as many.
+	mostModels = 1 << 14
+)
+
+// Request is what can be known of a request.
+type Request struct {
+	// Bytes of it that are text, and Blobs that are none: images, sounds, files.
+	Bytes, Blobs int64
+	// Completions is how many are asked for; 0 where the answer is no text.
+	Completions int64
+	// Most is the tokens that the request allows a completion; nil when it does not say.
+	Most *int64
+}
+
+// Tokens is a guess.
+type Tokens struct{ Input, Output int64 }
+
+// Total is what the request is going to use.
+func (t Tokens) Total() int64 { return t.Input + t.Output }
+
+// Truth is what an attempt used.
+type Truth struct {
+	// Prompt and Completion are tokens, 0 where they are not known. Completion is that of all completions.
+	Prompt, Completion int64
+	// Bytes of the request that are text; 0 when nothing is to be learned from them.
+	Bytes int64
+	// Completions is as in Request.
+	Completions int64
+	// Sent is the bytes of a stream that came to its end; 0 for others.
+	Sent int64
+}
+
+// Book holds what is known, by model as written in the config, and by the group that is called. A group's guess
+// is the highest of the models that were picked from it. It is safe for concurrent use.
+type Book struct {
+	mu     sync.RWMutex
+	models map[string]*model
+	groups map[string]*group
+}
+
+// New returns a Book that knows nothing.
+func New() *Book { return &Book{models: map[string]*model{}, groups: map[string]*group{}} }
+
+// model is what the attempts at one model taught.
+type model struct {
+	mu     sync.Mutex
+	ratio  *histogram // bytes of request for each of its tokens, times scale
+	output *histogram // tokens of a completion
+	events *histogram // bytes of stream for each token
+
+	current figures
+}
+
+// figures are published for readers that hold no lock: float64 bits.
+type figures struct{ ratio, output, events atomic.Uint64 }
+
+// group is the models that were picked from it.
+type group struct {
+	mu      sync.Mutex
+	models  map[*model]struct{}
+	current figures
+}
+
+func newModel() *model {
+	m := &model{ratio: startAt(startRatio*scale, priors), output: startAt(startOutput, priors), events: startAt(startEvents, priors)}
+	m.publish()
+	return m
+}
+
+func newGroup() *group {
+	g := &group{models: map[*model]struct{}{}}
+	store(&g.current.ratio, startRatio)
+	store(&g.current.output, startOutput)
+	return g
+}
+
+// Guess says what a request to a group is going to use.
+func (b *Book) Guess(name string, r Request) Tokens {
+	ratio, output := float64(startRatio), float64(startOutput)
+	if g := b.group(name); g != nil {
+		ratio, output = load(&g.current.ratio), load(&g.current.output)
+	}
+	if r.Most != nil {
+		output = min(output, float64(*r.Most))
+	}
+	return Tokens{
+		Input:  int64(math.Ceil(float64(r.Bytes)/ratio)) + r.Blobs*blobTokens,
+		Output: int64(math.Ceil(min(output, largestOutput))) * r.Completions,
+	}
+}
+
+// Streamed says how many tokens the first bytes of a stream are.
+func (b *Book) Streamed(written string, bytes int64) int64 {
+	each := float64(startEvents)
+	b.mu.RLock()
+	m := b.models[written]
+	b.mu.RUnlock()
+	if m != nil {
+		each = load(&m.current.events)
+	}
+	return int64(math.Ceil(float64(bytes) / each))
+}
+
+// Plain says how many tokens an answer is that is no stream.
+func Plain(bytes int64) int64 { return (bytes + startRatio - 1) / startRatio }
+
+// Learn takes into account what an attempt at a model, picked from a group, used.
+func (b *Book) Learn(name, written string, t Truth) {
+	m, g := b.entries(name, written)
+	if m == nil || g == nil {
+		return
+	}
+	m.learn(t)
+	g.learn(m)
+}
+
+func (b *Book) group(name string) *group {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.groups[name]
+}
+
+// entries makes what is not there yet; nil beyond the bound.
+func (b *Book) entries(name, written string) (*model, *group) {
+	b.mu.RLock()
+	m, g := b.models[written], b.groups[name]
+	b.mu.RUnlock()
+	if m != nil && g != nil {
+		return m, g
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return entry(b.models, written, newModel), entry(b.groups, name, newGroup)
+}
+
+func entry[T any](all map[string]*T, name string, fresh func() *T) *T {
+	e := all[name]
+	if e == nil && len(all) < mostModels {
+		e = fresh()
+		all[name] = e
+	}
+	return e
+}
+
+func (m *model) learn(t Truth) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if t.Bytes >= telling && t.Prompt > 0 {
+		m.ratio.add(scale * float64(t.Bytes) / float64(t.Prompt))
+	}
+	if t.Completions > 0 && t.Completion > 0 {
+		m.output.add(float64(t.Completion) / float64(t.Completions))
+	}
+	if t.Sent > 0 && t.Completion > 0 {
+		m.events.add(float64(t.Sent) / float64(t.Completion))
+	}
+	m.publish()
+}
+
+// publish says of nine requests in ten no less than they use.
+func (m *model) publish() {
+	store(&m.current.ratio, m.ratio.below(0.1)/scale)
+	store(&m.current.output, m.output.above(0.9))
+	store(&m.current.events, m.events.below(0.1))
+}
+
+func (g *group) learn(m *model) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.add(m)
+	ratio, output := math.MaxFloat64, 0.0
+	for m := range g.models {
+		ratio, output = min(ratio, load(&m.current.ratio)), max(output, load(&m.current.output))
+	}
+	store(&g.current.ratio, ratio)
+	store(&g.current.output, output)
+}
+
+// add leaves another one out where there are too many.
+func (g *group) add(m *model) {
+	if _, ok := g.models[m]; !ok && len(g.models) == mostMixed {
+		for other := range g.models {
+			delete(g.models, other)
+			break
+		}
+	}
+	g.models[m] = struct{}{}
+}
+
+func store(to *atomic.Uint64, x float64) { to.Store(math.Float64bits(x)) }
+
+func load(from *atomic.Uint64) float64 { return math.Float64frombits(from.Load()) }

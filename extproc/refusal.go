@@ -1,0 +1,47 @@
+package extproc
+
+import (
+	"errors"
+	"strconv"
+
+	"github.com/nestor-gateway/nestor/extproc/openai"
+	"github.com/nestor-gateway/nestor/ratelimit"
+	"github.com/nestor-gateway/nestor/routing"
+)
+
+// giveBack returns what was reserved for an attempt that is not made.
+func (s *Server) giveBack(d *decided) {
+	s.Router.Refund(d.pick.Deployment.ID, reservationID(d.request.id, d.request.attempt))
+}
+
+// noneLeft says why nothing can be picked, and when there will be a deployment again.
+func (s *Server) noneLeft(d *decided, err error) *openai.Error {
+	var none *routing.NoneError
+	if !errors.As(err, &none) {
+		return refusalOf(err)
+	}
+	if none.Limit == nil {
+		return openai.NoDeployment(d.model, none.RetryAfter)
+	}
+	s.Metrics.denied(d.target.Group, none.Limit.Dimension)
+	e := openai.NoQuota(d.model, openai.Quota{
+		Of: none.Limit.Dimension, Limit: none.Limit.Room.Limit, Remaining: none.Limit.Room.Remaining,
+		Requested: d.reserved, TooLarge: none.Limit.Never, RetryAfter: none.RetryAfter,
+	})
+	return withRoom(e, none.Limit.Dimension, none.Limit.Room)
+}
+
+// withRoom tells how the limit stands, in OpenAI's headers, and when to come back, to the millisecond.
+func withRoom(e *openai.Error, of ratelimit.Dimension, room ratelimit.Room) *openai.Error {
+	if e.RetryAfter > 0 {
+		e.Headers = append(e.Headers, openai.Header{Name: "retry-after-ms", Value: strconv.FormatInt(e.RetryAfter.Milliseconds()+1, 10)})
+	} else {
+		e.Headers = append(e.Headers, openai.Header{Name: "x-should-retry", Value: "false"})
+	}
+	if names, ok := headersOf(of); ok {
+		for i, text := range roomTexts(room) {
+			e.Headers = append(e.Headers, openai.Header{Name: names.header[i], Value: text})
+		}
+	}
+	return e
+}
