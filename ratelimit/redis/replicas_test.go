@@ -1,0 +1,88 @@
+package redis_test
+
+import (
+	"maps"
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"github.com/nestor-gateway/nestor/ratelimit/redis"
+	"github.com/nestor-gateway/nestor/ratelimit/redis/redistest"
+)
+
+func join(t *testing.T, place redis.Settings, id string) *redis.Replicas {
+	t.Helper()
+	r := redis.Join(connect(t, place), redis.Replica{ID: id, Address: id + ":1"})
+	t.Cleanup(r.Close)
+	return r
+}
+
+// sees fails unless a replica knows these and no other, within the time given.
+func sees(t *testing.T, r *redis.Replicas, within time.Duration, ids ...string) {
+	t.Helper()
+	want, got := map[string]string{}, map[string]string{}
+	for _, id := range ids {
+		want[id] = id + ":1"
+	}
+	if !soon(within, func() bool {
+		clear(got)
+		for _, id := range []string{"a", "b", "c"} {
+			if address, ok := r.Address(id); ok {
+				got[id] = address
+			}
+		}
+		return maps.Equal(want, got) && r.Live() == len(ids)
+	}) {
+		t.Fatalf("not within %v, %d live (-want +got):\n%s", within, r.Live(), gocmp.Diff(want, got))
+	}
+}
+
+func TestReplicasKnowEachOther(t *testing.T) {
+	for name, place := range places(t) {
+		t.Run(name, func(t *testing.T) {
+			a := join(t, place, "a")
+			sees(t, a, 2*time.Second, "a")
+			b, c := join(t, place, "b"), join(t, place, "c")
+			for _, r := range []*redis.Replicas{a, b, c} {
+				sees(t, r, 2*time.Second, "a", "b", "c")
+			}
+			b.Close()
+			sees(t, a, 2*time.Second, "a", "c")
+		})
+	}
+}
+
+func TestAReplicaThatDiesIsForgotten(t *testing.T) {
+	server := redistest.Single(t)
+	place := redis.Settings{URL: server.URL()}
+	a := join(t, place, "a")
+	client := connect(t, place)
+	dead := redis.Join(client, redis.Replica{ID: "b", Address: "b:1"})
+	sees(t, a, 2*time.Second, "a", "b")
+	_ = client.Close() // no beat of b gets through from here on, as if its process were killed
+	sees(t, a, 6*time.Second, "a")
+	dead.Close()
+}
+
+func TestReplicasStayKnownWhileRedisIsGone(t *testing.T) {
+	server := redistest.Single(t)
+	place := redis.Settings{URL: server.URL()}
+	a, b := join(t, place, "a"), join(t, place, "b")
+	sees(t, a, 2*time.Second, "a", "b")
+	sees(t, b, 2*time.Second, "a", "b")
+	server.Kill()
+	if soon(1500*time.Millisecond, func() bool { return a.Live() != 2 }) {
+		t.Error("forgot the other one")
+	}
+	server.Start()
+	sees(t, b, 3*time.Second, "a", "b")
+	c := join(t, place, "c")
+	sees(t, c, 3*time.Second, "a", "b", "c")
+}
+
+func TestIDsDiffer(t *testing.T) {
+	if a, b := redis.NewID(), redis.NewID(); a == b || len(a) < 22 {
+		t.Error(a, b)
+	}
+}
