@@ -42,7 +42,7 @@ func prepare(t *testing.T, config string, flags ...string) *gateway {
 	g := &gateway{t: t, dir: dir, config: filepath.Join(dir, "config.yaml"),
 		url: "http://" + at[0], http: "http://" + at[2], admin: "http://" + at[3]}
 	g.args = append([]string{"run", "--config", g.config, "--listen", at[0], "--grpc-listen", at[1], "--http-listen", at[2],
-		"--admin-listen", at[3], "--data-dir", filepath.Join(dir, "data"), "--envoy", envoy,
+		"--admin-listen", at[3], "--data-dir", filepath.Join(dir, "data"), "--fresh-limits", "--envoy", envoy,
 		"--envoy-concurrency", "1", "--grace", "5s"}, flags...)
 	g.configure(config)
 	// Cleanups run in reverse: nestor ends first, then an Envoy that it left behind.

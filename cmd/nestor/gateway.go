@@ -28,6 +28,7 @@ import (
 	"github.com/nestor-gateway/nestor/envoy"
 	"github.com/nestor-gateway/nestor/extproc"
 	"github.com/nestor-gateway/nestor/extproc/provider"
+	"github.com/nestor-gateway/nestor/ratelimit"
 	"github.com/nestor-gateway/nestor/routing"
 )
 
@@ -75,7 +76,7 @@ func newGateway(s settings, stderr io.Writer, log *slog.Logger) (*gateway, error
 	g := &gateway{settings: s, log: log, client: client, content: contentsOf(slices.Values(cfg.Files)),
 		providers: providers, health: health.NewServer()}
 	g.auth.Store(access.NewMaster(cfg.MasterKey))
-	g.router = routing.NewRouter(routing.NewTracker(time.Now), nil, snapshot)
+	g.router = routing.NewRouter(routing.NewTracker(time.Now), ratelimit.NewMemory(ratelimit.Options{Fresh: s.freshLimits}), snapshot)
 	g.envoy = s.envoyOptions(client)
 	g.xds = envoy.NewServer(g.envoy)
 	return g, g.assemble()

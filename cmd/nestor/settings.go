@@ -28,6 +28,7 @@ type settings struct {
 	nodeID         string
 	dataDir        string
 	redisURL       string
+	freshLimits    bool
 	logLevel       string
 	logFormat      string
 	allowAnonymous bool
@@ -44,6 +45,7 @@ func settingsFlags(f *pflag.FlagSet) {
 	f.Duration("grace", 30*time.Second, "how long requests in flight may take to end after SIGTERM")
 	f.Uint32("body-limit", 32<<20, "largest request body, in bytes")
 	f.String("data-dir", defaultDataDir(), "where Nestor keeps state of its own")
+	f.Bool("fresh-limits", false, "a first start: where nothing is recorded of what limits were used, nothing was")
 	f.String("redis-url", "", "Redis that replicas share; not used yet")
 	f.String("log-level", "info", "debug, info, warn or error")
 	f.String("log-format", "text", "text or json")
@@ -81,6 +83,7 @@ func readSettings(c *cobra.Command) (settings, error) {
 		concurrency:    v.GetInt("envoy-concurrency"),
 		dataDir:        v.GetString("data-dir"),
 		redisURL:       v.GetString("redis-url"),
+		freshLimits:    v.GetBool("fresh-limits"),
 		logLevel:       v.GetString("log-level"),
 		logFormat:      v.GetString("log-format"),
 		allowAnonymous: v.GetBool("allow-anonymous"),

@@ -96,7 +96,7 @@ func (b *bench) nestor(mock string) (*subject, error) {
 		return nil, err
 	}
 	p, err := b.crew.Start("nestor", nil, b.tools.nestor, "run", "--config", config, "--listen", at[0], "--grpc-listen", at[1],
-		"--http-listen", at[2], "--data-dir", filepath.Join(b.dir, "data"), "--envoy", b.tools.envoy,
+		"--http-listen", at[2], "--data-dir", filepath.Join(b.dir, "data"), "--fresh-limits", "--envoy", b.tools.envoy,
 		"--envoy-concurrency", strconv.Itoa(b.options.workers), "--grace", "5s")
 	if err != nil {
 		return nil, err
