@@ -1,6 +1,7 @@
 package routing
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -108,8 +109,14 @@ func stricter(a, b ratelimit.Policy) ratelimit.Policy {
 	return min(a, b)
 }
 
-// lost is the policy of a group: its own, else the router's.
+// lost is the policy of a group: its own, else the router's, else to share.
 func (c *compiler) lost(group string) ratelimit.Policy {
+	switch cmp.Or(c.cfg.Groups[group].LimitsWithoutRedis, c.cfg.Router.LimitsWithoutRedis) {
+	case "closed":
+		return ratelimit.Closed
+	case "open":
+		return ratelimit.Open
+	}
 	return ratelimit.Share
 }
 

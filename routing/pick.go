@@ -209,7 +209,7 @@ func (p *picking) deny(d *ratelimit.Denial, freed uint64) {
 	v, gate := p.v, p.gates[max(0, slices.Index(p.entities, d.Entity))]
 	until := v.elapsed() + d.RetryAfter
 	p.denied = append(p.denied, denied{gate, until, d.Dimension, d.Never})
-	if d.Full {
+	if d.Full && !d.Never {
 		v.router.fill(v.entities[gate], d.Dimension, until, freed)
 	}
 }

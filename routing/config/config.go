@@ -107,6 +107,8 @@ type Router struct {
 	AllowedFails  *int
 	CooldownTime  *time.Duration
 	MaxFallbacks  *int
+	// LimitsWithoutRedis is limits_without_redis: "share", "closed" or "open"; empty when not given.
+	LimitsWithoutRedis string
 	// DisableCooldowns is LiteLLM's disable_cooldowns.
 	DisableCooldowns bool
 	// RetryPolicy and AllowedFailsPolicy are by LiteLLM's names, for example "RateLimitErrorRetries".
@@ -146,8 +148,10 @@ type Group struct {
 	RPM, TPM   *int64
 	// MaxParallel is max_parallel_requests.
 	MaxParallel *int64
-	Fallbacks   []string
-	Hidden      bool
+	// LimitsWithoutRedis is as in Router; empty is the router's.
+	LimitsWithoutRedis string
+	Fallbacks          []string
+	Hidden             bool
 }
 
 // Redis holds the redis_* settings; the zero value means none.

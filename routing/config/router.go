@@ -39,6 +39,8 @@ func (d *decoder) router(v *tree.Node) {
 			r.AllowedFailsPolicy = d.policy(key, v, known.FailureClasses)
 		case "model_group_retry_policy":
 			r.GroupRetryPolicy = d.groupPolicies(key, v)
+		case "limits_without_redis":
+			d.choice(key, v, known.WithoutRedis, &r.LimitsWithoutRedis)
 		case "retry_budget":
 			r.RetryBudget = d.retryBudget(key, v)
 		default:
@@ -192,6 +194,24 @@ func (d *decoder) strategy(v *tree.Node, to *string) {
 	}
 }
 
+// choice reads one of some words.
+func (d *decoder) choice(key string, v *tree.Node, words string, to *string) {
+	var word string
+	if d.text(key, v, &word); word == "" {
+		return
+	}
+	all := strings.Fields(words)
+	if slices.Contains(all, word) {
+		*to = word
+		return
+	}
+	hint := "write one of them"
+	if meant := known.Nearest(word, all); meant != "" {
+		hint = "write " + meant
+	}
+	d.report.Problem(v.At, hint, "%s must be one of %s, not %s", key, strings.Join(all, ", "), d.shown(v))
+}
+
 // shown quotes a value of the file; what a variable holds is never shown.
 func (d *decoder) shown(v *tree.Node) string {
 	if _, isReference := reference(v); isReference {
@@ -284,6 +304,8 @@ func (d *decoder) groupSetting(f tree.Pair, g *Group) {
 		whole(d, key, v, 0, &g.TPM)
 	case "max_parallel_requests":
 		whole(d, key, v, 0, &g.MaxParallel)
+	case "limits_without_redis":
+		d.choice(key, v, known.WithoutRedis, &g.LimitsWithoutRedis)
 	case "fallbacks":
 		g.Fallbacks = namesOf(d.texts(key, v))
 	case "hidden":

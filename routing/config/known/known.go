@@ -12,10 +12,10 @@ const (
 	topSupported    = "model_list router_settings litellm_settings general_settings model_groups environment_variables include credential_list"
 	topOthers       = "guardrails mcp_servers mcp_tools callback_settings search_tools sandbox_tools vector_store_registry files_settings finetune_settings assistant_settings default_vertex_config prompts agent_list agents policies policy_attachments worker_registry pass_through_endpoints plugins classifier_plugin"
 	entrySupported  = "model_name litellm_params model_info"
-	routerSupported = "model_group_alias routing_strategy num_retries timeout stream_timeout allowed_fails cooldown_time max_fallbacks disable_cooldowns retry_policy allowed_fails_policy model_group_retry_policy retry_budget fallbacks default_fallbacks context_window_fallbacks content_policy_fallbacks redis_url redis_host redis_port redis_password redis_db"
+	routerSupported = "model_group_alias routing_strategy num_retries timeout stream_timeout allowed_fails cooldown_time max_fallbacks disable_cooldowns retry_policy allowed_fails_policy model_group_retry_policy retry_budget limits_without_redis fallbacks default_fallbacks context_window_fallbacks content_policy_fallbacks redis_url redis_host redis_port redis_password redis_db"
 	moduleSupported = "num_retries request_timeout fallbacks default_fallbacks context_window_fallbacks content_policy_fallbacks max_fallbacks allowed_fails telemetry"
 	proxySupported  = "master_key database_url"
-	groupSupported  = "routing_strategy num_retries timeout rpm tpm max_parallel_requests fallbacks hidden"
+	groupSupported  = "routing_strategy num_retries timeout rpm tpm max_parallel_requests limits_without_redis fallbacks hidden"
 	paramSupported  = "model custom_llm_provider api_key api_base base_url api_version organization rpm tpm max_parallel_requests weight order timeout request_timeout stream_timeout cooldown_time num_retries extra_headers headers extra_body litellm_credential_name"
 
 	// requestParams are what OpenAI's endpoints, and providers that follow them, take in a request body.
@@ -24,6 +24,7 @@ const (
 	providerParams = "top_k top_a min_p typical_p tfs_z mirostat repetition_penalty truncate provider models route transforms safe_prompt random_seed think options format keep_alive"
 
 	Strategies     = "simple-shuffle least-busy usage-based-routing usage-based-routing-v2 latency-based-routing cost-based-routing provider-budget-routing lar1"
+	WithoutRedis   = "share closed open"
 	BudgetKeys     = "percent min_per_second"
 	RetryClasses   = "BadRequestErrorRetries AuthenticationErrorRetries TimeoutErrorRetries RateLimitErrorRetries ContentPolicyViolationErrorRetries InternalServerErrorRetries ServiceUnavailableErrorRetries NotFoundErrorRetries DefaultRetries"
 	FailureClasses = "BadRequestErrorAllowedFails AuthenticationErrorAllowedFails TimeoutErrorAllowedFails RateLimitErrorAllowedFails ContentPolicyViolationErrorAllowedFails InternalServerErrorAllowedFails ServiceUnavailableErrorAllowedFails BadGatewayErrorAllowedFails NotFoundErrorAllowedFails"
