@@ -1,0 +1,363 @@
+package limitertest
+
+import (
+	"context"
+	"math"
+	"testing"
+	"time"
+
+	"github.com/nestor-gateway/nestor/ratelimit"
+)
+
+const (
+	window = ratelimit.Window
+	// instant is the smallest step of time that tests take.
+	instant = time.Millisecond
+)
+
+func testWindow(t *testing.T, b *bench) {
+	e := b.declare(ratelimit.Amounts{5, none, none})[0]
+	for range 3 {
+		b.admitted(t, ratelimit.Amounts{1, 10, 1}, e)
+	}
+	b.clock.Advance(30 * time.Second)
+	for range 2 {
+		b.admitted(t, ratelimit.Amounts{1, 10, 1}, e)
+	}
+	b.clock.Advance(30*time.Second - instant)
+	denial := b.denied(t, ratelimit.Amounts{1, 10, 1}, e)
+	if denial.RetryAfter < instant || denial.RetryAfter > instant+b.slack || !denial.Full || denial.Dimension != ratelimit.Requests {
+		t.Fatalf("denial is %+v, want full of requests for a millisecond", denial)
+	}
+	b.clock.Advance(denial.RetryAfter)
+	for range 3 {
+		b.admitted(t, ratelimit.Amounts{1, 10, 1}, e)
+	}
+	b.denied(t, ratelimit.Amounts{1, 10, 1}, e)
+}
+
+func testAllOrNothing(t *testing.T, b *bench) {
+	e := b.declare(ratelimit.Amounts{10, none, none}, ratelimit.Amounts{10, 100, 5}, ratelimit.Amounts{10, none, none})
+	b.admitted(t, ratelimit.Amounts{1, 60, 1}, e[1])
+	denial := b.denied(t, ratelimit.Amounts{1, 50, 1}, e...)
+	if denial.Entity != e[1] || denial.Dimension != ratelimit.Tokens || denial.Full || denial.Never {
+		t.Fatalf("denial is %+v, want tokens of the second entity, not full", denial)
+	}
+	b.uses(t, e[0], ratelimit.Amounts{})
+	b.uses(t, e[1], ratelimit.Amounts{1, 60, 1})
+	b.uses(t, e[2], ratelimit.Amounts{})
+	b.admitted(t, ratelimit.Amounts{1, 40, 1}, e...)
+}
+
+func testDuplicate(t *testing.T, b *bench) {
+	e := b.declare(ratelimit.Amounts{1, 10, 1})
+	q := ratelimit.Reservation{ID: b.newID(), Amounts: ratelimit.Amounts{1, 10, 1}, Entities: e, Life: life}
+	for range 3 {
+		if _, denial := b.Reserve(context.Background(), &q); denial != nil {
+			t.Fatalf("the reservation is denied: %+v", denial)
+		}
+	}
+	b.uses(t, e[0], ratelimit.Amounts{1, 10, 1})
+	if !b.Settle(q.ID, ratelimit.Amounts{1, 10}) || b.Settle(q.ID, ratelimit.Amounts{1, 10}) {
+		t.Fatal("want the first settlement alone to count")
+	}
+	b.uses(t, e[0], ratelimit.Amounts{1, 10, 0})
+}
+
+func testSettleOnce(t *testing.T, b *bench) {
+	e := b.declare(ratelimit.Amounts{10, 1000, 10}, ratelimit.Amounts{10, 1000, 10})
+	id := b.admitted(t, ratelimit.Amounts{1, 100, 1}, e...)
+	other := b.admitted(t, ratelimit.Amounts{1, 100, 1}, e...)
+	if !b.Settle(id, ratelimit.Amounts{1, 30}) {
+		t.Fatal("the reservation was not held")
+	}
+	if b.Settle(id, ratelimit.Amounts{1, 10}) || b.Settle(id, ratelimit.Amounts{1, 500}) || b.Refund(id) {
+		t.Fatal("a second settlement counts")
+	}
+	for _, e := range e {
+		b.uses(t, e, ratelimit.Amounts{2, 130, 1})
+	}
+	if b.Settle(b.newID(), ratelimit.Amounts{1, 10}) || b.Refund(b.newID()) {
+		t.Fatal("a settlement of nothing counts")
+	}
+	if !b.Refund(other) || b.Refund(other) || b.Settle(other, ratelimit.Amounts{1, 10}) {
+		t.Fatal("want the first refund alone to count")
+	}
+	for _, e := range e {
+		b.uses(t, e, ratelimit.Amounts{1, 30, 0})
+	}
+}
+
+func testGivenBack(t *testing.T, b *bench) {
+	e := b.declare(ratelimit.Amounts{10, 100, none})[0]
+	id := b.admitted(t, ratelimit.Amounts{1, 80, 1}, e)
+	b.clock.Advance(20 * time.Second)
+	b.Settle(id, ratelimit.Amounts{1, 30})
+	b.admitted(t, ratelimit.Amounts{1, 70, 1}, e)
+	b.denied(t, ratelimit.Amounts{1, 1, 1}, e)
+	b.clock.Advance(40*time.Second - instant)
+	b.denied(t, ratelimit.Amounts{1, 1, 1}, e)
+	b.clock.Advance(instant + b.slack)
+	b.admitted(t, ratelimit.Amounts{1, 30, 1}, e)
+	b.denied(t, ratelimit.Amounts{1, 1, 1}, e)
+}
+
+func testGivenBackLate(t *testing.T, b *bench) {
+	e := b.declare(ratelimit.Amounts{10, 100, 5})[0]
+	id := b.admitted(t, ratelimit.Amounts{1, 80, 1}, e)
+	b.clock.Advance(window + b.slack)
+	b.admitted(t, ratelimit.Amounts{1, 100, 1}, e)
+	if !b.Refund(id) {
+		t.Fatal("the reservation was not held")
+	}
+	b.uses(t, e, ratelimit.Amounts{1, 100, 1})
+	b.denied(t, ratelimit.Amounts{1, 1, 1}, e)
+}
+
+func testOverrun(t *testing.T, b *bench) {
+	e := b.declare(ratelimit.Amounts{10, 100, none})[0]
+	id := b.admitted(t, ratelimit.Amounts{1, 50, 1}, e)
+	b.clock.Advance(30 * time.Second)
+	b.Settle(id, ratelimit.Amounts{1, 250})
+	b.uses(t, e, ratelimit.Amounts{1, 250, 0})
+	if denial := b.denied(t, ratelimit.Amounts{1, 1, 1}, e); !denial.Full || denial.Dimension != ratelimit.Tokens {
+		t.Fatalf("denial is %+v, want full of tokens", denial)
+	}
+	b.clock.Advance(window - instant)
+	b.denied(t, ratelimit.Amounts{1, 1, 1}, e)
+	b.clock.Advance(instant + b.slack)
+	b.admitted(t, ratelimit.Amounts{1, 100, 1}, e)
+}
+
+func testRefund(t *testing.T, b *bench) {
+	e := b.declare(ratelimit.Amounts{1, 10, 1}, ratelimit.Amounts{2, 20, 1})
+	for range 10 {
+		id := b.admitted(t, ratelimit.Amounts{1, 10, 1}, e...)
+		b.denied(t, ratelimit.Amounts{1, 10, 1}, e[0])
+		if !b.Refund(id) {
+			t.Fatal("the reservation was not held")
+		}
+		b.uses(t, e[0], ratelimit.Amounts{})
+		b.uses(t, e[1], ratelimit.Amounts{})
+		b.clock.Advance(time.Second)
+	}
+}
+
+func testExpiry(t *testing.T, b *bench) {
+	e := b.declare(ratelimit.Amounts{100, 200, 2})[0]
+	long := b.admitted(t, ratelimit.Amounts{1, 10, 1}, e)
+	q := ratelimit.Reservation{ID: b.newID(), Amounts: ratelimit.Amounts{1, 50, 1}, Entities: []ratelimit.Entity{e}, Life: 10 * time.Second}
+	if _, denial := b.Reserve(context.Background(), &q); denial != nil {
+		t.Fatal(denial)
+	}
+	b.clock.Advance(10*time.Second - instant)
+	b.denied(t, ratelimit.Amounts{1, 0, 1}, e)
+	b.clock.Advance(instant)
+	b.uses(t, e, ratelimit.Amounts{2, 60, 1})
+	b.admitted(t, ratelimit.Amounts{1, 0, 1}, e)
+	if b.Settle(q.ID, ratelimit.Amounts{1, 0}) || b.Refund(q.ID) {
+		t.Fatal("what has settled by itself is settled again")
+	}
+	b.uses(t, e, ratelimit.Amounts{3, 60, 2})
+	if !b.Settle(long, ratelimit.Amounts{1, 10}) {
+		t.Fatal("the other reservation is gone")
+	}
+	if _, denial := b.Reserve(context.Background(), &q); denial != nil {
+		t.Fatalf("an ID that is no longer held is denied: %+v", denial)
+	}
+	b.uses(t, e, ratelimit.Amounts{4, 110, 2})
+}
+
+func testParallelLimit(t *testing.T, b *bench) {
+	e := b.declare(ratelimit.Amounts{none, none, 2})[0]
+	first := b.admitted(t, ratelimit.Amounts{1, 10, 1}, e)
+	b.admitted(t, ratelimit.Amounts{1, 10, 1}, e)
+	b.clock.Advance(2 * window)
+	denial := b.denied(t, ratelimit.Amounts{1, 10, 1}, e)
+	if denial.Dimension != ratelimit.Parallel || !denial.Full || denial.RetryAfter <= 0 {
+		t.Fatalf("denial is %+v, want full of parallel", denial)
+	}
+	b.Settle(first, ratelimit.Amounts{1, 20, 1})
+	b.admitted(t, ratelimit.Amounts{1, 10, 1}, e)
+	b.denied(t, ratelimit.Amounts{1, 10, 1}, e)
+}
+
+func testNever(t *testing.T, b *bench) {
+	e := b.declare(ratelimit.Amounts{10, 100, 1}, ratelimit.Amounts{0, none, none})
+	denial := b.denied(t, ratelimit.Amounts{1, 101, 1}, e[0])
+	if !denial.Never || denial.Dimension != ratelimit.Tokens || denial.Full {
+		t.Fatalf("denial is %+v, want never for its tokens", denial)
+	}
+	if denial := b.denied(t, ratelimit.Amounts{1, 100, 2}, e[0]); !denial.Never || denial.Dimension != ratelimit.Parallel {
+		t.Fatalf("denial is %+v, want never for parallel", denial)
+	}
+	b.admitted(t, ratelimit.Amounts{1, 100, 1}, e[0])
+	if denial := b.denied(t, ratelimit.Amounts{1, 1, 1}, e...); !denial.Never || denial.Entity != e[1] {
+		t.Fatalf("denial is %+v, want the one that never succeeds before others", denial)
+	}
+}
+
+func testZero(t *testing.T, b *bench) {
+	for d := range ratelimit.Dimension(ratelimit.Dimensions) {
+		most := ratelimit.Unlimited()
+		most[d] = 0
+		e := b.declare(most)[0]
+		denial := b.denied(t, ratelimit.Amounts{1, 1, 1}, e)
+		if !denial.Never || !denial.Full || denial.Dimension != d {
+			t.Fatalf("denial is %+v, want never for %s", denial, d)
+		}
+		if denial := b.denied(t, ratelimit.Amounts{}, e); !denial.Never {
+			t.Fatalf("denial is %+v, want never", denial)
+		}
+	}
+}
+
+func testLongestWait(t *testing.T, b *bench) {
+	e := b.declare(ratelimit.Amounts{2, none, none}, ratelimit.Amounts{none, 100, none})
+	b.admitted(t, ratelimit.Amounts{1, 1, 1}, e[0])
+	b.clock.Advance(10 * time.Second)
+	b.admitted(t, ratelimit.Amounts{1, 40, 1}, e[1])
+	b.admitted(t, ratelimit.Amounts{1, 1, 1}, e[0])
+	b.clock.Advance(10 * time.Second)
+	b.admitted(t, ratelimit.Amounts{1, 60, 1}, e[1])
+	b.clock.Advance(10 * time.Second)
+	// Requests are free in 30 s; 40 tokens in 40 s, all in 50 s.
+	for tokens, want := range map[int64]time.Duration{0: 30 * time.Second, 40: 40 * time.Second, 41: 50 * time.Second} {
+		denial := b.denied(t, ratelimit.Amounts{1, tokens, 1}, e...)
+		if denial.RetryAfter < want || denial.RetryAfter > want+b.slack {
+			t.Fatalf("%d tokens are free in %s, want %s", tokens, denial.RetryAfter, want)
+		}
+	}
+}
+
+func testNothingNeeded(t *testing.T, b *bench) {
+	e := b.declare(ratelimit.Amounts{none, 100, none})[0]
+	b.admitted(t, ratelimit.Amounts{1, 100, 1}, e)
+	b.admitted(t, ratelimit.Amounts{1, 0, 1}, e)
+	b.denied(t, ratelimit.Amounts{1, 1, 1}, e)
+}
+
+func testUnlimited(t *testing.T, b *bench) {
+	e := b.declare(ratelimit.Unlimited(), ratelimit.Amounts{10, none, none})
+	id := b.admitted(t, ratelimit.Amounts{1, 100, 1}, e...)
+	standing, _ := b.Reserve(context.Background(), &ratelimit.Reservation{ID: b.newID(), Entities: e[:1], Life: life})
+	for d, room := range standing {
+		if room.Limit != none {
+			t.Fatalf("the limit of %s is %d, want none", ratelimit.Dimension(d), room.Limit)
+		}
+	}
+	if got := b.Usage(e[0]); got.Used != (ratelimit.Amounts{1, 100, 1}) || got.Most != ratelimit.Unlimited() {
+		t.Fatalf("usage is %+v", got)
+	}
+	b.Settle(id, ratelimit.Amounts{1, 70})
+	b.uses(t, e[0], ratelimit.Amounts{1, 70, 0})
+	b.clock.Advance(2 * window)
+	b.uses(t, e[0], ratelimit.Amounts{})
+}
+
+func testStanding(t *testing.T, b *bench) {
+	e := b.declare(ratelimit.Amounts{10, 1000, none}, ratelimit.Amounts{5, none, none})
+	b.admitted(t, ratelimit.Amounts{1, 100, 1}, e[0])
+	b.clock.Advance(10 * time.Second)
+	standing, denial := b.Reserve(context.Background(), &ratelimit.Reservation{
+		ID: b.newID(), Amounts: ratelimit.Amounts{1, 200, 1}, Entities: e, Life: life})
+	if denial != nil {
+		t.Fatal(denial)
+	}
+	for d, want := range []ratelimit.Room{{Limit: 5, Remaining: 4}, {Limit: 1000, Remaining: 700}} {
+		got := standing[d]
+		if got.Limit != want.Limit || got.Remaining != want.Remaining || got.Reset < window || got.Reset > window+b.slack {
+			t.Fatalf("%s: got %+v, want %+v and a reset in a window", ratelimit.Dimension(d), got, want)
+		}
+	}
+	if standing[ratelimit.Parallel].Limit != none {
+		t.Fatalf("parallel: got %+v, want no limit", standing[ratelimit.Parallel])
+	}
+	if reset := b.Usage(e[1]).Reset; reset[ratelimit.Requests] < window || reset[ratelimit.Requests] > window+b.slack || reset[ratelimit.Parallel] != 0 {
+		t.Fatalf("resets are %v", reset)
+	}
+}
+
+func testReload(t *testing.T, b *bench) {
+	a := ratelimit.Limit{Name: "deployment:a", Most: ratelimit.Amounts{2, none, 3}}
+	other := ratelimit.Limit{Name: "group:b", Most: ratelimit.Amounts{5, none, none}}
+	old := b.Declare([]ratelimit.Limit{a})
+	held := b.admitted(t, ratelimit.Amounts{1, 10, 1}, old...)
+	b.admitted(t, ratelimit.Amounts{1, 10, 1}, old...)
+	b.denied(t, ratelimit.Amounts{1, 10, 1}, old...)
+
+	a.Most[ratelimit.Requests] = 3
+	fresh := b.Declare([]ratelimit.Limit{other, a})
+	b.uses(t, fresh[1], ratelimit.Amounts{2, 20, 2})
+	b.uses(t, fresh[0], ratelimit.Amounts{})
+	b.admitted(t, ratelimit.Amounts{1, 10, 1}, old...)
+	b.denied(t, ratelimit.Amounts{1, 10, 1}, fresh[1])
+	if !b.Settle(held, ratelimit.Amounts{1, 5}) {
+		t.Fatal("a reservation did not outlive the reload")
+	}
+	b.uses(t, fresh[1], ratelimit.Amounts{3, 25, 2})
+
+	// Without limits it counts on, and what it used counts when it has limits again.
+	a.Most = ratelimit.Unlimited()
+	e := b.Declare([]ratelimit.Limit{a})[0]
+	for range 3 {
+		b.admitted(t, ratelimit.Amounts{1, 10, 1}, e)
+	}
+	a.Most = ratelimit.Amounts{7, none, none}
+	e = b.Declare([]ratelimit.Limit{a})[0]
+	b.admitted(t, ratelimit.Amounts{1, 10, 1}, e)
+	b.denied(t, ratelimit.Amounts{1, 10, 1}, e)
+}
+
+func testDropped(t *testing.T, b *bench) {
+	limit := func(name string) ratelimit.Limit {
+		return ratelimit.Limit{Name: name, Most: ratelimit.Amounts{1, none, none}}
+	}
+	old := b.Declare([]ratelimit.Limit{limit("deployment:a")})[0]
+	id := b.admitted(t, ratelimit.Amounts{1, 10, 1}, old)
+	for i := range 8 {
+		b.clock.Advance(5 * time.Minute)
+		e := b.Declare([]ratelimit.Limit{limit("deployment:" + string(rune('b'+i)))})[0]
+		b.reserve(ratelimit.Amounts{1, 10, 1}, old)
+		b.uses(t, e, ratelimit.Amounts{})
+		b.admitted(t, ratelimit.Amounts{1, 10, 1}, e)
+		b.Settle(id, ratelimit.Amounts{1, 10})
+	}
+	e := b.Declare([]ratelimit.Limit{limit("deployment:a")})[0]
+	b.clock.Advance(2 * window)
+	b.admitted(t, ratelimit.Amounts{1, 10, 1}, e)
+}
+
+func testTwice(t *testing.T, b *bench) {
+	e := b.Declare([]ratelimit.Limit{
+		{Name: "deployment:a", Most: ratelimit.Amounts{5, none, none}},
+		{Name: "deployment:a", Most: ratelimit.Amounts{3, none, none}},
+	})
+	if e[0] != e[1] {
+		t.Fatalf("handles of one name are %v", e)
+	}
+	b.admitted(t, ratelimit.Amounts{1, 10, 1}, e...)
+	b.uses(t, e[0], ratelimit.Amounts{1, 10, 1})
+	if most := b.Usage(e[0]).Most[ratelimit.Requests]; most != 3 {
+		t.Fatalf("the limit is %d, want the smaller", most)
+	}
+}
+
+func testAbsurd(t *testing.T, b *bench) {
+	e := b.declare(ratelimit.Amounts{none, none, none}, ratelimit.Amounts{none, 100, none})
+	huge := ratelimit.Amounts{math.MaxInt64, math.MaxInt64, 1}
+	for range 4 {
+		b.admitted(t, huge, e[0])
+		b.Settle(b.admitted(t, ratelimit.Amounts{1, 1, 1}, e[0]), huge)
+	}
+	for _, used := range b.Usage(e[0]).Used {
+		if used < 0 {
+			t.Fatalf("used are %v", b.Usage(e[0]).Used)
+		}
+	}
+	b.Settle(b.admitted(t, ratelimit.Amounts{1, -5, 1}, e[1]), ratelimit.Amounts{-1, -1000, -1})
+	b.admitted(t, ratelimit.Amounts{1, 100, 1}, e[1])
+	b.denied(t, ratelimit.Amounts{1, 1, 1}, e[1])
+	b.Settle(b.admitted(t, ratelimit.Amounts{1, 0, 1}, e[1]), huge)
+	b.denied(t, ratelimit.Amounts{1, 1, 1}, e[1])
+}
