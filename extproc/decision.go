@@ -55,6 +55,12 @@ func (s *Server) decide(stream extprocv3.ExternalProcessor_ProcessServer, m *ext
 		return s.refuse(stream, refusal)
 	}
 	d, refusal := s.choose(stream.Context(), req, body)
+	if err := stream.Context().Err(); err != nil {
+		if refusal == nil {
+			s.giveBack(d)
+		}
+		return err // the client left
+	}
 	if refusal != nil {
 		return s.refuse(stream, refusal)
 	}

@@ -85,7 +85,7 @@ func fixtureAt(t testing.TB, yaml string, now func() time.Time) *Server {
 	}
 	auth := access.NewMaster(masterKey)
 	return New(Options{
-		Router:      routing.NewRouter(routing.NewTracker(now), nil, snapshot),
+		Router:      routing.NewRouter(routing.NewTracker(now), newLedger(now), snapshot),
 		Providers:   table,
 		Auth:        func() Authenticator { return auth },
 		Metrics:     NewMetrics(prometheus.NewRegistry()),

@@ -38,7 +38,7 @@ func withRoom(e *openai.Error, of ratelimit.Dimension, room ratelimit.Room) *ope
 	} else {
 		e.Headers = append(e.Headers, openai.Header{Name: "x-should-retry", Value: "false"})
 	}
-	if names, ok := headersOf(of); ok {
+	if names, ok := headersOf(of); ok && room.Limit != ratelimit.None {
 		for i, text := range roomTexts(room) {
 			e.Headers = append(e.Headers, openai.Header{Name: names.header[i], Value: text})
 		}

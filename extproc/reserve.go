@@ -71,23 +71,29 @@ func (s *Server) life(d *decided) time.Duration {
 }
 
 // reserve picks a deployment with what the attempt is going to use. Where only the guess of the answer is larger than
-// every limit, it makes do with the whole limit. A probe goes without where there is no room: it tells whether
-// a deployment works, and what it uses is charged.
+// every limit, it makes do with the whole limit. A probe that finds no room goes without: a deployment that is
+// merely busy must not look broken.
 func (s *Server) reserve(ctx context.Context, view *routing.View, d *decided, q routing.Query) (routing.Pick, error) {
 	d.reserved = q.Hold.Amounts[ratelimit.Tokens]
 	p, err := view.Pick(ctx, d.target, q)
 	limit := obstacle(err)
-	if limit != nil && limit.Never && limit.Dimension == ratelimit.Tokens && limit.Room.Limit >= d.estimate.Input && limit.Room.Limit > 0 && limit.Room.Limit < d.reserved {
+	if onlyGuessTooLarge(limit, d) {
 		d.reserved = limit.Room.Limit
 		q.Hold.Amounts[ratelimit.Tokens] = d.reserved
 		p, err = view.Pick(ctx, d.target, q)
 		limit = obstacle(err)
 	}
 	if limit != nil && d.request.probe {
-		q.Hold = ratelimit.Reservation{}
+		d.reserved, q.Regardless = 0, true
 		p, err = view.Pick(ctx, d.target, q)
 	}
 	return p, err
+}
+
+// onlyGuessTooLarge reports whether the request itself is within the largest limit there is.
+func onlyGuessTooLarge(limit *routing.Obstacle, d *decided) bool {
+	return limit != nil && limit.Never && limit.Dimension == ratelimit.Tokens &&
+		limit.Room.Limit >= d.estimate.Input && limit.Room.Limit < d.reserved
 }
 
 // obstacle is the limit that kept anything from being picked; nil when it was something else.
@@ -127,8 +133,8 @@ func roomTexts(r ratelimit.Room) [3]string {
 func (m *metadata) addStanding(standing ratelimit.Standing) {
 	for _, dimension := range [...]ratelimit.Dimension{ratelimit.Requests, ratelimit.Tokens} {
 		room := standing[dimension]
-		if room.Limit == ratelimit.None || room.Limit == 0 {
-			continue // the zero Standing is that of a store without limits
+		if room.Limit == ratelimit.None {
+			continue
 		}
 		names, _ := headersOf(dimension)
 		for i, text := range roomTexts(room) {

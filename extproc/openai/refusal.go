@@ -61,7 +61,8 @@ func NoDeployment(name string, retryAfter time.Duration) *Error {
 
 // Quota is a limit that a request is over.
 type Quota struct {
-	Of               ratelimit.Dimension
+	Of ratelimit.Dimension
+	// Limit is ratelimit.None where it is the provider's own, and not known.
 	Limit, Remaining int64
 	// Requested is the tokens of the request, as estimated.
 	Requested int64
@@ -82,9 +83,16 @@ func NoQuota(name string, q Quota) *Error {
 			"The input or output tokens must be reduced in order to run successfully. Passed model=%s.", name, what, q.Limit, q.Requested, name)
 	default:
 		e.Type = kind
-		e.Message += fmt.Sprintf(" Rate limit reached on %s: Limit %d, Remaining %d.", what, q.Limit, max(q.Remaining, 0))
+		e.Message += fmt.Sprintf(" Rate limit reached on %s%s.", what, q.numbers())
 	}
 	return e
+}
+
+func (q Quota) numbers() string {
+	if q.Limit == ratelimit.None {
+		return " of the provider"
+	}
+	return fmt.Sprintf(": Limit %d, Remaining %d", q.Limit, max(q.Remaining, 0))
 }
 
 // words are OpenAI's for a dimension, in an error's message and for its type.
