@@ -60,6 +60,9 @@ type Params struct {
 	Timeout, StreamTimeout, CooldownTime *time.Duration
 	NumRetries                           *int
 
+	// InputCost and OutputCost are the USD for one token; model_info may give them too.
+	InputCost, OutputCost *float64
+
 	// ExtraHeaders are sent to the provider with every request.
 	ExtraHeaders []Header
 	// Defaults are request parameters merged into a body that lacks them, in the order of the file.
@@ -94,12 +97,24 @@ type ModelInfo struct {
 	All json.RawMessage
 }
 
+// StrategyArgs tune latency-based-routing. A nil pointer means that the file does not say.
+type StrategyArgs struct {
+	// TTL is how long an answer's time counts.
+	TTL *time.Duration
+	// LowestLatencyBuffer is by which part of the lowest latency another one may exceed it.
+	LowestLatencyBuffer *float64
+	// MaxLatencyListSize is how many answers count.
+	MaxLatencyListSize *int
+}
+
 // Router holds router_settings and what litellm_settings says about routing.
 // A nil pointer means that the file does not say.
 type Router struct {
 	// Aliases is model_group_alias.
 	Aliases  []Alias
 	Strategy string // routing_strategy as written; empty when not given
+	// StrategyArgs is routing_strategy_args.
+	StrategyArgs StrategyArgs
 
 	NumRetries    *int
 	Timeout       *time.Duration

@@ -154,7 +154,7 @@ func (d *decoder) param(f tree.Pair, p *Params) {
 	}
 }
 
-// timing reads the keys that say how long and how often.
+// timing reads the keys that say how long, how often and for how much.
 func (d *decoder) timing(f tree.Pair, p *Params) bool {
 	switch key := f.Key.Text; key {
 	case "timeout":
@@ -169,6 +169,10 @@ func (d *decoder) timing(f tree.Pair, p *Params) bool {
 		d.seconds(key, f.Value, &p.CooldownTime)
 	case "num_retries":
 		whole(d, key, f.Value, 0, &p.NumRetries)
+	case "input_cost_per_token":
+		d.weight(key, f.Value, &p.InputCost)
+	case "output_cost_per_token":
+		d.weight(key, f.Value, &p.OutputCost)
 	default:
 		return false
 	}

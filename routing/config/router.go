@@ -25,6 +25,8 @@ func (d *decoder) router(v *tree.Node) {
 			d.aliases(v)
 		case "routing_strategy":
 			d.strategy(v, &r.Strategy)
+		case "routing_strategy_args":
+			d.strategyArgs(v, &r.StrategyArgs)
 		case "timeout":
 			d.timeout(key, v, &r.Timeout)
 		case "stream_timeout":
@@ -173,24 +175,6 @@ func (d *decoder) aliasItem(v *tree.Node, a *Alias) {
 		default:
 			d.report.Problem(f.Key.At, "an alias takes model and hidden", "%s is not known in an alias", tree.QuoteKey(f.Key.Text))
 		}
-	}
-}
-
-func (d *decoder) strategy(v *tree.Node, to *string) {
-	if d.text("routing_strategy", v, to); *to == "" {
-		return
-	}
-	names := strings.Fields(known.Strategies)
-	switch {
-	case *to == "simple-shuffle":
-	case slices.Contains(names, *to):
-		d.report.Warn(v.At, "", "routing_strategy %s is not supported yet: simple-shuffle is used", *to)
-	default:
-		hint := "the strategies are " + strings.Join(names, ", ")
-		if meant := known.Nearest(*to, names); meant != "" {
-			hint = "write " + meant
-		}
-		d.report.Problem(v.At, hint, "routing_strategy must be one of LiteLLM's, not %s", d.shown(v))
 	}
 }
 

@@ -20,7 +20,7 @@ no alert is sent: alerting_config
 guardrails are not applied: guardrail_list
 groups of groups are written in model_list: routing_groups
 it has no effect: assistants_config auto_router_capability_limit enable_weighted_failover fallback_access_check model_list plugins retry_after
-  routing_strategy_args search_tools
+  search_tools
 `
 
 // litellmKeys are the settings of LiteLLM's module, which litellm_settings sets.
@@ -135,8 +135,8 @@ it has no effect: admission_queue_timeout_seconds allow_client_side_credentials 
 
 // paramKeys are the parameters of a deployment that LiteLLM keeps for itself. Those about prices are known by their form.
 const paramKeys = `
-: base_model client_side_timeout input_cost_per_token litellm_session_id litellm_trace_id max_file_size_mb max_input_tokens max_retries model_info
-  output_cost_per_token supports_vision tiered_pricing use_in_pass_through verbose
+: base_model client_side_timeout litellm_session_id litellm_trace_id max_file_size_mb max_input_tokens max_retries model_info
+  supports_vision tiered_pricing use_in_pass_through verbose
 parameters that a provider does not know are passed on, not dropped: additional_drop_params allowed_openai_params drop_params
 requests go to the provider all the same: fastest_response mock_response mock_timeout silent_model
 guardrails are not applied: guardrails

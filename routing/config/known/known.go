@@ -12,18 +12,24 @@ const (
 	topSupported    = "model_list router_settings litellm_settings general_settings model_groups environment_variables include credential_list"
 	topOthers       = "guardrails mcp_servers mcp_tools callback_settings search_tools sandbox_tools vector_store_registry files_settings finetune_settings assistant_settings default_vertex_config prompts agent_list agents policies policy_attachments worker_registry pass_through_endpoints plugins classifier_plugin"
 	entrySupported  = "model_name litellm_params model_info"
-	routerSupported = "model_group_alias routing_strategy num_retries timeout stream_timeout allowed_fails cooldown_time max_fallbacks disable_cooldowns retry_policy allowed_fails_policy model_group_retry_policy retry_budget limits_without_redis fallbacks default_fallbacks context_window_fallbacks content_policy_fallbacks redis_url redis_host redis_port redis_password redis_db"
+	routerSupported = "model_group_alias routing_strategy routing_strategy_args num_retries timeout stream_timeout allowed_fails cooldown_time max_fallbacks disable_cooldowns retry_policy allowed_fails_policy model_group_retry_policy retry_budget limits_without_redis fallbacks default_fallbacks context_window_fallbacks content_policy_fallbacks redis_url redis_host redis_port redis_password redis_db"
 	moduleSupported = "num_retries request_timeout fallbacks default_fallbacks context_window_fallbacks content_policy_fallbacks max_fallbacks allowed_fails telemetry"
 	proxySupported  = "master_key database_url"
 	groupSupported  = "routing_strategy num_retries timeout rpm tpm max_parallel_requests limits_without_redis fallbacks hidden"
-	paramSupported  = "model custom_llm_provider api_key api_base base_url api_version organization rpm tpm max_parallel_requests weight order timeout request_timeout stream_timeout cooldown_time num_retries extra_headers headers extra_body litellm_credential_name"
+	paramSupported  = "model custom_llm_provider api_key api_base base_url api_version organization rpm tpm max_parallel_requests weight order timeout request_timeout stream_timeout cooldown_time num_retries input_cost_per_token output_cost_per_token extra_headers headers extra_body litellm_credential_name"
 
 	// requestParams are what OpenAI's endpoints, and providers that follow them, take in a request body.
 	requestParams = "functions function_call temperature top_p n stream stream_options stop max_completion_tokens modalities prediction audio max_tokens presence_penalty frequency_penalty logit_bias user response_format seed tools tool_choice parallel_tool_calls logprobs top_logprobs reasoning_effort reasoning thinking web_search_options service_tier prompt_cache_key prompt_cache_retention safety_identifier verbosity store dimensions encoding_format input suffix echo best_of prompt messages"
 	// providerParams are well known too, but near enough to other keys to look like mistakes.
 	providerParams = "top_k top_a min_p typical_p tfs_z mirostat repetition_penalty truncate provider models route transforms safe_prompt random_seed think options format keep_alive"
 
-	Strategies     = "simple-shuffle least-busy usage-based-routing usage-based-routing-v2 latency-based-routing cost-based-routing provider-budget-routing lar1"
+	Strategies = "simple-shuffle least-busy usage-based-routing usage-based-routing-v2 latency-based-routing cost-based-routing balanced"
+	// OtherStrategies are LiteLLM's too, and not supported.
+	OtherStrategies = "provider-budget-routing lar1"
+
+	strategyArgsSupported = "ttl lowest_latency_buffer max_latency_list_size"
+	strategyArgsOthers    = "the mean counts: ttft_percentile"
+
 	WithoutRedis   = "share closed open"
 	BudgetKeys     = "percent min_per_second"
 	RetryClasses   = "BadRequestErrorRetries AuthenticationErrorRetries TimeoutErrorRetries RateLimitErrorRetries ContentPolicyViolationErrorRetries InternalServerErrorRetries ServiceUnavailableErrorRetries NotFoundErrorRetries DefaultRetries"
@@ -42,21 +48,22 @@ type Section struct {
 
 // Catalog is every section.
 type Catalog struct {
-	Top, Entry, Router, Module, Proxy, Group, Param Section
-	Request, Provider                               map[string]bool
+	Top, Entry, Router, StrategyArgs, Module, Proxy, Group, Param Section
+	Request, Provider                                             map[string]bool
 }
 
 func NewCatalog() *Catalog {
 	c := &Catalog{
-		Top:      newSection("the file", topSupported, "it is not read: "+topOthers),
-		Entry:    newSection("an entry of model_list", entrySupported, ""),
-		Router:   newSection("router_settings", routerSupported, routerKeys),
-		Module:   newSection("litellm_settings", moduleSupported, litellmKeys),
-		Proxy:    newSection("general_settings", proxySupported, generalKeys),
-		Group:    newSection("a group of model_groups", groupSupported, ""),
-		Param:    newSection("litellm_params", paramSupported, paramKeys),
-		Request:  set(requestParams),
-		Provider: set(providerParams),
+		Top:          newSection("the file", topSupported, "it is not read: "+topOthers),
+		Entry:        newSection("an entry of model_list", entrySupported, ""),
+		Router:       newSection("router_settings", routerSupported, routerKeys),
+		StrategyArgs: newSection("routing_strategy_args", strategyArgsSupported, strategyArgsOthers),
+		Module:       newSection("litellm_settings", moduleSupported, litellmKeys),
+		Proxy:        newSection("general_settings", proxySupported, generalKeys),
+		Group:        newSection("a group of model_groups", groupSupported, ""),
+		Param:        newSection("litellm_params", paramSupported, paramKeys),
+		Request:      set(requestParams),
+		Provider:     set(providerParams),
 	}
 	c.Param.Names = append(c.Param.Names, strings.Fields(requestParams)...)
 	return c
