@@ -14,11 +14,24 @@ import (
 type gates struct {
 	limits []ratelimit.Limit
 	// places are the references, from the gate that is called firstWay on; after them come the groups.
-	places []share.Place
-	groups []int32
+	places     []share.Place
+	references []reference
+	groups     []int32
 	// atPlace and ofGroup lead back.
 	atPlace map[share.Place]int32
 	ofGroup map[int32]int32
+}
+
+// reference is the number-th entry, from 1, by which a group refers to a target.
+type reference struct {
+	from, to string
+	number   int
+}
+
+// name is that of its limits. With its colons written otherwise no name is taken for a part of another.
+func (r reference) name() string {
+	part := strings.NewReplacer("%", "%25", ":", "%3A")
+	return fmt.Sprintf("reference:%s:%s:%d", part.Replace(r.from), part.Replace(r.to), r.number)
 }
 
 func (c *compiler) gates(s *Snapshot, targets []Target) gates {
@@ -68,8 +81,6 @@ func (c *compiler) numberReferences(targets []Target) []int {
 }
 
 func (c *compiler) referenceGates(g *gates, s *Snapshot, group int32, targets []Target, numbers []int) {
-	// With its colons written otherwise a name can't be taken for a part of another.
-	part := strings.NewReplacer("%", "%25", ":", "%3A")
 	n := &s.nodes[group]
 	for tier, entries := range n.tiers {
 		for k, i := range entries {
@@ -81,8 +92,9 @@ func (c *compiler) referenceGates(g *gates, s *Snapshot, group int32, targets []
 			place := share.Place{Group: group, Tier: int32(tier), Member: int32(k)}
 			g.atPlace[place] = int32(len(g.limits))
 			g.places = append(g.places, place)
-			name := fmt.Sprintf("reference:%s:%s:%d", part.Replace(n.name), part.Replace(targets[i].Group), numbers[i])
-			g.limits = append(g.limits, ratelimit.Limit{Name: name, Most: limited, Lost: c.lost(n.name)})
+			r := reference{n.name, targets[i].Group, numbers[i]}
+			g.references = append(g.references, r)
+			g.limits = append(g.limits, ratelimit.Limit{Name: r.name(), Most: limited, Lost: c.lost(n.name)})
 		}
 	}
 }
