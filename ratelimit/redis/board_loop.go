@@ -47,7 +47,7 @@ local last = redis.call('ZRANGE', untils, -1, -1, 'WITHSCORES')
 local life = 60000
 if last[2] then life = life + math.max(0, tonumber(last[2]) - now) end
 for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, string.format('%.0f', life)) end
-redis.call('PUBLISH', ARGV[3], '')
+redis.pcall('PUBLISH', ARGV[3], '') -- who may not announce is found by the others' polls
 return 1
 `
 
