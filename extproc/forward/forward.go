@@ -29,8 +29,8 @@ type Ledger interface {
 type Directory interface {
 	// Address returns host:port of a replica's gRPC port; false when no such replica is known to live.
 	Address(replica string) (addr string, ok bool)
-	// Replicas returns the ids of all that are known to live.
-	Replicas() []string
+	// IDs returns those of all that are known to live.
+	IDs() []string
 }
 
 // Options are what a Forwarder needs; none but Dial may be left out.
@@ -107,7 +107,7 @@ func (f *Forwarder) Refund(holder, deployment string, id ratelimit.ID) {
 	case f.Self:
 		f.Ledger.Refund(deployment, id)
 	case "":
-		for _, replica := range f.Directory.Replicas() {
+		for _, replica := range f.Directory.IDs() {
 			if replica != f.Self {
 				f.Refund(replica, deployment, id)
 			}

@@ -97,7 +97,7 @@ func (f *fleet) Address(replica string) (string, bool) {
 	return addr, ok
 }
 
-func (f *fleet) Replicas() []string {
+func (f *fleet) IDs() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Collect(maps.Keys(f.addresses))
