@@ -57,7 +57,9 @@ type entry struct {
 // attemptEnded takes what an entry says into account. One that is made while an attempt goes on says nothing.
 func (s *Server) attemptEnded(line *datav3.HTTPAccessLogEntry) {
 	common := line.GetCommonProperties()
-	if common.GetIntermediateLogEntry() {
+	switch common.GetAccessLogType() {
+	case datav3.AccessLogType_NotSet, datav3.AccessLogType_DownstreamEnd:
+	default:
 		return
 	}
 	d := decisionOf(common.GetMetadata())

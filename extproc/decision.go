@@ -170,7 +170,7 @@ func (s *Server) choose(ctx context.Context, req request, body []byte) (*decided
 	}
 	d := &decided{request: req, fields: fields, model: model, plan: next, snapshot: view.Snapshot(), replica: s.Replica}
 	if err := s.place(ctx, view, d); err != nil {
-		return nil, s.noneLeft(d, err)
+		return nil, noneLeft(d, err)
 	}
 	s.countRequest(req)
 	outgoing, err := s.Providers.Request(d.pick.Deployment, req.route.Endpoint, d.pick.Model)
@@ -195,6 +195,9 @@ func (s *Server) place(ctx context.Context, view *routing.View, d *decided) (err
 		}
 		if ctx.Err() != nil {
 			return none
+		}
+		if limit := obstacle(none); limit != nil {
+			s.Metrics.denied(d.target.Group, limit.Dimension)
 		}
 		err = cmp.Or(err, none)
 		group, ok := fallback(view.Snapshot(), d.decision(), routing.RateLimit)

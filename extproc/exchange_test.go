@@ -73,6 +73,18 @@ func fixture(t testing.TB, yaml string) *Server {
 
 func fixtureAt(t testing.TB, yaml string, now func() time.Time) *Server {
 	t.Helper()
+	return fixtureWith(t, yaml, now, newLedger(now))
+}
+
+// limited is a fixture whose ledger can be read.
+func limited(t testing.TB, yaml string) (*Server, *ledger) {
+	t.Helper()
+	l := newLedger(time.Now)
+	return fixtureWith(t, yaml, time.Now, l), l
+}
+
+func fixtureWith(t testing.TB, yaml string, now func() time.Time, l *ledger) *Server {
+	t.Helper()
 	none := func(string) (string, bool) { return "", false }
 	cfg, err := config.Decode("config.yaml", []byte(yaml), none)
 	if err != nil {
@@ -85,7 +97,7 @@ func fixtureAt(t testing.TB, yaml string, now func() time.Time) *Server {
 	}
 	auth := access.NewMaster(masterKey)
 	return New(Options{
-		Router:      routing.NewRouter(routing.NewTracker(now), newLedger(now), snapshot),
+		Router:      routing.NewRouter(routing.NewTracker(now), l, snapshot),
 		Providers:   table,
 		Auth:        func() Authenticator { return auth },
 		Metrics:     NewMetrics(prometheus.NewRegistry()),

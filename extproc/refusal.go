@@ -3,6 +3,7 @@ package extproc
 import (
 	"errors"
 	"strconv"
+	"time"
 
 	"github.com/nestor-gateway/nestor/extproc/openai"
 	"github.com/nestor-gateway/nestor/ratelimit"
@@ -15,7 +16,7 @@ func (s *Server) giveBack(d *decided) {
 }
 
 // noneLeft says why nothing can be picked, and when there will be a deployment again.
-func (s *Server) noneLeft(d *decided, err error) *openai.Error {
+func noneLeft(d *decided, err error) *openai.Error {
 	var none *routing.NoneError
 	if !errors.As(err, &none) {
 		return refusalOf(err)
@@ -23,7 +24,6 @@ func (s *Server) noneLeft(d *decided, err error) *openai.Error {
 	if none.Limit == nil {
 		return openai.NoDeployment(d.model, none.RetryAfter)
 	}
-	s.Metrics.denied(d.target.Group, none.Limit.Dimension)
 	e := openai.NoQuota(d.model, openai.Quota{
 		Of: none.Limit.Dimension, Limit: none.Limit.Room.Limit, Remaining: none.Limit.Room.Remaining,
 		Requested: d.reserved, TooLarge: none.Limit.Never, RetryAfter: none.RetryAfter,
@@ -34,7 +34,7 @@ func (s *Server) noneLeft(d *decided, err error) *openai.Error {
 // withRoom tells how the limit stands, in OpenAI's headers, and when to come back, to the millisecond.
 func withRoom(e *openai.Error, of ratelimit.Dimension, room ratelimit.Room) *openai.Error {
 	if e.RetryAfter > 0 {
-		e.Headers = append(e.Headers, openai.Header{Name: "retry-after-ms", Value: strconv.FormatInt(e.RetryAfter.Milliseconds()+1, 10)})
+		e.Headers = append(e.Headers, openai.Header{Name: "retry-after-ms", Value: strconv.FormatInt(int64((e.RetryAfter+time.Millisecond-1)/time.Millisecond), 10)})
 	} else {
 		e.Headers = append(e.Headers, openai.Header{Name: "x-should-retry", Value: "false"})
 	}

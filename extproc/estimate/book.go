@@ -94,7 +94,7 @@ type group struct {
 }
 
 func newModel() *model {
-	m := &model{ratio: startAt(startRatio*scale, priors), output: startAt(startOutput, priors), events: startAt(startEvents, priors)}
+	m := &model{ratio: startAt(startRatio*scale, priors), output: startAt(startOutput-1, priors), events: startAt(startEvents, priors)}
 	m.publish()
 	return m
 }
