@@ -61,7 +61,7 @@ func TestAReplicaThatDiesIsForgotten(t *testing.T) {
 	dead := redis.Join(client, redis.Replica{ID: "b", Address: "b:1"})
 	sees(t, a, 2*time.Second, "a", "b")
 	_ = client.Close() // no beat of b gets through from here on, as if its process were killed
-	sees(t, a, 6*time.Second, "a")
+	sees(t, a, 8*time.Second, "a")
 	dead.Close()
 }
 
@@ -75,10 +75,25 @@ func TestReplicasStayKnownWhileRedisIsGone(t *testing.T) {
 	if soon(1500*time.Millisecond, func() bool { return a.Live() != 2 }) {
 		t.Error("forgot the other one")
 	}
-	server.Start()
+	server.Start() // it is empty
+	if soon(2500*time.Millisecond, func() bool { return a.Live() != 2 || b.Live() != 2 }) {
+		t.Error("forgot the other one when Redis did")
+	}
 	sees(t, b, 3*time.Second, "a", "b")
 	c := join(t, place, "c")
 	sees(t, c, 3*time.Second, "a", "b", "c")
+}
+
+func TestReplicasStayKnownWhenRedisForgets(t *testing.T) {
+	server := redistest.Single(t)
+	place := redis.Settings{URL: server.URL()}
+	a, b := join(t, place, "a"), join(t, place, "b")
+	sees(t, a, 2*time.Second, "a", "b")
+	sees(t, b, 2*time.Second, "a", "b")
+	server.FlushAll()
+	if soon(2500*time.Millisecond, func() bool { a.Address("nobody"); return a.Live() != 2 || b.Live() != 2 }) {
+		t.Error("forgot the other one")
+	}
 }
 
 func TestIDsDiffer(t *testing.T) {
