@@ -34,7 +34,7 @@ type node struct {
 // name makes a snapshot in which names can be resolved, of a config in which nothing was found wrong so far.
 func (c *compiler) name() *Snapshot {
 	s := &Snapshot{
-		cfg: c.cfg, deployments: c.set.All, cooldown: cooldown.NewPolicy(&c.cfg.Router),
+		cfg: c.cfg, deployments: c.set.All, cooldown: cooldown.NewPolicy(&c.cfg.Router), tuning: newTuning(&c.cfg.Router.StrategyArgs),
 		byID: make(map[string]int32, len(c.set.All)), names: map[string]Target{}, models: map[string]Target{},
 	}
 	for i, d := range s.deployments {

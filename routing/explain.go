@@ -6,12 +6,16 @@ import (
 
 	"github.com/nestor-gateway/nestor/routing/reading"
 	"github.com/nestor-gateway/nestor/routing/share"
+	"github.com/nestor-gateway/nestor/routing/strategy"
 )
 
 // Explanation says where the requests for a name go, exactly.
 type Explanation struct {
-	Model       string `json:"model"`
-	Group       string `json:"group"`
+	Model string `json:"model"`
+	Group string `json:"group"`
+	// Strategy is that of the called group; empty for simple-shuffle. Under every other one the probabilities
+	// are those while all deployments are equal in what it looks at, and limits their capacity.
+	Strategy    string `json:"strategy,omitempty"`
 	Deployments []Row  `json:"deployments"`
 	// Tree is the called group, for drawing.
 	Tree *TreeGroup `json:"-"`
@@ -60,6 +64,9 @@ func (s *Snapshot) Explain(model string, without []string) (*Explanation, error)
 	x.state = share.NewState(s.graph, func(leaf int32) bool { return !out[leaf] })
 	x.flow = x.state.Flow(t.group)
 	e := &Explanation{Model: model, Group: t.Group, Tree: x.tree(t.group)}
+	if kind, name := s.strategyOf(t.group); kind != strategy.SimpleShuffle {
+		e.Strategy = name
+	}
 	paths := s.pathsFrom(t.group)
 	budget := maxPathNames
 	for _, leaf := range s.leavesOf(t) {

@@ -26,15 +26,13 @@ type Sample struct {
 	Completion int64
 }
 
-// Observe takes the speed of an attempt into account.
-func (r *Router) Observe(s Sample) {}
-
 // Settle replaces what the attempt at a deployment holds by what was used. See ratelimit.Limiter.
 func (r *Router) Settle(deployment string, id ratelimit.ID, used ratelimit.Amounts) bool {
 	if r.limits == nil || !r.limits.Settle(id, used) {
 		return false
 	}
 	r.reopen(deployment)
+	r.View().strategies.look(deployment)
 	return true
 }
 
@@ -44,6 +42,7 @@ func (r *Router) Refund(deployment string, id ratelimit.ID) bool {
 		return false
 	}
 	r.reopen(deployment)
+	r.View().strategies.look(deployment)
 	return true
 }
 

@@ -20,6 +20,9 @@ type Query struct {
 	Skip    int
 	Exclude []string
 
+	// Stream says that the answer will be a stream: the strategies that look at times take those to the first token.
+	Stream bool
+
 	// Hold is what the attempt reserves of everything that limits its pick; its Entities are left to the pick.
 	Hold ratelimit.Reservation
 	// Regardless takes a target that is one deployment whatever its quota, and reserves nothing.
@@ -80,6 +83,8 @@ type picking struct {
 	entities []ratelimit.Entity
 	hold     ratelimit.Reservation
 	denied   []denied
+	// promised are the leaves drawn that the store does not count as in flight yet.
+	promised []int32
 }
 
 // denied is a gate that this pick can't pass before a time.
@@ -114,7 +119,7 @@ func (p *picking) choose() (leaf int32, ok bool) {
 	}
 	if len(p.q.Exclude) == 0 && p.q.Skip == 0 && !p.deniedInState() {
 		rng := p.source(0)
-		if leaf, p.path, ok = v.draw(v.state, p.t, &rng, p.path); ok {
+		if leaf, p.path, ok = v.draw(v.state, p, &rng, p.path); ok {
 			return leaf, true
 		}
 	}
@@ -161,7 +166,7 @@ func (p *picking) chooseApart() (leaf int32, ok bool) {
 			state.Set(leaf, true)
 		}
 		rng := p.source(n)
-		leaf, p.path, ok = v.draw(state, p.t, &rng, p.path[:0])
+		leaf, p.path, ok = v.draw(state, p, &rng, p.path[:0])
 		if !ok || n == last {
 			return leaf, ok
 		}

@@ -17,8 +17,9 @@ type Router struct {
 	notify  atomic.Pointer[func(Notice)]
 
 	// freed counts what was given back; full says that something may be closed that it opens.
-	freed atomic.Uint64
-	full  atomic.Bool
+	freed  atomic.Uint64
+	full   atomic.Bool
+	speeds speeds
 	// pickings are spare, so that a pick allocates nothing.
 	pickings sync.Pool
 
@@ -50,7 +51,9 @@ func (r *Router) Swap(s *Snapshot) {
 	for id, until := range r.tracker.Cooling() {
 		v.cool(id, until)
 	}
-	r.tracker.Retain(func(id string) bool { _, ok := s.byID[id]; return ok })
+	known := func(id string) bool { _, ok := s.byID[id]; return ok }
+	r.tracker.Retain(known)
+	r.speeds.retain(known)
 	r.carryOver(v)
 	r.views = append(r.views, weak.Make(v))
 	r.view.Store(v)
@@ -114,6 +117,9 @@ func (r *Router) picking(v *View, t Target, q Query) *picking {
 }
 
 func (r *Router) picked(p *picking) {
-	*p = picking{path: p.path[:0], gates: p.gates[:0], entities: p.entities[:0], denied: p.denied[:0]}
+	if len(p.promised) > 0 {
+		p.v.strategies.keep(p)
+	}
+	*p = picking{path: p.path[:0], gates: p.gates[:0], entities: p.entities[:0], denied: p.denied[:0], promised: p.promised[:0]}
 	r.pickings.Put(p)
 }

@@ -29,6 +29,7 @@ type Snapshot struct {
 	summary   Summary
 	fallbacks fallbackLists
 	cooldown  cooldown.Policy
+	tuning    tuning
 }
 
 // Summary counts what a config holds. Depth is 1 for groups of deployments alone.

@@ -22,6 +22,8 @@ type View struct {
 	state *share.State
 	// cooling and full are by leaf, spent is by leaf and dimension, ways is by gate from firstWay on.
 	cooling, full, spent, ways *cooldown.Calendar
+	// strategies is nil where no group has one that looks at more than shares.
+	strategies *strategies
 	// fullIn is, by gate, the dimension in which it is full.
 	fullIn []ratelimit.Dimension
 }
@@ -41,6 +43,7 @@ func newView(s *Snapshot, r *Router, entities []ratelimit.Entity) *View {
 	for gate, e := range entities {
 		v.byEntity[e] = int32(gate)
 	}
+	v.strategies = newStrategies(v)
 	return v
 }
 
@@ -219,8 +222,11 @@ func (v *View) adopt(t Target) Target {
 	return own
 }
 
-// draw chooses a leaf of a group in a state, by the way of places that it appends to path. Every draw is one of these.
+// draw chooses a leaf of the called group in a state, by the way of places that it appends to path. Every draw is one of these.
 // The view is locked for reading.
-func (v *View) draw(state *share.State, t Target, rng *rand.PCG, path []share.Place) (leaf int32, passed []share.Place, ok bool) {
-	return state.Pick(t.group, rng, path)
+func (v *View) draw(state *share.State, p *picking, rng *rand.PCG, path []share.Place) (leaf int32, passed []share.Place, ok bool) {
+	if v.strategies == nil {
+		return state.Pick(p.t.group, rng, path)
+	}
+	return v.strategies.draw(state, p, rng, path)
 }

@@ -45,6 +45,9 @@ type Deployment struct {
 	// NumRetries is the entry's own; nil when it has none.
 	NumRetries *int
 
+	// InputCost and OutputCost are the USD for one token, by litellm_params; nil when those don't say.
+	InputCost, OutputCost *float64
+
 	// Problem is why no request can be sent to it, or empty. See config.Entry.
 	Problem string
 }

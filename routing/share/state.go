@@ -11,6 +11,9 @@ type State struct {
 
 	leaves, shutGroups shut[int32]
 	members            shut[Place]
+
+	watch   func(p Place, live bool)
+	flipped []Place
 }
 
 // value is the capacity of a member or a group by unit. 0 in RPM or TPM: it has none.
@@ -131,6 +134,9 @@ func (s *State) put(p Place) {
 	shape, v := s.graph.shapes[p.Group][p.Tier], s.value(p)
 	if s.at(p.Group).tiers[p.Tier].get(shape, p.Member) == v {
 		return
+	}
+	if live := v[One] > 0; live != s.MemberLive(p.Group, int(p.Tier), int(p.Member)) {
+		s.flip(p, live)
 	}
 	g := s.owned(p.Group)
 	g.tiers[p.Tier].set(shape, p.Member, v, s.graph.member(p).Weight)

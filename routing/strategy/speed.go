@@ -18,9 +18,12 @@ const (
 
 // Speed is what is known of how fast a deployment answers. It is safe for concurrent use.
 type Speed struct {
-	mu     sync.Mutex
-	answer record // of every answer
-	first  record // of the first token of streams
+	mu sync.Mutex
+	// token is the seconds for a token of an answer, or for an answer whose tokens are not known; whole those of answers,
+	// and first those to the first token of streams.
+	token, whole, first record
+	// busiest and soonest are averages of the last two.
+	busiest, soonest peak
 }
 
 // Sample is what one attempt teaches about the speed of a deployment.
@@ -38,26 +41,47 @@ func (s *Speed) Observe(now time.Duration, x Sample, keep int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if x.Failed {
-		for _, r := range []*record{&s.answer, &s.first} {
-			r.add(now, failed, true, keep)
-			r.peak.fail(now)
-		}
+		s.token.add(sample{now, failed, true}, keep)
+		s.first.add(sample{now, failed, true}, keep)
+		s.busiest.fail(now)
+		s.soonest.fail(now)
 		return
 	}
-	s.answer.add(now, x.Whole.Seconds()/float64(max(x.Completion, 1)), false, keep)
-	s.answer.peak.add(now, x.Whole.Seconds())
+	whole := x.Whole.Seconds()
+	s.token.add(sample{at: now, seconds: whole / float64(max(x.Completion, 1))}, keep)
+	s.whole.add(sample{at: now, seconds: whole}, keep)
+	s.busiest.add(now, whole)
 	if x.FirstToken > 0 {
-		s.first.add(now, x.FirstToken.Seconds(), false, keep)
-		s.first.peak.add(now, x.FirstToken.Seconds())
+		s.first.add(sample{at: now, seconds: x.FirstToken.Seconds()}, keep)
+		s.soonest.add(now, x.FirstToken.Seconds())
 	}
 }
 
-// Mean is the mean of what is kept and not older than ttl: for streams the seconds to the first token, for others
-// those for a token of the answer, or for the answer where its tokens are not known. ok is false when nothing is.
-func (s *Speed) Mean(now, ttl time.Duration, stream bool) (seconds float64, ok bool) {
+// Means are of what is kept and not older than ttl: the seconds of answers, and those to the first token of streams;
+// 0 where nothing is known.
+func (s *Speed) Means(now, ttl time.Duration) (whole, first float64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.of(stream).mean(now, ttl)
+	whole, _ = s.whole.mean(now, ttl, 0)
+	first, _ = s.first.mean(now, ttl, 0)
+	return whole, first
+}
+
+// Latency is the mean of what is kept and not older than ttl: for streams of the seconds to the first token, for others
+// of those for a token of the answer. A deployment of which nothing is known is tried before all others, but by
+// one request at a time.
+func (s *Speed) Latency(now, ttl time.Duration, inFlight int64, stream bool) float64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := &s.token
+	if stream {
+		r = &s.first
+	}
+	seconds, known := r.mean(now, ttl, failedFor)
+	if !known && inFlight > 0 {
+		return failed
+	}
+	return seconds
 }
 
 // Load is what one more request adds to at a deployment with some in flight: their number, times an average of the
@@ -67,7 +91,10 @@ func (s *Speed) Mean(now, ttl time.Duration, stream bool) (seconds float64, ok b
 func (s *Speed) Load(now time.Duration, inFlight int64, stream bool) float64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p := &s.of(stream).peak
+	p := &s.busiest
+	if stream {
+		p = &s.soonest
+	}
 	switch {
 	case inFlight <= 0:
 		return p.at(now)
@@ -77,18 +104,10 @@ func (s *Speed) Load(now time.Duration, inFlight int64, stream bool) float64 {
 	return p.seconds * float64(inFlight+1)
 }
 
-func (s *Speed) of(stream bool) *record {
-	if stream {
-		return &s.first
-	}
-	return &s.answer
-}
-
 // record is the latest samples of one kind.
 type record struct {
 	samples []sample
 	next    int
-	peak    peak
 }
 
 type sample struct {
@@ -97,27 +116,26 @@ type sample struct {
 	failed  bool
 }
 
-func (r *record) add(now time.Duration, seconds float64, failed bool, keep int) {
-	x := sample{now, seconds, failed}
-	switch {
-	case len(r.samples) > keep:
-		r.samples, r.next = nil, 0
-		fallthrough
-	case len(r.samples) < keep:
+func (r *record) add(x sample, keep int) {
+	if len(r.samples) > keep {
+		r.samples = nil
+	}
+	if len(r.samples) < keep {
 		r.samples = append(r.samples, x)
 		return
 	}
-	r.samples[r.next%keep] = x
-	r.next = (r.next + 1) % keep
+	r.next %= keep
+	r.samples[r.next] = x
+	r.next++
 }
 
-func (r *record) mean(now, ttl time.Duration) (seconds float64, ok bool) {
+// mean is that of the samples that are not older than ttl, of failures not older than fails either.
+func (r *record) mean(now, ttl, fails time.Duration) (seconds float64, known bool) {
 	sum, n := 0.0, 0
 	for _, x := range r.samples {
-		if age := now - x.at; age > ttl || x.failed && age > failedFor {
-			continue
+		if age := now - x.at; age <= ttl && (!x.failed || age < fails) {
+			sum, n = sum+x.seconds, n+1
 		}
-		sum, n = sum+x.seconds, n+1
 	}
 	return sum / float64(max(n, 1)), n > 0
 }
@@ -126,7 +144,7 @@ func (r *record) mean(now, ttl time.Duration) (seconds float64, ok bool) {
 type peak struct {
 	seconds float64
 	seen    bool
-	last    time.Duration
+	last    time.Duration // when it was changed
 }
 
 func (p *peak) add(now time.Duration, seconds float64) {
