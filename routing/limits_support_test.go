@@ -123,6 +123,8 @@ type gatekeeper struct {
 	full, small map[string]bool
 	held        map[ratelimit.ID]bool
 	asked       int
+	// denied are the names of what was full when somebody asked.
+	denied map[string]bool
 }
 
 func (g *gatekeeper) Declare(limits []ratelimit.Limit) []ratelimit.Entity {
@@ -148,6 +150,10 @@ func (g *gatekeeper) Reserve(_ context.Context, r *ratelimit.Reservation) (ratel
 	for _, e := range r.Entities {
 		name := g.names[e]
 		if g.full[name] || g.small[name] {
+			if g.denied == nil {
+				g.denied = map[string]bool{}
+			}
+			g.denied[name] = true
 			return ratelimit.Standing{}, &ratelimit.Denial{Entity: e, Dimension: ratelimit.Tokens, RetryAfter: time.Second, Full: g.full[name]}
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -17,6 +18,33 @@ import (
 type oracle struct {
 	cfg *config.Config
 	out map[string]bool // by litellm_params.model
+	// full are the limits that admit nothing, by name.
+	full map[string]bool
+}
+
+// isFull reports whether a limit of the entry itself, or of the group that it refers to, is full.
+// Entries that were declared twice with one target are told apart by their number.
+func (o *oracle) isFull(e config.Entry) bool {
+	if !o.isGroup(e.Params.Model) {
+		return o.full["deployment:"+o.id(e)]
+	}
+	number := 0
+	for _, other := range o.cfg.Entries {
+		if other.Name == e.Name && other.Params.Model == e.Params.Model {
+			if number++; samePointers(other, e) && o.full[fmt.Sprintf("reference:%s:%s:%d", e.Name, e.Params.Model, number)] {
+				return true
+			}
+		}
+	}
+	return o.full["group:"+e.Params.Model]
+}
+
+// id is what drawConfig gives every deployment.
+func (o *oracle) id(e config.Entry) string { return strings.TrimPrefix(e.Params.Model, "openai/") }
+
+// samePointers: drawn entries with limits have pointers of their own, so this is the very same entry.
+func samePointers(a, b config.Entry) bool {
+	return a.Params.RPM == b.Params.RPM && a.Params.TPM == b.Params.TPM
 }
 
 func (o *oracle) isGroup(name string) bool {
@@ -51,7 +79,7 @@ func (o *oracle) tiers(group string) [][]config.Entry {
 func zero(n *int64) bool { return n != nil && *n == 0 }
 
 func (o *oracle) available(e config.Entry) bool {
-	if zero(e.Params.RPM) || zero(e.Params.TPM) {
+	if zero(e.Params.RPM) || zero(e.Params.TPM) || o.isFull(e) {
 		return false
 	}
 	if !o.isGroup(e.Params.Model) {
@@ -191,7 +219,7 @@ func (o *oracle) spread(group, unit string, p float64, to map[string]float64) {
 func (o *oracle) explain(group string) map[string]float64 {
 	to := map[string]float64{}
 	own := o.cfg.Groups[group]
-	if !zero(own.RPM) && !zero(own.TPM) {
+	if !zero(own.RPM) && !zero(own.TPM) && !o.full["group:"+group] {
 		o.spread(group, o.unit(group), 1, to)
 	}
 	return to
@@ -226,7 +254,8 @@ func drawEntry(t *rapid.T, s shape, g, groups int) config.Entry {
 	if reference {
 		p.Model = groupName(rapid.IntRange(g+1, groups-1).Draw(t, "to"))
 	} else {
-		p.Model = fmt.Sprint("openai/m", rapid.IntRange(0, 5).Draw(t, "model"))
+		id := fmt.Sprint("m", rapid.IntRange(0, 5).Draw(t, "model"))
+		p.Model, e.Info.ID = "openai/"+id, id
 	}
 	if !reference || s.limits && rapid.IntRange(0, 2).Draw(t, "limited") == 0 {
 		p.RPM, p.TPM = drawLimit(t, "rpm", 4), drawLimit(t, "tpm", 2)
@@ -280,7 +309,7 @@ func TestExplainIsTheDefinition(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		o := oracle{cfg, out}
+		o := oracle{cfg: cfg, out: out}
 		for g := 0; o.isGroup(groupName(g)); g++ {
 			e, err := s.Explain(groupName(g), keys(out))
 			if err != nil {
@@ -361,4 +390,107 @@ func values(m map[string]float64) []float64 {
 		all = append(all, v)
 	}
 	return all
+}
+
+// limitNames are the names of everything in a config that can be full.
+func limitNames(t *rapid.T, cfg *config.Config) []string {
+	g := &gatekeeper{}
+	s, _, err := routing.Compile(cfg, fakeProviders{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	routing.NewRouter(routing.NewTracker(newClock().Now), g, s)
+	return g.names
+}
+
+// byName gives the probabilities of g0 by deployment id.
+func (o *oracle) byName() map[string]float64 {
+	p := map[string]float64{}
+	for model, v := range o.explain(groupName(0)) {
+		p[strings.TrimPrefix(model, "openai/")] = v
+	}
+	return p
+}
+
+// TestPicksAmongFullLimitsFollowTheDefinition: whatever is full, of deployments, references and groups, picks
+// are spread as if it were not there from the moment that one of them has found out, and nothing is held
+// when there is no way.
+func TestPicksAmongFullLimitsFollowTheDefinition(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		cfg := drawConfig(t, shape{weights: true, orders: true, limits: true})
+		g := &gatekeeper{full: map[string]bool{}}
+		for _, name := range limitNames(t, cfg) {
+			g.full[name] = rapid.IntRange(0, 3).Draw(t, name) == 0
+		}
+		s, _, _ := routing.Compile(cfg, fakeProviders{})
+		r := routing.NewRouter(routing.NewTracker(newClock().Now), g, s)
+		to, _ := s.Resolve(groupName(0))
+		all := oracle{cfg: cfg, full: g.full}
+		possible, counts := len(all.byName()) > 0, map[string]int{}
+		seed := rapid.Uint64().Draw(t, "seed")
+		for i := range uint64(1500) {
+			known := len(g.denied)
+			p, err := r.View().Pick(context.Background(), to, hold(seed+i, 1))
+			if (err == nil) != possible {
+				t.Fatalf("got %v, %v where there is a way: %v", p.Deployment, err, possible)
+			}
+			if len(g.denied) > known {
+				clear(counts)
+				continue
+			}
+			if err == nil {
+				counts[p.Deployment.ID]++
+			}
+		}
+		found := oracle{cfg: cfg, full: g.denied}
+		if u := unfit(counts, found.byName()); len(counts) > 0 && u > 1 {
+			t.Fatalf("%v do not fit %v (%.2f)", counts, found.byName(), u)
+		}
+		if !possible && len(g.held) > 0 {
+			t.Fatal("something is held")
+		}
+		sameForecast(t, r.View().Live(to), found.byName())
+	})
+}
+
+// sameForecast compares what live says of the next request with the definition.
+func sameForecast(t *rapid.T, l routing.Live, want map[string]float64) {
+	for _, d := range l.Deployments {
+		if math.Abs(*d.Probability-want[d.ID]) > 1e-12 {
+			t.Fatalf("live says %v of %s, the definition %v", *d.Probability, d.ID, want[d.ID])
+		}
+		if *d.Probability > 0 && !d.Eligible || !d.Eligible && len(d.WhyNot) == 0 {
+			t.Fatalf("%+v", d)
+		}
+	}
+}
+
+// TestPickGoesOnAsIfWhatDeniedWereNotThere: limits that are too small for the request alone stay open for others.
+// Those picks that come to one are spread over the rest as if it had not been there.
+func TestPickGoesOnAsIfWhatDeniedWereNotThere(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		cfg := drawConfig(t, shape{weights: true, orders: true, limits: true})
+		name := rapid.SampledFrom(limitNames(t, cfg)).Draw(t, "small")
+		g := &gatekeeper{small: map[string]bool{name: true}}
+		o := oracle{cfg: cfg, full: g.small}
+		want := o.byName()
+		s, _, _ := routing.Compile(cfg, fakeProviders{})
+		r := routing.NewRouter(routing.NewTracker(newClock().Now), g, s)
+		to, _ := s.Resolve(groupName(0))
+		counts := map[string]int{}
+		seed := rapid.Uint64().Draw(t, "seed")
+		for i := range uint64(1500) {
+			before := g.asked
+			p, err := r.View().Pick(context.Background(), to, hold(seed+i, 1))
+			switch {
+			case err == nil && g.asked == before+2:
+				counts[p.Deployment.ID]++
+			case err == nil && g.asked != before+1, err != nil && len(want) > 0:
+				t.Fatalf("%v after %d reservations", err, g.asked-before)
+			}
+		}
+		if u := unfit(counts, want); len(counts) > 0 && u > 1 {
+			t.Fatalf("without %s: %v do not fit %v (%.2f)", name, counts, want, u)
+		}
+	})
 }

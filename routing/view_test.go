@@ -188,7 +188,7 @@ func TestAllCoolingAnywhere(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		o := oracle{cfg, nil}
+		o := oracle{cfg: cfg}
 		r := serve(s)
 		to, _ := s.Resolve(groupName(0))
 		want := ""

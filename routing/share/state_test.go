@@ -52,43 +52,99 @@ func diff(a, b *State) string {
 	return cmp.Diff(all(a), all(b), cmp.AllowUnexported(groupState{}, tierState{}))
 }
 
+// closures is what is closed of a graph.
+type closures struct {
+	leaves, groups map[int32]bool
+	members        map[Place]bool
+}
+
+func noClosures() closures {
+	return closures{map[int32]bool{}, map[int32]bool{}, map[Place]bool{}}
+}
+
+// change opens or closes something at random, in a state and in c.
+func (c closures) change(t *rapid.T, s *State, leaves int) {
+	open := rapid.Bool().Draw(t, "open")
+	group := int32(rapid.IntRange(0, len(s.graph.groups)-1).Draw(t, "group"))
+	switch rapid.IntRange(0, 3).Draw(t, "what") {
+	case 0:
+		c.groups[group] = !open
+		s.SetGroup(group, open)
+	case 1:
+		tier := rapid.IntRange(0, len(s.graph.groups[group].Tiers)-1).Draw(t, "tier")
+		member := rapid.IntRange(0, len(s.graph.groups[group].Tiers[tier].Members)-1).Draw(t, "member")
+		p := Place{group, int32(tier), int32(member)}
+		c.members[p] = !open
+		s.SetMember(p, open)
+	default:
+		leaf := int32(rapid.IntRange(0, leaves-1).Draw(t, "leaf"))
+		c.leaves[leaf] = !open
+		s.Set(leaf, open)
+	}
+}
+
+// anew is the state of a graph that was made with everything closed from the beginning.
+func (c closures) anew(g *Graph) *State {
+	groups := make([]Group, len(g.groups))
+	for i := range groups {
+		groups[i] = g.groups[i]
+		groups[i].Closed = groups[i].Closed || c.groups[int32(i)]
+		groups[i].Tiers = nil
+		for j, tier := range g.groups[i].Tiers {
+			tier.Members = append([]Member(nil), tier.Members...)
+			for k := range tier.Members {
+				m := &tier.Members[k]
+				m.Closed = m.Closed || c.members[Place{int32(i), int32(j), int32(k)}]
+			}
+			groups[i].Tiers = append(groups[i].Tiers, tier)
+		}
+	}
+	return NewState(NewGraph(groups, g.closed), func(leaf int32) bool { return !c.leaves[leaf] })
+}
+
+// same compares what two states keep, and what they say of their groups.
+func same(t *rapid.T, want, got *State) {
+	t.Helper()
+	if d := diff(want, got); d != "" {
+		t.Fatal(d)
+	}
+	for i := range int32(len(want.graph.groups)) {
+		if want.Live(i) != got.Live(i) {
+			t.Fatalf("group %d: live %v, want %v", i, got.Live(i), want.Live(i))
+		}
+	}
+}
+
 func TestChangesGiveTheSameStateAsMakingItAnew(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		g, leaves := drawGraph(t)
-		up := make([]bool, leaves)
-		for i := range up {
-			up[i] = rapid.Bool().Draw(t, "up")
+		c := noClosures()
+		for i := range leaves {
+			c.leaves[int32(i)] = rapid.Bool().Draw(t, "down")
 		}
-		s := NewState(g, func(leaf int32) bool { return up[leaf] })
+		s := NewState(g, func(leaf int32) bool { return !c.leaves[leaf] })
 		for range rapid.IntRange(1, 30).Draw(t, "changes") {
-			leaf := rapid.IntRange(0, leaves-1).Draw(t, "leaf")
-			up[leaf] = rapid.Bool().Draw(t, "to")
-			s.Set(int32(leaf), up[leaf])
+			c.change(t, s, leaves)
 		}
-		if d := diff(NewState(g, func(leaf int32) bool { return up[leaf] }), s); d != "" {
-			t.Fatal(d)
-		}
+		same(t, c.anew(g), s)
 	})
 }
 
-func TestForkIsTheStateWithTheSameLeavesOut(t *testing.T) {
+func TestForkIsTheStateWithTheSameChanges(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		g, leaves := drawGraph(t)
+		c := noClosures()
 		base := NewState(g, func(int32) bool { return true })
-		before := NewState(g, func(int32) bool { return true })
-		out := map[int32]bool{}
+		for range rapid.IntRange(0, 10).Draw(t, "before") {
+			c.change(t, base, leaves)
+		}
+		before := c.anew(g)
 		fork := base.Fork()
-		for range rapid.IntRange(1, 5).Draw(t, "out") {
-			leaf := int32(rapid.IntRange(0, leaves-1).Draw(t, "leaf"))
-			out[leaf] = true
-			fork.Set(leaf, false)
+		for range rapid.IntRange(1, 10).Draw(t, "changes") {
+			c.change(t, fork, leaves)
 		}
-		if d := diff(NewState(g, func(leaf int32) bool { return !out[leaf] }), fork); d != "" {
-			t.Fatalf("the fork: %s", d)
-		}
-		if d := diff(before, base); d != "" {
-			t.Fatalf("the state it was made from: %s", d)
-		}
+		same(t, c.anew(g), fork)
+		same(t, before, base)
 	})
 }
 

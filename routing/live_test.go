@@ -1,0 +1,109 @@
+package routing_test
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/nestor-gateway/nestor/ratelimit"
+	"github.com/nestor-gateway/nestor/routing"
+)
+
+// standing is a config in which deployments are out for every reason.
+const standing = `
+model_list:
+  - {model_name: g, litellm_params: {model: openai/up, rpm: 10, tpm: 1000}, model_info: {id: up}}
+  - {model_name: g, litellm_params: {model: openai/cooling, rpm: 10}, model_info: {id: cooling}}
+  - {model_name: g, litellm_params: {model: openai/full, max_parallel_requests: 1}, model_info: {id: full}}
+  - {model_name: g, litellm_params: {model: openai/spent}, model_info: {id: spent}}
+  - {model_name: g, litellm_params: {model: openai/off, rpm: 0}, model_info: {id: off}}
+  - {model_name: g, litellm_params: {model: sub, rpm: 1}}
+  - {model_name: sub, litellm_params: {model: openai/below}, model_info: {id: below}}
+  - {model_name: other, litellm_params: {model: sub}}
+model_groups: {sub: {tpm: 50}}
+`
+
+// stand makes every deployment of standing what its name says.
+func stand(t *testing.T) *limited {
+	l := limit(snapshot(t, standing))
+	l.pick(t, "full", 7)
+	l.refused(t, "full", 7)
+	l.pick(t, "sub", 50)
+	l.refused(t, "other", 7)
+	l.pick(t, "up", 3)
+	l.Exhausted("spent", ratelimit.Requests, 20*time.Second)
+	d, _ := l.View().Snapshot().Deployment("cooling")
+	l.Failed(d, routing.Failure{Class: routing.RateLimit, Status: 429})
+	return l
+}
+
+func reasons(all []routing.LiveDeployment) map[string][]routing.Reason {
+	by := map[string][]routing.Reason{}
+	for _, d := range all {
+		by[d.ID] = d.WhyNot
+	}
+	return by
+}
+
+func TestLiveSaysWhyADeploymentIsOut(t *testing.T) {
+	l := stand(t)
+	live := l.View().Live(target(t, l.View().Snapshot(), "g"))
+	want := map[string][]routing.Reason{
+		"up":      nil,
+		"cooling": {{Why: routing.Cooling, Seconds: 5}},
+		"full":    {{Why: routing.Full, Limit: "deployment:full", Dimension: "parallel", Seconds: 1}},
+		"spent":   {{Why: routing.Exhausted, Dimension: "requests", Seconds: 20}},
+		"off":     {{Why: routing.Configured, Text: "rpm is 0"}},
+		"below":   {{Why: routing.Full, Limit: "group:sub", Dimension: "tokens", Seconds: 60}},
+	}
+	if diff := cmp.Diff(want, reasons(live.Deployments)); diff != "" {
+		t.Error(diff)
+	}
+	for _, d := range live.Deployments {
+		if up := d.ID == "up"; d.Eligible != up || (*d.Probability == 1) != up {
+			t.Errorf("%s: eligible %v with probability %v", d.ID, d.Eligible, *d.Probability)
+		}
+	}
+}
+
+func TestLiveShowsWhatIsUsed(t *testing.T) {
+	l := stand(t)
+	live := l.View().LiveAll()
+	up := live.Deployments[0]
+	want := `{"id":"up","model":"openai/up","api_base":"https://api.openai.example/v1","eligible":true,"in_flight":1,"limits":[` +
+		`{"dimension":"requests","used":1,"limit":10,"reset_seconds":60},{"dimension":"tokens","used":3,"limit":1000,"reset_seconds":60},` +
+		`{"dimension":"parallel","used":1,"limit":null,"reset_seconds":0}],"cooldown_seconds":0,"first_token_seconds":0,"latency_seconds":0}`
+	got, err := json.Marshal(up)
+	if diff := cmp.Diff(want, string(got)); diff != "" || err != nil {
+		t.Error(diff, err)
+	}
+	one, fifty := int64(1), int64(50)
+	none := routing.Use{Dimension: "parallel"}
+	if diff := cmp.Diff([]routing.LiveReference{{Group: "g", To: "sub", Number: 1, Limits: []routing.Use{
+		{Dimension: "requests", Limit: &one}, {Dimension: "tokens"}, none}}}, live.References); diff != "" {
+		t.Error(diff)
+	}
+	none.Used = 1
+	if diff := cmp.Diff([]routing.LiveGroup{{Group: "sub", Full: &routing.Until{Dimension: "tokens", Seconds: 60}, Limits: []routing.Use{
+		{Dimension: "requests", Used: 1, Reset: 60}, {Dimension: "tokens", Used: 50, Limit: &fifty, Reset: 60}, none}}}, live.Groups); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestLiveOfAllCoolingShowsTheOneThatIsPicked(t *testing.T) {
+	l := limit(snapshot(t, pair("", "")))
+	for _, d := range l.View().Snapshot().Deployments() {
+		l.Failed(d, routing.Failure{Class: routing.RateLimit, Status: 429})
+	}
+	live := l.View().Live(target(t, l.View().Snapshot(), "g"))
+	a, b := live.Deployments[0], live.Deployments[1]
+	if a.Eligible || *a.Probability != 0 || !b.Eligible || *b.Probability != 1 || b.Cooldown != 5 {
+		t.Errorf("got %+v and %+v: b comes back first", a, b)
+	}
+	direct := l.View().Live(target(t, l.View().Snapshot(), "a"))
+	if d := direct.Deployments; len(d) != 1 || !d[0].Eligible || *d[0].Probability != 1 {
+		t.Errorf("called directly: %+v", d)
+	}
+}
