@@ -56,13 +56,13 @@ return 1
 // there may be more, and topic, version, ms left and origin of each notice. A failover can bring the number of a
 // change a second time; the version has the end as well.
 const boardRead = `
+local changes, notices, cursor, most = KEYS[3], KEYS[4], ARGV[2], tonumber(ARGV[3])
+local meta = redis.call('HMGET', KEYS[1], 'epoch', 'change')
+local epoch, last = meta[1] or '', meta[2] or '0'
+if epoch == ARGV[1] and last == cursor then return {epoch, cursor, ''} end
+if epoch ~= ARGV[1] or tonumber(last) < tonumber(cursor) then cursor = '0' end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local meta, changes, notices = KEYS[1], KEYS[3], KEYS[4]
-local epoch = redis.call('HGET', meta, 'epoch') or ''
-local cursor = ARGV[2]
-if epoch ~= ARGV[1] or tonumber(redis.call('HGET', meta, 'change') or 0) < tonumber(cursor) then cursor = '0' end
-local most = tonumber(ARGV[3])
 local page = redis.call('ZRANGEBYSCORE', changes, '(' .. cursor, '+inf', 'WITHSCORES', 'LIMIT', 0, most)
 local out = {epoch, page[#page] or cursor, #page == 2 * most and '1' or ''}
 for i = 1, #page, 2 do

@@ -162,7 +162,7 @@ func TestNoticesAreAnnounced(t *testing.T) {
 
 // permitted is what a user of Redis needs for the board and the registry.
 const permitted = "~nestor:* resetchannels +ping +auth +hello +select +client|setname +subscribe +eval +evalsha " +
-	"+time +hget +hset +hsetnx +hincrby +hdel +hgetall +zadd +zrem +zcard +zrange +zrangebyscore +pexpire +publish"
+	"+time +hget +hmget +hset +hsetnx +hincrby +hdel +hgetall +zadd +zrem +zcard +zrange +zrangebyscore +pexpire +publish"
 
 func TestNoticesThatCanNotBeAnnouncedAreFoundWithinASecond(t *testing.T) {
 	server := redistest.Single(t)

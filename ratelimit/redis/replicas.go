@@ -35,28 +35,31 @@ const (
 	replicaWait = 500 * time.Millisecond
 )
 
-// replicaKeys are in one slot of a cluster: who lives until when, in ms of Redis' clock, and where.
-func replicaKeys() []string { return []string{"nestor:{replicas}:until", "nestor:{replicas}:address"} }
+// replicaKey is a hash: until when a replica lives, in ms of Redis' clock, a space and its address, by id.
+const replicaKey = "nestor:{replicas}"
 
-// replicaScript is a beat. KEYS: replicaKeys. ARGV: id, address, and how long it holds in ms. It returns id and address of
+// replicaScript is a beat. KEYS: replicaKey. ARGV: id, address, and how long it holds in ms. It returns id and address of
 // all that live or, without an address, have just left. A replica that seems to live for longer has a beat from
 // before Redis' clock went back.
 const replicaScript = `
 local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local untils, addresses, life = KEYS[1], KEYS[2], tonumber(ARGV[3])
-redis.call('ZADD', untils, now + life, ARGV[1])
-redis.call('HSET', addresses, ARGV[1], ARGV[2])
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', untils, '-inf', now)) do
-  redis.call('ZREM', untils, id)
-  redis.call('HDEL', addresses, id)
+local now, life = time[1] * 1000 + math.floor(time[2] / 1000), tonumber(ARGV[3])
+local all, gone, out = redis.call('HGETALL', KEYS[1]), {}, {ARGV[1], ARGV[2]}
+for i = 1, #all, 2 do
+  local till, address = string.match(all[i + 1], '^(%d+) (.*)$')
+  till = tonumber(till or 0)
+  if all[i] == ARGV[1] then
+  elseif till <= now or till > now + 2 * life then
+    table.insert(gone, all[i])
+  else
+    table.insert(out, all[i])
+    table.insert(out, address)
+  end
 end
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', untils, '(' .. string.format('%.0f', now + life), '+inf')) do
-  redis.call('ZADD', untils, now + life, id)
-end
-redis.call('PEXPIRE', untils, 10 * life)
-redis.call('PEXPIRE', addresses, 10 * life)
-return redis.call('HGETALL', addresses)
+if #gone > 0 then redis.call('HDEL', KEYS[1], unpack(gone, 1, math.min(#gone, 1000))) end
+redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f %s', now + life, ARGV[2]))
+redis.call('PEXPIRE', KEYS[1], 10 * life)
+return out
 `
 
 // Replicas knows which replicas share a Redis and where they are. Questions are answered from memory: as of a
@@ -149,7 +152,7 @@ func (r *Replicas) learn(all map[string]string) {
 func (r *Replicas) beat(ctx context.Context, address string) (map[string]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, replicaWait)
 	defer cancel()
-	answer, err := r.script.Run(ctx, r.client, replicaKeys(), r.self.ID, address, replicaLife.Milliseconds()).StringSlice()
+	answer, err := r.script.Run(ctx, r.client, []string{replicaKey}, r.self.ID, address, replicaLife.Milliseconds()).StringSlice()
 	if err != nil {
 		return nil, err
 	}

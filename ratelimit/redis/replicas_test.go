@@ -2,6 +2,8 @@ package redis_test
 
 import (
 	"maps"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -99,5 +101,31 @@ func TestReplicasStayKnownWhenRedisForgets(t *testing.T) {
 func TestIDsDiffer(t *testing.T) {
 	if a, b := redis.NewID(), redis.NewID(); a == b || len(a) < 22 {
 		t.Error(a, b)
+	}
+}
+
+func TestWhatNobodyUsesCostsFewCommands(t *testing.T) {
+	server := redistest.Single(t)
+	place := redis.Settings{URL: server.URL()}
+	listen(t, place)
+	sees(t, join(t, place, "a"), 2*time.Second, "a")
+	client := server.Client()
+	client.ConfigResetStat(t.Context())
+	before := time.Now()
+	soon(5*time.Second, func() bool { return false })
+	seconds := time.Since(before).Seconds()
+	commands, stats := 0, client.Info(t.Context(), "commandstats").Val()
+	for line := range strings.Lines(stats) {
+		if _, after, ok := strings.Cut(line, ":calls="); ok {
+			number, _, _ := strings.Cut(after, ",")
+			n, err := strconv.Atoi(number)
+			if err != nil {
+				t.Fatal(line)
+			}
+			commands += n
+		}
+	}
+	if float64(commands) > 12*seconds {
+		t.Errorf("%d commands in %.1f s, those of scripts included, want at most 12 a second:\n%s", commands, seconds, stats)
 	}
 }
