@@ -1,5 +1,5 @@
-// Package api is Nestor's HTTP port: the model lists, health and metrics.
-// Clients reach it through Envoy, at the address of the models; /metrics is at the port itself only.
+// Package api is Nestor's HTTP port: the model lists, health, metrics and the live status.
+// Clients reach it through Envoy, at the address of the models; /metrics and /status are at the port itself only.
 // The shapes of its answers are those of LiteLLM's proxy, its errors those of OpenAI's API.
 package api
 
@@ -23,9 +23,9 @@ type Authenticator interface {
 
 // Options are what the port needs. Only ProbeTimeout may be zero.
 type Options struct {
-	// Snapshot and Auth return those in force; they change with the config.
-	Snapshot func() *routing.Snapshot
-	Auth     func() Authenticator
+	// View and Auth return those in force; they change with the config.
+	View func() *routing.View
+	Auth func() Authenticator
 	// Ready returns nil when a request to a model would be served, else the reason why not.
 	// The reason is shown to anybody.
 	Ready func() error
@@ -54,6 +54,7 @@ func New(o Options) http.Handler {
 		"/health/liveness":   {serve: s.alive, open: true},
 		"/health/readiness":  {serve: s.readiness, open: true},
 		"/metrics":           {serve: o.Metrics.ServeHTTP, open: true},
+		"/status":            {serve: s.status, open: true},
 	}
 	return s
 }

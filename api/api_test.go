@@ -91,7 +91,7 @@ func TestAPanicIsA500AndALogLine(t *testing.T) {
 	var log bytes.Buffer
 	o := options(t, seed003)
 	o.Log = slog.New(slog.NewTextHandler(&log, nil))
-	o.Snapshot = func() *routing.Snapshot { panic("broken on purpose") }
+	o.View = func() *routing.View { panic("broken on purpose") }
 	mustEqual(t, failure(500, "internal error; see Nestor's log", "api_error", nil, nil), get(t, api.New(o), "/v1/models"))
 	mustEqual(t, true, strings.Contains(log.String(), "broken on purpose"))
 }

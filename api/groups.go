@@ -39,7 +39,7 @@ func (s *server) groupInfo(w http.ResponseWriter, r *http.Request) {
 	only := r.URL.Query().Get("model_group")
 	seen := map[*routing.Deployment]map[string]any{}
 	l := newList(w)
-	for _, m := range s.Snapshot().Models() {
+	for _, m := range s.View().Snapshot().Models() {
 		if only == "" || only == m.Name {
 			l.add(newGroupRow(m, seen))
 		}

@@ -51,7 +51,7 @@ type endpoint struct {
 // ?model= leaves the deployments that the name reaches, ?model_id= one deployment; as in LiteLLM the
 // status is then 503 when none of them is healthy.
 func (s *server) health(w http.ResponseWriter, r *http.Request) {
-	snapshot, query := s.Snapshot(), r.URL.Query()
+	snapshot, query := s.View().Snapshot(), r.URL.Query()
 	name, id := query.Get("model"), query.Get("model_id")
 	deployments := snapshot.Deployments()
 	switch {

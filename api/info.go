@@ -19,7 +19,7 @@ type infoRow struct {
 // modelInfo answers /model/info: every deployment that a model reaches, under the model's name.
 // ?litellm_model_id=ID leaves the first row of that deployment.
 func (s *server) modelInfo(w http.ResponseWriter, r *http.Request) {
-	models := s.Snapshot().Models()
+	models := s.View().Snapshot().Models()
 	if id := r.URL.Query().Get("litellm_model_id"); id != "" {
 		s.deploymentInfo(w, models, id)
 		return

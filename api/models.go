@@ -25,7 +25,7 @@ func newModelRow(id string) modelRow {
 func (s *server) models(w http.ResponseWriter, r *http.Request) {
 	wildcards, _ := strconv.ParseBool(r.URL.Query().Get("return_wildcard_routes"))
 	l := newList(w)
-	for _, m := range s.Snapshot().Models() {
+	for _, m := range s.View().Snapshot().Models() {
 		if !m.Wildcard || wildcards {
 			l.add(newModelRow(m.Name))
 		}
@@ -36,7 +36,7 @@ func (s *server) models(w http.ResponseWriter, r *http.Request) {
 // model answers /v1/models/{id}: a listed model, or a name that a listed wildcard takes.
 func (s *server) model(name string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
-		if !known(s.Snapshot(), name) {
+		if !known(s.View().Snapshot(), name) {
 			refuse(w, unknownModel(name))
 			return
 		}

@@ -63,7 +63,7 @@ const masterKey = "sk-master"
 func options(t *testing.T, text string) api.Options {
 	snapshot := snapshotOf(t, text)
 	return api.Options{
-		Snapshot:     func() *routing.Snapshot { return snapshot },
+		View:         routing.NewRouter(routing.NewTracker(time.Now), nil, snapshot).View,
 		Auth:         func() api.Authenticator { return access.NewMaster(masterKey) },
 		Ready:        func() error { return nil },
 		ProbeTarget:  "http://127.0.0.1:1",

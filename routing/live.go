@@ -24,6 +24,8 @@ type Live struct {
 // LiveDeployment is how a deployment stands. Times are in seconds from now.
 type LiveDeployment struct {
 	ID string `json:"id"`
+	// Name is that of its limits, as in Reason.Limit.
+	Name string `json:"limit_name"`
 	// Model is litellm_params.model as written.
 	Model   string `json:"model"`
 	APIBase string `json:"api_base"`
@@ -44,6 +46,7 @@ type LiveDeployment struct {
 
 // LiveReference is how the limits of a reference stand.
 type LiveReference struct {
+	Name  string `json:"limit_name"`
 	Group string `json:"group"`
 	To    string `json:"to"`
 	// Number counts the references of the group to the same target, from 1.
@@ -54,6 +57,7 @@ type LiveReference struct {
 
 // LiveGroup is how the limits of a group stand.
 type LiveGroup struct {
+	Name   string `json:"limit_name"`
 	Group  string `json:"group"`
 	Limits []Use  `json:"limits"`
 	Full   *Until `json:"full,omitempty"`
@@ -150,7 +154,7 @@ func (v *View) lookAt(l *Live, leaves []int32, groups map[int32]bool, more func(
 
 func (v *View) liveLeaf(leaf int32, now time.Duration) LiveDeployment {
 	d := v.snapshot.deployments[leaf]
-	l := LiveDeployment{ID: d.ID, Model: d.Written, APIBase: d.Base.String()}
+	l := LiveDeployment{ID: d.ID, Name: v.snapshot.gates.limits[leaf].Name, Model: d.Written, APIBase: d.Base.String()}
 	if text := d.Refuses(); text != "" {
 		l.WhyNot = append(l.WhyNot, Reason{Why: Configured, Text: text})
 	}
@@ -196,9 +200,9 @@ func (v *View) liveWays(groups map[int32]bool, now time.Duration) ([]LiveReferen
 		case isPlace && groups[p.Group]:
 			r := v.snapshot.gates.references[gate-v.snapshot.firstWay()]
 			references = append(references, LiveReference{
-				Group: r.from, To: r.to, Number: r.number, Limits: v.uses(gate), Full: v.fullUse(gate, now)})
+				Name: v.snapshot.gates.limits[gate].Name, Group: r.from, To: r.to, Number: r.number, Limits: v.uses(gate), Full: v.fullUse(gate, now)})
 		case !isPlace && groups[group]:
-			own = append(own, LiveGroup{Group: v.snapshot.nodes[group].name, Limits: v.uses(gate), Full: v.fullUse(gate, now)})
+			own = append(own, LiveGroup{Name: v.snapshot.gates.limits[gate].Name, Group: v.snapshot.nodes[group].name, Limits: v.uses(gate), Full: v.fullUse(gate, now)})
 		}
 	}
 	return references, own

@@ -99,7 +99,8 @@ func (g *gateway) assemble() error {
 	}
 	probe := hex.EncodeToString(secret)
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		api.NewCollector(g.router.View))
 	processor := extproc.New(extproc.Options{
 		Router:      g.router,
 		Providers:   g.providers,
@@ -115,7 +116,7 @@ func (g *gateway) assemble() error {
 	grpc_health_v1.RegisterHealthServer(g.grpc, g.health)
 	g.http = &http.Server{
 		Handler: api.New(api.Options{
-			Snapshot:    func() *routing.Snapshot { return g.router.View().Snapshot() },
+			View:        g.router.View,
 			Auth:        func() api.Authenticator { return g.auth.Load() },
 			ProbeTarget: "http://" + reachable(g.client),
 			ProbeSecret: probe,
