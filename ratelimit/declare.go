@@ -24,7 +24,8 @@ func (m *Memory) Declare(limits []Limit) []Entity {
 	for i, l := range limits {
 		e := m.names[l.Name]
 		if e == nil {
-			e = &entity{name: l.Name, handle: Entity(len(all)), order: uint64(len(all)), window: window{first: 1, next: 1}}
+			e = m.found(l.Name)
+			e.handle = Entity(len(all))
 			m.names[l.Name] = e
 			all = append(all, e)
 		}
@@ -32,13 +33,23 @@ func (m *Memory) Declare(limits []Limit) []Entity {
 		m.put(e, most[l.Name])
 	}
 	m.entities.Store(&all)
+	m.freeOrphans(now)
 	return handles
+}
+
+// newEntity returns one that nobody can use yet.
+func (m *Memory) newEntity() *entity {
+	m.order++
+	return &entity{order: m.order, window: window{grain: coarse(), first: 1, next: 1}}
 }
 
 func (m *Memory) put(e *entity, most Amounts) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.limit(most)
+	if m.file != nil && e.limited && e.window.kept == nil && !e.idle() {
+		m.keep(e)
+	}
 }
 
 // forget lets go of what is not among the names.
@@ -47,6 +58,7 @@ func (m *Memory) forget(all []*entity, names map[string]Amounts, now time.Durati
 		if _, declared := names[name]; !declared && e.forget(now) {
 			delete(m.names, name)
 			all[e.handle] = nil
+			m.free(e)
 		}
 	}
 }

@@ -3,6 +3,8 @@ package ratelimit
 import (
 	"sync"
 	"time"
+
+	"github.com/nestor-gateway/nestor/ratelimit/journal"
 )
 
 // largest is more than anybody uses at once. What is larger can't be reserved where there is a limit, and counts
@@ -15,8 +17,8 @@ const guess = time.Second
 // An entity is what has limits, or is only counted.
 type entity struct {
 	handle Entity
-	order  uint64 // in which the locks of entities are taken
-	name   string
+	order  uint64      // in which the locks of entities are taken
+	key    journal.Key // of its name; only where there is a file
 
 	mu      sync.Mutex
 	most    Amounts
@@ -29,12 +31,11 @@ type entity struct {
 	holds   holds
 }
 
-// limit puts limits in force.
+// limit puts limits in force. What had limits once is counted finely from then on.
 func (e *entity) limit(most Amounts) {
 	e.most = most
 	e.limited = most != Unlimited()
-	e.window.grain = coarse()
-	if e.limited {
+	if e.limited || e.window.kept != nil {
 		e.window.grain = fine()
 	}
 	e.dropped = 0
@@ -113,7 +114,12 @@ func (e *entity) register(h *hold) {
 	e.holds.push(h)
 }
 
+// release ends a hold. In the file this comes before anything is given back: who dies in between gives nothing.
 func (e *entity) release(h *hold) {
+	if h.record != nil {
+		h.record.Clear()
+		h.record = nil
+	}
 	e.held -= h.of.amounts[Parallel]
 	e.holds.remove(h)
 }

@@ -1,11 +1,19 @@
 package ratelimit
 
+import "github.com/nestor-gateway/nestor/ratelimit/journal"
+
 // A hold is a reservation's part at one entity. While it is held, the entity's lock guards it.
 type hold struct {
 	of     *reservation
 	entity *entity
-	bucket int64 // number of the one that its amounts were charged to
-	place  int   // in the entity's holds
+	bucket int64         // number of the one that its amounts were charged to
+	place  int           // in the entity's holds
+	record *journal.Hold // what outlives the process; nil where nothing does
+}
+
+func (h *hold) keepIn(record *journal.Hold) {
+	h.record = record
+	record.Put(&journal.Held{ID: h.of.id, Ring: h.entity.window.kept, Bucket: h.bucket, Ends: h.of.ends, Amounts: h.of.amounts})
 }
 
 // holds is a heap: the one that ends first is the first.

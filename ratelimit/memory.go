@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/nestor-gateway/nestor/ratelimit/journal"
 )
 
 // Options is what a Memory is opened with.
@@ -14,6 +16,11 @@ type Options struct {
 	Now func() time.Duration
 	// Fresh says that nothing was used before: a file that is missing (none named included) then closes nothing.
 	Fresh bool
+	// File keeps what was used, for OpenMemory; it belongs into a directory of the process's own.
+	// "" keeps nothing. Beside it there will be a file of its name and ".lock".
+	File string
+	// Warn is told, in words, why limits are closed or will be after a restart. It may be nil.
+	Warn func(string)
 }
 
 // Memory is the store of one process. It implements Limiter.
@@ -33,18 +40,36 @@ type Memory struct {
 
 	declaring sync.Mutex
 	names     map[string]*entity
+	order     uint64 // of the entity that was made last
+	// orphans are what an earlier process left of entities that are not declared.
+	orphans map[journal.Key]*entity
+
+	lock *journal.Lock // nil where there is none
+	file *journal.File // nil where nothing is kept
+	warn func(string)
 }
 
 // NewMemory returns a store that nothing outlives. Unless nothing was used before, it can't know what was
 // used in the Window that ends now: then its limits admit nothing for one Window.
 func NewMemory(o Options) *Memory {
-	m := &Memory{now: o.Now, seed: maphash.MakeSeed(), names: map[string]*entity{}}
-	if m.now == nil {
-		start := time.Now()
-		m.now = func() time.Duration { return time.Since(start) }
-	}
+	m := newMemory(o)
 	if !o.Fresh {
-		m.opens = m.now() + Window
+		m.closeFor(Window)
+	}
+	return m
+}
+
+// newMemory returns a store that is open.
+func newMemory(o Options) *Memory {
+	m := &Memory{
+		now:     o.Now,
+		seed:    maphash.MakeSeed(),
+		names:   map[string]*entity{},
+		orphans: map[journal.Key]*entity{},
+		warn:    o.Warn,
+	}
+	if m.now == nil {
+		m.now = journal.Now()
 	}
 	m.entities.Store(new([]*entity))
 	return m

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -43,6 +44,16 @@ func BenchmarkMemory(b *testing.B) {
 	for _, entities := range []int{1, 3, 10} {
 		b.Run(fmt.Sprint("limits=", entities), func(b *testing.B) {
 			benchmarkMemory(b, NewMemory(Options{Fresh: true}), entities, huge)
+		})
+	}
+	for _, entities := range []int{1, 3, 10} {
+		b.Run(fmt.Sprint("kept limits=", entities), func(b *testing.B) {
+			m, err := OpenMemory(Options{Fresh: true, File: filepath.Join(b.TempDir(), "limits")})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer m.Close()
+			benchmarkMemory(b, m, entities, huge)
 		})
 	}
 	b.Run("unlimited=1", func(b *testing.B) {

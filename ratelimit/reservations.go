@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/nestor-gateway/nestor/ratelimit/journal"
 )
 
 // A reservation that was made. Its shard's lock guards it; id, amounts and ends don't change while it is held.
@@ -12,13 +14,17 @@ type reservation struct {
 	id      ID
 	amounts Amounts
 	ends    time.Duration
-	holds   []hold       // by the order of their entities
-	next    *reservation // in its chain, or among the spare ones
+	holds   []hold          // by the order of their entities
+	records []*journal.Hold // for holds of the same index, as far as they were needed; guarded by the entity's lock
+	next    *reservation    // in its chain, or among the spare ones
 }
 
 // prepare makes holds for entities, none of them nil. It keeps the memory of earlier ones.
 func (r *reservation) prepare(n int) {
-	r.holds = slices.Grow(r.holds[:0], n)[:0]
+	r.holds = slices.Grow(r.holds[:0], n)
+	for len(r.records) < n {
+		r.records = append(r.records, nil)
+	}
 }
 
 // add puts an entity in its place by order, once.
@@ -72,6 +78,7 @@ type shard struct {
 	mu     sync.Mutex
 	chains []*reservation // a power of two
 	count  int
+	closed bool
 	sweep  int          // the chain that is looked through next for what has ended
 	spare  *reservation // for reuse: a steady load allocates nothing
 	_      [64]byte     // keeps the locks of neighbours out of one cache line

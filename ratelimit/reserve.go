@@ -14,6 +14,9 @@ func (m *Memory) Reserve(_ context.Context, q *Reservation) (Standing, *Denial) 
 	s, hash := m.shard(&q.ID)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.closed {
+		return Standing{}, &Denial{RetryAfter: guess, Full: true}
+	}
 	if standing, held := m.held(s, &q.ID, hash); held {
 		return standing, nil
 	}
@@ -76,13 +79,26 @@ func (m *Memory) hold(r *reservation, q *Reservation) (Standing, time.Duration, 
 	if q.Life <= 0 {
 		r.ends = now + longest
 	}
-	for i := range r.holds {
-		r.holds[i].entity.charge(&r.holds[i], now)
-	}
-	for i := range r.holds {
-		r.holds[i].entity.register(&r.holds[i])
-	}
+	m.commit(r, now)
 	return r.standing(now), now, nil
+}
+
+// commit charges before it registers: who dies in between has used more than there is to settle, never less.
+func (m *Memory) commit(r *reservation, now time.Duration) {
+	for i := range r.holds {
+		h := &r.holds[i]
+		h.entity.charge(h, now)
+		if m.file != nil && h.entity.limited && h.entity.window.kept == nil {
+			m.keep(h.entity)
+		}
+	}
+	for i := range r.holds {
+		h := &r.holds[i]
+		h.entity.register(h)
+		if h.entity.window.kept != nil {
+			m.keepHold(h, i)
+		}
+	}
 }
 
 // deny returns the denial that lasts longest.
@@ -104,7 +120,7 @@ func (m *Memory) Settle(id ID, used Amounts) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	link := s.find(&id, hash)
-	if link == nil {
+	if link == nil || s.closed {
 		return false
 	}
 	held := m.settle(*link, bounded(used))

@@ -1,6 +1,10 @@
 package ratelimit
 
-import "time"
+import (
+	"time"
+
+	"github.com/nestor-gateway/nestor/ratelimit/journal"
+)
 
 // counted are the dimensions of a window; Parallel is a gauge.
 const counted = 2
@@ -29,6 +33,7 @@ type window struct {
 	ring        []bucket // a power of two, grows as needed; number n is at n modulo its length
 	first, next int64    // the oldest that counts, and the one that will be opened next
 	used        [counted]int64
+	kept        *journal.Ring // what outlives the process; nil where nothing does
 }
 
 func (w *window) at(number int64) *bucket { return &w.ring[number&int64(len(w.ring)-1)] }
@@ -58,7 +63,34 @@ func (w *window) charge(requests, tokens int64, now time.Duration) int64 {
 	b.used[Tokens] += tokens
 	w.used[Requests] += requests
 	w.used[Tokens] += tokens
+	w.keep(w.next - 1)
 	return w.next - 1
+}
+
+// keep writes a bucket where it outlives the process.
+func (w *window) keep(number int64) {
+	if w.kept != nil {
+		b := w.at(number)
+		w.kept.Put(journal.Bucket{Number: number, Last: b.last, Used: b.used})
+	}
+}
+
+// keepIn makes the window outlive the process from now on.
+func (w *window) keepIn(ring *journal.Ring) {
+	w.kept = ring
+	for n := w.first; n < w.next; n++ {
+		w.keep(n)
+	}
+}
+
+// restore puts back a bucket that was kept: they come by their numbers. It takes nothing more.
+func (w *window) restore(b journal.Bucket) {
+	for w.next <= b.Number {
+		w.open(0)
+	}
+	*w.at(b.Number) = bucket{opened: b.Last - Window, last: b.Last, used: b.Used}
+	w.used[Requests] += b.Used[Requests]
+	w.used[Tokens] += b.Used[Tokens]
 }
 
 func (w *window) open(now time.Duration) {
@@ -79,7 +111,7 @@ func (w *window) grow() {
 
 // giveBack takes amounts out of the bucket that they were charged to, if that still counts.
 func (w *window) giveBack(number, requests, tokens int64) {
-	if number < w.first {
+	if number < w.first || number >= w.next {
 		return
 	}
 	b := w.at(number)
@@ -88,6 +120,7 @@ func (w *window) giveBack(number, requests, tokens int64) {
 		b.used[d] -= amount
 		w.used[d] -= amount
 	}
+	w.keep(number)
 }
 
 // wait is the time until an amount no longer counts; the window has that much.
