@@ -5,6 +5,8 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	grpclogv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/grpc/v3"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
 )
 
 // accessLog tells the processor how each attempt ended, with its Decision and usage. Entries
@@ -20,6 +22,9 @@ func accessLog() *accesslogv3.AccessLog {
 				BufferFlushInterval: ms(20),
 				BufferSizeBytes:     wrapperspb.UInt32(16 << 20),
 			},
+			// They name the attempt where the client left while it was decided: its entry has no Decision.
+			// The router has removed them from all others.
+			AdditionalRequestHeadersToLog: []string{nestorv1.HeaderRequest, nestorv1.HeaderAttempt},
 		})},
 	}
 }

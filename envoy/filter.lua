@@ -1,6 +1,7 @@
 -- The last filter of the inner level to see an answer. It
 --   * takes the usage event out of a stream whose client did not ask for it,
---   * reads the usage of JSON answers that json_to_metadata is switched off for.
+--   * reads the usage of JSON answers that json_to_metadata is switched off for,
+--   * notes when the first piece of a stream comes: Envoy itself knows that of its headers alone.
 -- Nothing here may break an answer: what can't be understood passes as it is.
 
 local find, match, sub, byte = string.find, string.match, string.sub, string.byte
@@ -180,13 +181,28 @@ local function stripper()
   return feed, rest
 end
 
+local function note_first(handle)
+  handle:streamInfo():dynamicMetadata():set(USAGE, "first_event", handle:timestamp())
+end
+
+-- Returns at the first piece, so that the others do not come here.
+local function note_first_alone(handle)
+  for chunk in handle:bodyChunks() do
+    if chunk:length() > 0 then return note_first(handle) end
+  end
+end
+
 local function strip_usage(handle)
   local feed, rest = stripper()
-  local healthy = true
+  local healthy, begun = true, false
   local last, out
   for chunk in handle:bodyChunks() do
     local n = chunk:length()
     local data = n > 0 and chunk:getBytes(0, n) or ""
+    if n > 0 and not begun then
+      begun = true
+      note_first(handle)
+    end
     out = data
     if healthy then
       local ok, passed = pcall(feed, data)
@@ -234,6 +250,8 @@ function envoy_on_response(handle)
     if decision and decision["strip"] == "usage" and not headers:get("content-encoding") then
       headers:remove("content-length")
       strip_usage(handle)
+    else
+      note_first_alone(handle)
     end
   elseif find(kind, "json", 1, true) and not metadata:get(USAGE) then
     read_usage(handle)

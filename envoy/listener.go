@@ -95,8 +95,9 @@ func attemptManager(o Options) *hcmv3.HttpConnectionManager {
 		// Requests pass them downwards, answers upwards.
 		HttpFilters: []*hcmv3.HttpFilter{
 			luaFilter(),
-			jsonUsage(),
 			streamUsage(),
+			decompressor(),
+			jsonUsage(),
 			failureFilter(),
 			decisionFilter(),
 			httpFilter("envoy.filters.http.router", &routerv3.Router{SuppressEnvoyHeaders: true}),
@@ -146,6 +147,7 @@ func innerHeaders() *headermutationv3.HeaderMutation {
 			removeMatching(prefix("x-envoy-")),
 			removeMatching(prefix("x-nestor-")),
 		},
+		ResponseTrailersMutations: []*mutationv3.HeaderMutation{removeMatching(prefix("x-envoy-"))},
 	}}
 }
 

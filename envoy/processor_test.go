@@ -58,6 +58,7 @@ type processor struct {
 	mu       sync.Mutex
 	requests []map[string]string
 	failures []failure
+	answers  []map[string]string // the headers of each failure
 	entries  []*logEntry
 }
 
@@ -160,6 +161,7 @@ func (p *processor) failed(stream extprocv3.ExternalProcessor_ProcessServer, fir
 	}
 	p.mu.Lock()
 	p.failures = append(p.failures, f)
+	p.answers = append(p.answers, headers)
 	p.mu.Unlock()
 	if p.fail != nil {
 		common.HeaderMutation = mutation(p.fail(f), nil)
@@ -197,6 +199,13 @@ func (p *processor) failuresSeen() []failure {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return append([]failure(nil), p.failures...)
+}
+
+// answersSeen returns the response headers of the failed attempts so far.
+func (p *processor) answersSeen() []map[string]string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]map[string]string(nil), p.answers...)
 }
 
 // logged returns the access log so far.

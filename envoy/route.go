@@ -114,8 +114,9 @@ func attemptRoutes(o Options) *routev3.RouteConfiguration {
 		Name: attemptName,
 		// Done after the route is chosen; the processor removes what is the client's own.
 		RequestHeadersToRemove: innerRequestHeaders(),
-		// Done after the virtual host's turn, which has copied them.
+		// Done after the virtual host's turn, which has copied the provider's; removed first, then added.
 		ResponseHeadersToRemove: rateLimits(),
+		ResponseHeadersToAdd:    standingHeaders(),
 		VirtualHosts: []*routev3.VirtualHost{{
 			Name:                 attemptName,
 			Domains:              []string{"*"},
@@ -191,16 +192,33 @@ func undecidedRoute(o Options, name string, match *routev3.RouteMatch) *routev3.
 
 // decisionHeaders tell the client what was decided. One whose key the Decision's metadata lacks is left out.
 func decisionHeaders() []*corev3.HeaderValueOption {
-	var headers []*corev3.HeaderValueOption
-	for _, h := range [][2]string{
+	return fromDecision([][2]string{
 		{nestorv1.HeaderModelID, nestorv1.KeyModelID},
 		{nestorv1.HeaderModelGroup, nestorv1.KeyGroup},
 		{nestorv1.HeaderModelAPIBase, nestorv1.KeyAPIBase},
 		{nestorv1.HeaderAttemptedRetries, nestorv1.KeyRetries},
 		{nestorv1.HeaderAttemptedFallbacks, nestorv1.KeyFallbacks},
 		{nestorv1.HeaderCallID, nestorv1.KeyCallID},
-	} {
-		headers = append(headers, set(h[0], "%DYNAMIC_METADATA("+nestorv1.Namespace+":"+h[1]+")%"))
+	})
+}
+
+// standingHeaders tell the client what the limits of the gateway still admit.
+func standingHeaders() []*corev3.HeaderValueOption {
+	return fromDecision([][2]string{
+		{nestorv1.HeaderLimitRequests, nestorv1.KeyLimitRequests},
+		{nestorv1.HeaderRemainingRequests, nestorv1.KeyRemainingRequests},
+		{nestorv1.HeaderResetRequests, nestorv1.KeyResetRequests},
+		{nestorv1.HeaderLimitTokens, nestorv1.KeyLimitTokens},
+		{nestorv1.HeaderRemainingTokens, nestorv1.KeyRemainingTokens},
+		{nestorv1.HeaderResetTokens, nestorv1.KeyResetTokens},
+	})
+}
+
+// fromDecision sets headers, each the first of a pair, to keys of the Decision's metadata.
+func fromDecision(pairs [][2]string) []*corev3.HeaderValueOption {
+	headers := make([]*corev3.HeaderValueOption, len(pairs))
+	for i, p := range pairs {
+		headers[i] = set(p[0], "%DYNAMIC_METADATA("+nestorv1.Namespace+":"+p[1]+")%")
 	}
 	return headers
 }
@@ -210,7 +228,7 @@ func decisionHeaders() []*corev3.HeaderValueOption {
 func renamedRateLimits() []*corev3.HeaderValueOption {
 	var headers []*corev3.HeaderValueOption
 	for _, name := range rateLimits() {
-		headers = append(headers, set("llm_provider-"+name, "%RESP("+name+")%"))
+		headers = append(headers, set(nestorv1.HeaderProviderPrefix+name, "%RESP("+name+")%"))
 	}
 	return headers
 }
@@ -233,7 +251,7 @@ func rateLimits() []string {
 func innerRequestHeaders() []string {
 	return []string{
 		nestorv1.HeaderCluster, nestorv1.HeaderIdle, nestorv1.HeaderRequest, nestorv1.HeaderProbe,
-		"x-envoy-attempt-count", "x-envoy-expected-rq-timeout-ms", "x-envoy-external-address", "x-envoy-internal",
+		nestorv1.HeaderAttempt, "x-envoy-expected-rq-timeout-ms", "x-envoy-external-address", "x-envoy-internal",
 		"x-forwarded-client-cert", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto",
 		"x-request-id",
 	}

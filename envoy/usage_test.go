@@ -1,14 +1,14 @@
 package envoy_test
 
 import (
-	"compress/gzip"
-	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
 )
@@ -47,12 +47,8 @@ func TestTheAccessLogHasTheUsageOfEveryKindOfAnswer(t *testing.T) {
 			if _, body := g.send(t, http.MethodPost, c.path, "{}"); body != c.body {
 				t.Errorf("the answer has changed: got %d bytes, want %d", len(body), len(c.body))
 			}
-			eventually(t, "an entry in the access log", func() bool { return len(g.process.logged()) == 1 })
-			metadata := g.process.logged()[0].GetCommonProperties().GetMetadata().GetFilterMetadata()
-			var got map[string]any
-			if m := metadata[nestorv1.UsageNamespace]; m != nil {
-				got = m.AsMap()
-			}
+			metadata := g.entry(t).GetCommonProperties().GetMetadata().GetFilterMetadata()
+			got := tokens(metadata)
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("usage (-want +got):\n%s", diff)
 			}
@@ -63,18 +59,50 @@ func TestTheAccessLogHasTheUsageOfEveryKindOfAnswer(t *testing.T) {
 	}
 }
 
-func TestACompressedAnswerPassesAsItIs(t *testing.T) {
-	var packed strings.Builder
-	z := gzip.NewWriter(&packed)
-	fmt.Fprint(z, "data: {\"choices\":[],\"usage\":{}}\n\n")
-	z.Close()
+// tokens are the counts that were read from an answer; nil when there are none.
+func tokens(metadata map[string]*structpb.Struct) map[string]any {
+	m := metadata[nestorv1.UsageNamespace].AsMap()
+	delete(m, nestorv1.KeyFirstEvent)
+	if len(m) == 0 {
+		return nil
+	}
+	return m
+}
+
+func TestTheAccessLogSaysWhenAStreamBegan(t *testing.T) {
+	const pause = 60 * time.Millisecond
 	up := upstream(t, "up", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("content-type", "text/event-stream")
-		w.Header().Set("content-encoding", "gzip")
-		io.WriteString(w, packed.String())
+		http.NewResponseController(w).Flush()
+		for range 2 {
+			time.Sleep(pause) // an upstream that thinks
+			io.WriteString(w, "data: {}\n\n")
+			http.NewResponseController(w).Flush()
+		}
 	})
-	g := startGateway(t, always("up", nestorv1.KeyStrip, "usage"), nil, up)
-	if _, body := g.send(t, http.MethodPost, "/v1/chat/completions", "{}", "accept-encoding", "gzip"); body != packed.String() {
-		t.Errorf("got %q", body)
+	for name, metadata := range map[string][]string{"as it is": nil, "stripped": {nestorv1.KeyStrip, "usage"}} {
+		t.Run(name, func(t *testing.T) {
+			g := startGateway(t, always("up", metadata...), nil, up)
+			g.send(t, http.MethodPost, "/v1/chat/completions", "{}")
+			e := g.entry(t).GetCommonProperties()
+			usage := e.GetMetadata().GetFilterMetadata()[nestorv1.UsageNamespace].AsMap()
+			at, ok := usage[nestorv1.KeyFirstEvent].(float64)
+			if !ok {
+				t.Fatalf("no %s in %v", nestorv1.KeyFirstEvent, usage)
+			}
+			first := time.UnixMilli(int64(at)).Sub(e.GetStartTime().AsTime())
+			headers, whole := e.GetTimeToFirstUpstreamRxByte().AsDuration(), e.GetTimeToLastDownstreamTxByte().AsDuration()
+			// Both clocks are cut to milliseconds.
+			if first < headers+pause-2*time.Millisecond || first > whole-pause+2*time.Millisecond {
+				t.Errorf("the first event came after %v; the headers after %v, the end after %v", first, headers, whole)
+			}
+		})
 	}
+}
+
+// entry waits for the first entry of the access log.
+func (g *gateway) entry(t *testing.T) *logEntry {
+	t.Helper()
+	eventually(t, "an entry in the access log", func() bool { return len(g.process.logged()) > 0 })
+	return g.process.logged()[0]
 }
