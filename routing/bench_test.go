@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nestor-gateway/nestor/ratelimit"
 	"github.com/nestor-gateway/nestor/routing"
 	"github.com/nestor-gateway/nestor/routing/config"
 )
@@ -168,5 +169,68 @@ func BenchmarkCooldownIn100000(b *testing.B) {
 	for b.Loop() {
 		r.cool(all[i%len(all)])
 		i++
+	}
+}
+
+// benchmarkLimited picks with the memory store, of which full deployments have no place left, and settles.
+func benchmarkLimited(b *testing.B, cfg *config.Config, model string, full int) {
+	one := int64(1)
+	for i := range cfg.Entries[:full] {
+		cfg.Entries[i].Params.MaxParallel = &one
+	}
+	for i := range cfg.Entries {
+		if p := &cfg.Entries[i].Params; p.RPM != nil {
+			*p.RPM *= 1_000_000_000
+		}
+	}
+	s := compile(b, cfg)
+	r := routing.NewRouter(routing.NewTracker(time.Now), ratelimit.NewMemory(ratelimit.Options{Fresh: true}), s)
+	n := uint64(1 << 60)
+	for _, d := range s.Deployments()[:full] {
+		for range 2 {
+			n++
+			r.View().Pick(context.Background(), target(b, s, d.Written), hold(n, 0))
+		}
+	}
+	to := target(b, s, model)
+	b.ReportAllocs()
+	n = 0
+	for b.Loop() {
+		n++
+		q := hold(n, 100)
+		p, err := r.View().Pick(context.Background(), to, q)
+		if err != nil {
+			b.Fatal(err)
+		}
+		r.Settle(p.Deployment.ID, q.Hold.ID, q.Hold.Amounts)
+	}
+}
+
+// To reach: 1.5 us for the pick, the reservation and its settlement, without an allocation.
+func BenchmarkLimitedPickOf10(b *testing.B)    { benchmarkLimited(b, flatGroup(10), "g", 0) }
+func BenchmarkLimitedPickOf10000(b *testing.B) { benchmarkLimited(b, flatGroup(10_000), "g", 0) }
+
+// To reach: 10 us. What is full comes back every second, and is found out again.
+func BenchmarkLimitedPickOf10000With9999Full(b *testing.B) {
+	benchmarkLimited(b, flatGroup(10_000), "g", 9_999)
+}
+
+// BenchmarkRefusalOf10000 is for a group of which every deployment is full.
+func BenchmarkRefusalOf10000(b *testing.B) {
+	s := compile(b, flatGroup(10_000))
+	full := map[string]bool{}
+	for _, d := range s.Deployments() {
+		full["deployment:"+d.ID] = true
+	}
+	r := routing.NewRouter(routing.NewTracker(newClock().Now), &gatekeeper{full: full}, s)
+	to := target(b, s, "g")
+	for range 10_000 {
+		r.View().Pick(context.Background(), to, hold(1, 1))
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := r.View().Pick(context.Background(), to, hold(1, 1)); err == nil {
+			b.Fatal("picked")
+		}
 	}
 }

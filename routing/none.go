@@ -149,6 +149,8 @@ func (p *picking) groupWait(group int32, waits map[int32]wait) wait {
 			switch {
 			case m.Closed:
 				continue
+			case !m.Group && best.until <= p.v.outUntil(m.To):
+				continue // it can't be sooner, as in most of a large group that is full
 			case !m.Group:
 				w = p.leafWait(m.To)
 			case !s.graph.Group(m.To).Closed:

@@ -77,6 +77,8 @@ type picking struct {
 	v *View
 	t Target
 	q Query
+	// rng is the source of one draw; it stands here so that it need not be allocated.
+	rng rand.PCG
 	// path, gates and entities are of the way that is tried.
 	path     []share.Place
 	gates    []int32
@@ -99,12 +101,10 @@ func (p *picking) isDenied(gate int32) bool {
 	return slices.ContainsFunc(p.denied, func(d denied) bool { return d.gate == gate })
 }
 
-// source is the source of the n-th draw for the target. Draws of one seed are independent of each other, in one
+// seed makes rng the source of the n-th draw for the target. Draws of one seed are independent of each other, in one
 // group and in others: what is picked after a failure or a denial does not depend on what failed or was denied.
-func (p *picking) source(n int) rand.PCG {
-	var rng rand.PCG
-	rng.Seed(p.q.Seed^p.v.snapshot.nodes[p.t.group].salt, uint64(n)|uint64(len(p.denied))<<32)
-	return rng
+func (p *picking) seed(n int) {
+	p.rng.Seed(p.q.Seed^p.v.snapshot.nodes[p.t.group].salt, uint64(n)|uint64(len(p.denied))<<32)
 }
 
 // choose finds the next way to try.
@@ -118,8 +118,8 @@ func (p *picking) choose() (leaf int32, ok bool) {
 		return p.t.leaf, p.mayCall()
 	}
 	if len(p.q.Exclude) == 0 && p.q.Skip == 0 && !p.deniedInState() {
-		rng := p.source(0)
-		if leaf, p.path, ok = v.draw(v.state, p, &rng, p.path); ok {
+		p.seed(0)
+		if leaf, p.path, ok = v.draw(v.state, p, &p.rng, p.path); ok {
 			return leaf, true
 		}
 	}
@@ -165,8 +165,8 @@ func (p *picking) chooseApart() (leaf int32, ok bool) {
 			}
 			state.Set(leaf, true)
 		}
-		rng := p.source(n)
-		leaf, p.path, ok = v.draw(state, p, &rng, p.path[:0])
+		p.seed(n)
+		leaf, p.path, ok = v.draw(state, p, &p.rng, p.path[:0])
 		if !ok || n == last {
 			return leaf, ok
 		}

@@ -186,6 +186,9 @@ func (v *View) refresh(leaf int32) {
 // outUntil is until when quota keeps a leaf out, its own or its provider's; 0 when none does.
 func (v *View) outUntil(leaf int32) time.Duration {
 	until := v.full.End(leaf)
+	if v.spent.Empty() {
+		return until
+	}
 	for d := range int32(ratelimit.Dimensions) {
 		until = max(until, v.spent.End(leaf*ratelimit.Dimensions+d))
 	}
