@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 
@@ -14,23 +15,51 @@ import (
 )
 
 func explainCommand() *cobra.Command {
-	var without []string
-	var asJSON bool
+	var o explainOptions
 	c := &cobra.Command{
 		Use:   "explain FILE MODEL",
 		Short: "Draw what a model resolves to, with the exact probability of each deployment",
-		Args:  exactly("FILE", "MODEL"),
+		Long: "Draw what a model resolves to, with the exact probability of each deployment.\n\n" +
+			"With --live ADDRESS and no FILE: how each deployment stands at a running nestor, and where the next request goes.",
+		Args: func(c *cobra.Command, args []string) error {
+			if o.live != "" && len(args) != 1 {
+				return fmt.Errorf("--live takes a MODEL and nothing else: nestor explain --live ADDRESS MODEL")
+			}
+			if o.live != "" {
+				return nil
+			}
+			return exactly("FILE", "MODEL")(c, args)
+		},
 		RunE: func(c *cobra.Command, args []string) error {
-			e, err := explain(args[0], args[1], without, c.ErrOrStderr())
+			if o.live != "" {
+				return explainLive(c, args[0], o)
+			}
+			e, err := explain(args[0], args[1], o.without, c.ErrOrStderr())
 			if err != nil {
 				return err
 			}
-			return writeExplanation(c.OutOrStdout(), e, asJSON)
+			return writeOut(c.OutOrStdout(), o.asJSON, e, func(w io.Writer) { draw.Explanation(w, e) })
 		},
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "print JSON: model, group, and for each deployment id, model, api_base, probability, paths")
-	c.Flags().StringArrayVar(&without, "without", nil, "a deployment that is out, by its id or its litellm_params.model; repeatable")
+	c.Flags().BoolVar(&o.asJSON, "json", false, "print JSON: model, group, and for each deployment id, model, api_base, probability, paths; with --live that of /status")
+	c.Flags().StringArrayVar(&o.without, "without", nil, "a deployment that is out, by its id or its litellm_params.model; repeatable")
+	c.Flags().StringVar(&o.live, "live", "", "the --http-listen address of a running nestor to ask, instead of a file")
+	c.MarkFlagsMutuallyExclusive("live", "without")
 	return c
+}
+
+type explainOptions struct {
+	asJSON  bool
+	without []string
+	live    string
+}
+
+func explainLive(c *cobra.Command, model string, o explainOptions) error {
+	l, err := live(c.Context(), o.live, model)
+	if err != nil {
+		return err
+	}
+	return writeOut(c.OutOrStdout(), o.asJSON, l, func(w io.Writer) { draw.Live(w, l) })
 }
 
 func explain(path, model string, without []string, stderr io.Writer) (*routing.Explanation, error) {
@@ -45,17 +74,18 @@ func explain(path, model string, without []string, stderr io.Writer) (*routing.E
 	return e, nil
 }
 
-func writeExplanation(w io.Writer, e *routing.Explanation, asJSON bool) error {
+// writeOut prints a value as JSON, or as it is drawn.
+func writeOut(w io.Writer, asJSON bool, v any, drawn func(io.Writer)) error {
 	out := bufio.NewWriter(w)
 	if asJSON {
 		encoder := json.NewEncoder(out)
 		encoder.SetIndent("", "  ")
 		encoder.SetEscapeHTML(false)
-		if err := encoder.Encode(e); err != nil {
+		if err := encoder.Encode(v); err != nil {
 			return err
 		}
 	} else {
-		draw.Explanation(out, e)
+		drawn(out)
 	}
 	return out.Flush()
 }
