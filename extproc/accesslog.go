@@ -51,6 +51,9 @@ type entry struct {
 	unsent   bool   // nothing of the request went to an upstream
 	sent     int64  // bytes of the answer's body
 	duration time.Duration
+	whole    time.Duration // from the request to the end of the answer at the upstream; 0 is unknown
+	first    time.Duration // from the request to the first piece of a stream
+	reason   string        // why a connection could not be made
 	usage    usage
 }
 
@@ -67,7 +70,12 @@ func (s *Server) attemptEnded(line *datav3.HTTPAccessLogEntry) {
 		s.neverDecided(line)
 		return
 	}
-	e := readEntry(line, d)
+	s.record(readEntry(line, d))
+}
+
+// record takes the end of an attempt into account.
+func (s *Server) record(e entry) {
+	d := e.decision
 	snapshot := s.views.at(d.Snapshot).Snapshot()
 	if t, ok := snapshot.Resolve(d.Group); ok {
 		e.group = t.Group
@@ -82,10 +90,10 @@ func (s *Server) attemptEnded(line *datav3.HTTPAccessLogEntry) {
 	if e.outcome() == outcomeSuccess {
 		s.Router.Succeeded(d.Deployment)
 	} else {
-		s.logFailure(e, line)
+		s.logFailure(e)
 	}
 	s.learn(e)
-	s.observe(e, common)
+	s.observe(e)
 	s.Metrics.ended(e)
 }
 
@@ -103,21 +111,16 @@ func (s *Server) neverDecided(line *datav3.HTTPAccessLogEntry) {
 
 // observe tells the router how fast the attempt was. The times are the upstream's own, without
 // the decision and the back-off before it.
-func (s *Server) observe(e entry, common *datav3.AccessLogCommon) {
+func (s *Server) observe(e entry) {
 	sample := routing.Sample{Deployment: e.decision.Deployment}
 	switch e.outcome() {
 	case outcomeAbort:
 		return
 	case outcomeSuccess:
-		begin := common.GetTimeToFirstUpstreamTxByte().AsDuration()
-		sample.Whole = common.GetTimeToLastUpstreamRxByte().AsDuration() - begin
-		sample.Completion = e.usage.completion
-		if e.decision.Stream {
-			sample.FirstToken = firstEvent(common) - begin
-		}
-		if sample.Whole <= 0 || begin == 0 {
+		if e.whole <= 0 {
 			return
 		}
+		sample.Whole, sample.FirstToken, sample.Completion = e.whole, e.first, e.usage.completion
 	default:
 		switch openai.Classify(e.status, openai.ErrorBody{}) {
 		case routing.BadRequest, routing.NotFound, routing.ContextWindow, routing.ContentPolicy:
@@ -140,20 +143,20 @@ func firstEvent(common *datav3.AccessLogCommon) time.Duration {
 
 // logFailure tells why an attempt failed: for a connection that could not be made (a certificate that is
 // not good, for example) at once, for the rest at the level of debugging.
-func (s *Server) logFailure(e entry, line *datav3.HTTPAccessLogEntry) {
-	level, reason := slog.LevelDebug, line.GetCommonProperties().GetUpstreamTransportFailureReason()
-	if reason != "" {
+func (s *Server) logFailure(e entry) {
+	level := slog.LevelDebug
+	if e.reason != "" {
 		level = slog.LevelWarn
 	}
 	s.Log.Log(context.Background(), level, "attempt failed", "call_id", e.decision.RequestId, "deployment", e.decision.Deployment,
 		"attempt", e.decision.Attempt, "outcome", e.outcome(), "status", e.status,
-		"details", line.GetResponse().GetResponseCodeDetails(), "reason", reason)
+		"details", e.details, "reason", e.reason)
 }
 
 func readEntry(line *datav3.HTTPAccessLogEntry, d *nestorv1.Decision) entry {
 	common := line.GetCommonProperties()
 	flags := common.GetResponseFlags()
-	return entry{
+	e := entry{
 		decision: d,
 		status:   int(line.GetResponse().GetResponseCode().GetValue()),
 		aborted:  flags.GetDownstreamRemoteReset() || flags.GetDownstreamConnectionTermination(),
@@ -162,8 +165,16 @@ func readEntry(line *datav3.HTTPAccessLogEntry, d *nestorv1.Decision) entry {
 		unsent:   common.GetTimeToFirstUpstreamTxByte() == nil,
 		sent:     int64(line.GetResponse().GetResponseBodyBytes()),
 		duration: common.GetDuration().AsDuration(),
+		reason:   common.GetUpstreamTransportFailureReason(),
 		usage:    readUsage(common.GetMetadata().GetFilterMetadata()[nestorv1.UsageNamespace]),
 	}
+	if begin := common.GetTimeToFirstUpstreamTxByte().AsDuration(); begin > 0 {
+		e.whole = common.GetTimeToLastUpstreamRxByte().AsDuration() - begin
+		if d.Stream {
+			e.first = firstEvent(common) - begin
+		}
+	}
+	return e
 }
 
 // isCut reports whether the upstream broke off, or fell silent, after its headers.

@@ -124,6 +124,16 @@ func (d *decided) metadata(now time.Time) []byte {
 }
 
 func (d *decided) encode(now time.Time) string {
+	raw, err := proto.Marshal(d.complete(now))
+	if err != nil {
+		// Only a string that is not UTF-8 can do this, and the body was checked for it.
+		return ""
+	}
+	return base64.StdEncoding.EncodeToString(raw)
+}
+
+// complete is the Decision.
+func (d *decided) complete(now time.Time) *nestorv1.Decision {
 	decision := d.decision()
 	decision.Deployment, decision.DecidedUnixNano = d.pick.Deployment.ID, now.UnixNano()
 	decision.Holder, decision.ReservedTokens, decision.InputTokens = d.replica, d.reserved, d.estimate.Input
@@ -131,12 +141,7 @@ func (d *decided) encode(now time.Time) string {
 	if d.fields.Blobs == 0 {
 		decision.InputBytes = d.fields.TextBytes
 	}
-	raw, err := proto.Marshal(decision)
-	if err != nil {
-		// Only a string that is not UTF-8 can do this, and the body was checked for it.
-		return ""
-	}
-	return base64.StdEncoding.EncodeToString(raw)
+	return decision
 }
 
 // decision is the Decision but for what was picked.

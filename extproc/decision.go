@@ -32,44 +32,44 @@ type request struct {
 	probe   bool
 }
 
-// decide runs the decision exchange: it refuses the request, or says which deployment it goes to.
-func (s *Server) decide(stream extprocv3.ExternalProcessor_ProcessServer, m *extprocv3.HttpHeaders) error {
+// decide runs the decision exchange: it refuses the request, or says which deployment it goes to. Nil is a refusal.
+func (s *Server) decide(stream extprocv3.ExternalProcessor_ProcessServer, m *extprocv3.HttpHeaders) (*decided, error) {
 	req, refusal := s.readHeaders(m)
 	if refusal != nil {
-		return s.refuse(stream, refusal)
+		return nil, s.refuse(stream, refusal)
 	}
 	held, refusal := s.admit(stream.Context(), req.headers)
 	if refusal != nil {
-		return s.refuse(stream, refusal)
+		return nil, s.refuse(stream, refusal)
 	}
 	defer func() { s.bodies.Release(held) }()
 	if err := stream.Send(goOn()); err != nil {
-		return err
+		return nil, err
 	}
 	next, err := stream.Recv()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	body := next.GetRequestBody().GetBody()
 	if held, refusal = s.admitRest(held, len(body)); refusal != nil {
-		return s.refuse(stream, refusal)
+		return nil, s.refuse(stream, refusal)
 	}
 	d, refusal := s.choose(stream.Context(), req, body)
 	if err := stream.Context().Err(); err != nil {
 		if refusal == nil {
 			s.giveBack(d)
 		}
-		return err // the client left
+		return nil, err // the client left
 	}
 	if refusal != nil {
-		return s.refuse(stream, refusal)
+		return nil, s.refuse(stream, refusal)
 	}
 	err = stream.Send(d.response(s.Now()))
 	s.rooms.put(d.body) // Send has written it out
 	if err != nil {
 		s.giveBack(d)
 	}
-	return err
+	return d, err
 }
 
 // readHeaders reads what can be judged before the body: the endpoint and the credential.
@@ -93,14 +93,18 @@ func (s *Server) readHeaders(m *extprocv3.HttpHeaders) (request, *openai.Error) 
 	if m.EndOfStream {
 		return request{}, openai.Invalid("", "the request has no body: send a JSON object")
 	}
-	attempt, _ := strconv.ParseUint(headers.get(nestorv1.HeaderAttempt), 10, 32)
-	return request{
-		headers: headers,
-		route:   route,
-		id:      ownID(headers.get(nestorv1.HeaderRequest)),
-		attempt: max(uint32(attempt), 1),
-		probe:   probe,
-	}, nil
+	id, attempt := s.identify(headers)
+	return request{headers: headers, route: route, id: id, attempt: attempt, probe: probe}, nil
+}
+
+// identify tells which attempt at which request this is. In band the headers that say so may be the client's own,
+// and each attempt is a request.
+func (s *Server) identify(h headerMap) (id string, attempt uint32) {
+	if s.Inband {
+		return ownID(""), 1
+	}
+	n, _ := strconv.ParseUint(h.get(nestorv1.HeaderAttempt), 10, 32)
+	return ownID(h.get(nestorv1.HeaderRequest)), max(uint32(n), 1)
 }
 
 func unauthenticated(h headerMap) *openai.Error {

@@ -41,7 +41,7 @@ func TestDecisionIsOneReply(t *testing.T) {
 	}
 	removed := common.HeaderMutation.RemoveHeaders
 	slices.Sort(removed)
-	if diff := cmp.Diff([]string{"authorization", "cookie", "x-forwarded-for", "x-request-id"}, removed); diff != "" {
+	if diff := cmp.Diff([]string{"authorization", "cookie", "x-forwarded-for", "x-nestor-request", "x-request-id"}, removed); diff != "" {
 		t.Errorf("headers removed (-want +got):\n%s", diff)
 	}
 	if got := string(common.BodyMutation.GetBody()); got != `{"model": "gpt-4o", "messages": []}` {

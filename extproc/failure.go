@@ -119,18 +119,24 @@ func (s *Server) again(f *failed) bool {
 	if f.decision == nil || f.decision.Probe {
 		return false
 	}
+	b := s.blame(f)
+	next, ok := after(f.view, f.decision, b)
+	if !ok || !b.free && !s.affords(f) {
+		return false
+	}
+	s.pending.put(f.decision.RequestId, next)
+	return true
+}
+
+// blame counts the failure against its deployment, or closes what the provider has nothing left of.
+func (s *Server) blame(f *failed) setback {
 	wait := openai.RetryAfter(f.headers.get("retry-after-ms"), f.headers.get("retry-after"), s.Now())
 	fresh := s.unresolved(f)
 	closed := s.exhaust(f, wait)
 	if !fresh && closed == 0 {
 		s.count(f, wait)
 	}
-	next, ok := after(f.view, f.decision, setback{f.class, wait, closed, fresh})
-	if !ok || !fresh && !s.affords(f) {
-		return false
-	}
-	s.pending.put(f.decision.RequestId, next)
-	return true
+	return setback{f.class, wait, closed, fresh}
 }
 
 // exhaust closes what the provider says it has nothing left of, and returns for how long; 0 when it says nothing.

@@ -27,7 +27,7 @@ func value(v *corev3.HeaderValue) string {
 }
 
 // foreign lists the headers that must not reach a provider: all but those on the allow-list.
-// Envoy's and Nestor's own are left to the routes, which need them first.
+// Envoy's own are left to the routes, which need them first; Nestor's are set anew after this.
 func (h headerMap) foreign() []string {
 	names := make([]string, 0, len(h))
 	for _, v := range h {
@@ -40,7 +40,7 @@ func (h headerMap) foreign() []string {
 
 // routed reports whether Envoy needs the header to find the route: without x-forwarded-proto it finds none.
 func routed(name string) bool {
-	return strings.HasPrefix(name, "x-envoy-") || strings.HasPrefix(name, "x-nestor-") || name == "x-forwarded-proto"
+	return strings.HasPrefix(name, "x-envoy-") || name == "x-forwarded-proto"
 }
 
 // forwarded reports whether a client's header goes on to the provider.

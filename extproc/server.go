@@ -3,7 +3,7 @@
 //
 // An ext_proc RPC is one exchange. The decision exchange begins with request headers and ends,
 // by this side, with the decision; the failure exchange begins with the response headers of
-// an attempt that failed. See https://www.envoyproxy.io/docs, "External Processing".
+// an attempt that failed. With Options.Inband the decision exchange goes on to the end of the answer. See https://www.envoyproxy.io/docs, "External Processing".
 package extproc
 
 import (
@@ -54,7 +54,10 @@ type Options struct {
 	// Elsewhere settles what others hold; nil where there are none.
 	Replica   string
 	Elsewhere Elsewhere
-	Log       *slog.Logger
+	// Inband keeps an exchange up from its decision to the end of the answer, for an Envoy that has one filter
+	// and no access log: usage is read from the bytes of the answer.
+	Inband bool
+	Log    *slog.Logger
 	// Now is time.Now unless given.
 	Now func() time.Time
 }
@@ -100,7 +103,11 @@ func (s *Server) Process(stream extprocv3.ExternalProcessor_ProcessServer) error
 	}
 	switch m := first.Request.(type) {
 	case *extprocv3.ProcessingRequest_RequestHeaders:
-		return ended(s.decide(stream, m.RequestHeaders))
+		d, err := s.decide(stream, m.RequestHeaders)
+		if err != nil || d == nil || !s.Inband {
+			return ended(err)
+		}
+		return ended(s.follow(stream, s.answerTo(d)))
 	case *extprocv3.ProcessingRequest_ResponseHeaders:
 		return ended(s.afterFailure(stream, first))
 	default:

@@ -1,0 +1,267 @@
+package extproc
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+
+	"github.com/nestor-gateway/nestor/extproc/inband"
+	"github.com/nestor-gateway/nestor/extproc/openai"
+	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
+	"github.com/nestor-gateway/nestor/ratelimit"
+)
+
+// maxError bounds what is kept of the body of a failure.
+const maxError = 1 << 20
+
+// answer is the second half of an exchange that goes on after its decision: what one attempt has come to.
+type answer struct {
+	decision *nestorv1.Decision
+	told     []openai.Header // what the client is told of the decision
+	strip    bool
+	began    time.Time
+
+	failure *failed // nil while the answer is a success
+	said    []byte  // the body of a failure so far
+	reader  inband.Reader
+	entry   entry // as an access log would tell it
+}
+
+// answerTo keeps of a decision what its answer needs.
+func (s *Server) answerTo(d *decided) *answer {
+	now := s.Now()
+	decision := d.complete(now)
+	return &answer{
+		decision: decision, told: d.told(), strip: d.strip, began: now,
+		// Unless the end is seen the client has left.
+		entry: entry{decision: decision, aborted: true},
+	}
+}
+
+// follow goes on with an exchange to the end of its answer, or until the client leaves: an upstream
+// that breaks off looks the same. It answers whatever messages the filter's mode makes Envoy send.
+func (s *Server) follow(stream extprocv3.ExternalProcessor_ProcessServer, a *answer) error {
+	defer s.finish(a)
+	for a.entry.aborted {
+		m, err := stream.Recv()
+		if err != nil {
+			return err
+		}
+		if err := stream.Send(s.reply(a, m)); err != nil {
+			a.entry.aborted = true
+			return err
+		}
+	}
+	return nil
+}
+
+// finish takes the end of the attempt into account.
+func (s *Server) finish(a *answer) {
+	e := &a.entry
+	e.duration = s.Now().Sub(a.began)
+	if e.whole = e.duration; a.reader != nil {
+		read := a.reader.Usage()
+		e.usage = usage{prompt: read.Prompt, completion: read.Completion, total: read.Total, cached: read.Cached, reasoning: read.Reasoning}
+	}
+	s.record(*e)
+}
+
+func (s *Server) reply(a *answer, m *extprocv3.ProcessingRequest) *extprocv3.ProcessingResponse {
+	switch part := m.Request.(type) {
+	case *extprocv3.ProcessingRequest_ResponseHeaders:
+		a.entry.aborted = !part.ResponseHeaders.EndOfStream
+		return s.replyToHeaders(a, m)
+	case *extprocv3.ProcessingRequest_ResponseBody:
+		a.entry.aborted = !part.ResponseBody.EndOfStream
+		return s.replyToBody(a, part.ResponseBody)
+	case *extprocv3.ProcessingRequest_ResponseTrailers:
+		a.entry.aborted = false
+		return &extprocv3.ProcessingResponse{Response: &extprocv3.ProcessingResponse_ResponseTrailers{ResponseTrailers: &extprocv3.TrailersResponse{}}}
+	default:
+		return &extprocv3.ProcessingResponse{Response: &extprocv3.ProcessingResponse_RequestTrailers{RequestTrailers: &extprocv3.TrailersResponse{}}}
+	}
+}
+
+func (s *Server) replyToHeaders(a *answer, m *extprocv3.ProcessingRequest) *extprocv3.ProcessingResponse {
+	headers, end := headerMap(m.GetResponseHeaders().GetHeaders().GetHeaders()), m.GetResponseHeaders().EndOfStream
+	mutation := a.mutation(headers)
+	f := s.readFailure(m, headers.renamed())
+	a.entry.status, a.entry.details = f.status, f.details
+	if f.status >= 200 && f.status < 300 {
+		a.read(headers, mutation)
+		return headersReply(&extprocv3.CommonResponse{HeaderMutation: mutation})
+	}
+	f.decision, f.view = a.decision, s.views.at(a.decision.Snapshot)
+	a.failure = f
+	s.settleFailure(f)
+	if !needsBody(f.status) {
+		s.judge(f)
+	}
+	f.announceJSON(mutation)
+	if !end {
+		return headersReply(&extprocv3.CommonResponse{HeaderMutation: mutation})
+	}
+	body := s.shown(a)
+	set(mutation, "content-length", strconv.Itoa(len(body)))
+	return headersReply(&extprocv3.CommonResponse{
+		Status: extprocv3.CommonResponse_CONTINUE_AND_REPLACE, HeaderMutation: mutation, BodyMutation: replaceBody(body),
+	})
+}
+
+// mutation tells the client what was decided, keeps from it what is between the provider and Nestor, and gives the
+// provider's rate limits the names that LiteLLM gives them.
+func (a *answer) mutation(h headerMap) *extprocv3.HeaderMutation {
+	m := &extprocv3.HeaderMutation{}
+	for _, v := range h {
+		if isRateLimit(v.Key) {
+			set(m, nestorv1.HeaderProviderPrefix+v.Key, value(v))
+		}
+		if isRateLimit(v.Key) || isPrivate(v.Key) {
+			m.RemoveHeaders = append(m.RemoveHeaders, v.Key)
+		}
+	}
+	for _, t := range a.told { // Envoy removes first
+		set(m, t.Name, t.Value)
+	}
+	return m
+}
+
+func isRateLimit(name string) bool { return strings.HasPrefix(name, "x-ratelimit-") }
+
+// isPrivate reports whether a header of an upstream's answer is not for the client, or could confuse Envoy or it.
+func isPrivate(name string) bool {
+	switch name {
+	case nestorv1.HeaderRetry, nestorv1.HeaderRefusal, "x-envoy-overloaded", "x-envoy-ratelimited",
+		"x-envoy-immediate-health-check-fail", "set-cookie", "location", "openai-organization", "openai-project":
+		return true
+	}
+	return false
+}
+
+// renamed has the provider's rate limits under the names that the client sees.
+func (h headerMap) renamed() headerMap {
+	all := make(headerMap, len(h))
+	for i, v := range h {
+		if isRateLimit(v.Key) {
+			v = &corev3.HeaderValue{Key: nestorv1.HeaderProviderPrefix + v.Key, Value: v.Value, RawValue: v.RawValue}
+		}
+		all[i] = v
+	}
+	return all
+}
+
+// announceJSON says that the body will be an error in the OpenAI shape, of a length that is not known yet.
+func (f *failed) announceJSON(m *extprocv3.HeaderMutation) {
+	m.RemoveHeaders = append(m.RemoveHeaders, "content-length", "content-encoding")
+	set(m, "content-type", "application/json")
+	if f.shown() != f.status {
+		set(m, ":status", strconv.Itoa(f.shown()))
+	}
+}
+
+// read chooses how the usage of a success is read: not at all where it is compressed, or of another kind.
+func (a *answer) read(h headerMap, m *extprocv3.HeaderMutation) {
+	kind, encoding := h.get("content-type"), h.get("content-encoding")
+	switch {
+	case encoding != "" && encoding != "identity":
+	case strings.Contains(kind, "text/event-stream"):
+		a.reader = inband.NewStream(a.strip)
+		if a.strip {
+			m.RemoveHeaders = append(m.RemoveHeaders, "content-length")
+		}
+	case strings.Contains(kind, "json"):
+		a.reader = inband.NewWhole()
+	}
+}
+
+func (s *Server) replyToBody(a *answer, m *extprocv3.HttpBody) *extprocv3.ProcessingResponse {
+	if a.failure != nil {
+		return bodyReply(&extprocv3.CommonResponse{BodyMutation: replaceBody(s.failurePiece(a, m))})
+	}
+	if a.entry.first == 0 && len(m.Body) > 0 && a.decision.Stream {
+		a.entry.first = s.Now().Sub(a.began)
+	}
+	passed, changed := a.pass(m)
+	a.entry.sent += int64(len(passed))
+	if !changed {
+		return bodyReply(&extprocv3.CommonResponse{})
+	}
+	return bodyReply(&extprocv3.CommonResponse{BodyMutation: replaceBody(passed)})
+}
+
+// pass returns what the client gets for a piece, and whether that is anything else.
+func (a *answer) pass(m *extprocv3.HttpBody) (passed []byte, changed bool) {
+	if a.reader == nil {
+		return m.Body, false
+	}
+	passed = a.reader.Feed(m.Body)
+	changed = len(passed) != len(m.Body) || len(passed) > 0 && &passed[0] != &m.Body[0]
+	if m.EndOfStream {
+		held := a.reader.End()
+		passed, changed = append(passed, held...), changed || len(held) > 0
+	}
+	return passed, changed
+}
+
+// failurePiece holds the body of a failure back until it is whole: then the client gets it, in the OpenAI shape.
+func (s *Server) failurePiece(a *answer, m *extprocv3.HttpBody) []byte {
+	if len(a.said)+len(m.Body) <= maxError {
+		a.said = append(a.said, m.Body...)
+	}
+	if !m.EndOfStream {
+		return nil
+	}
+	body := s.shown(a)
+	a.entry.sent += int64(len(body))
+	return body
+}
+
+// shown is the body that the client gets for a failure.
+func (s *Server) shown(a *answer) []byte {
+	f := a.failure
+	if needsBody(f.status) {
+		parsed, _ := openai.ParseError(a.said)
+		f.class = openai.Classify(f.status, parsed)
+		s.judge(f)
+	}
+	body, _ := openai.Shape(f.shown(), f.headers.get("content-type"), s.conceal(f, a.said))
+	return body
+}
+
+// judge counts a failure. No outer level could try again.
+func (s *Server) judge(f *failed) {
+	if !f.decision.Probe {
+		s.blame(f)
+	}
+}
+
+// told is what the routes take from the decision's metadata elsewhere.
+func (d *decided) told() []openai.Header {
+	told := []openai.Header{
+		{Name: nestorv1.HeaderModelID, Value: d.pick.Deployment.ID},
+		{Name: nestorv1.HeaderModelGroup, Value: d.target.Group},
+		{Name: nestorv1.HeaderModelAPIBase, Value: d.pick.Deployment.Base.String()},
+		{Name: nestorv1.HeaderAttemptedRetries, Value: strconv.Itoa(int(d.plan.retries))},
+		{Name: nestorv1.HeaderAttemptedFallbacks, Value: strconv.Itoa(int(d.plan.fallbacks))},
+		{Name: nestorv1.HeaderCallID, Value: d.request.id},
+	}
+	return append(told, standingHeaders(d.pick.Standing)...)
+}
+
+func standingHeaders(standing ratelimit.Standing) []openai.Header {
+	var told []openai.Header
+	for _, dimension := range [...]ratelimit.Dimension{ratelimit.Requests, ratelimit.Tokens} {
+		room := standing[dimension]
+		if room.Limit == ratelimit.None {
+			continue
+		}
+		names, _ := headersOf(dimension)
+		for i, text := range roomTexts(room) {
+			told = append(told, openai.Header{Name: names.header[i], Value: text})
+		}
+	}
+	return told
+}
