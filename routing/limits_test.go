@@ -353,3 +353,74 @@ func TestLimitsHoldUnderConcurrency(t *testing.T) {
 		}
 	}
 }
+
+// leaver is a store at which the client leaves while it is asked.
+type leaver struct {
+	gatekeeper
+	leave context.CancelFunc
+}
+
+func (l *leaver) Reserve(ctx context.Context, r *ratelimit.Reservation) (ratelimit.Standing, *ratelimit.Denial) {
+	defer l.leave()
+	return l.gatekeeper.Reserve(ctx, r)
+}
+
+func TestReservationOfAClientThatLeftIsGivenBack(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	store := &leaver{leave: cancel}
+	s := snapshot(t, trio)
+	r := routing.NewRouter(routing.NewTracker(newClock().Now), store, s)
+	if _, err := r.View().Pick(ctx, target(t, s, "g"), hold(1, 1)); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want the context's error", err)
+	}
+	if store.asked != 1 || len(store.held) > 0 {
+		t.Errorf("asked %d times, %d held", store.asked, len(store.held))
+	}
+}
+
+// TestOnePickDoesNotAskForEver: where hundreds of limits are too small for a request it gives up, and what is
+// full is known to the next ones.
+func TestOnePickDoesNotAskForEver(t *testing.T) {
+	for name, c := range map[string]struct {
+		full bool
+		want int // reservations by three picks
+	}{"full": {true, 250}, "too small": {false, 300}} {
+		t.Run(name, func(t *testing.T) {
+			s := compile(t, flatGroup(250))
+			denied := map[string]bool{}
+			for _, d := range s.Deployments() {
+				denied["deployment:"+d.ID] = true
+			}
+			g := &gatekeeper{small: denied}
+			if c.full {
+				g = &gatekeeper{full: denied}
+			}
+			r := routing.NewRouter(routing.NewTracker(newClock().Now), g, s)
+			for i := range uint64(3) {
+				if p, err := r.View().Pick(context.Background(), target(t, s, "g"), hold(i, 1)); err == nil {
+					t.Errorf("picked %s", p.Deployment.Written)
+				}
+			}
+			if g.asked != c.want {
+				t.Errorf("the store was asked %d times, want %d", g.asked, c.want)
+			}
+		})
+	}
+}
+
+// TestZeroAtOnceAdmitsNothing: LiteLLM takes 0 for no limit at all; a limit that was written is kept here.
+func TestZeroAtOnceAdmitsNothing(t *testing.T) {
+	l := limit(snapshot(t, `
+model_list:
+  - {model_name: g, litellm_params: {model: openai/a, max_parallel_requests: 0}}
+  - {model_name: h, litellm_params: {model: openai/b}}
+  - {model_name: i, litellm_params: {model: h, max_parallel_requests: 0}}
+model_groups: {h: {max_parallel_requests: 0}}
+`))
+	for _, name := range []string{"g", "openai/a", "h", "i"} {
+		want := &routing.NoneError{Model: name, RetryAfter: 5 * time.Second}
+		if diff := cmp.Diff(want, l.refused(t, name, 1)); diff != "" {
+			t.Error(diff)
+		}
+	}
+}

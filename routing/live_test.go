@@ -72,7 +72,7 @@ func TestLiveShowsWhatIsUsed(t *testing.T) {
 	l := stand(t)
 	live := l.View().LiveAll()
 	up := live.Deployments[0]
-	want := `{"id":"up","model":"openai/up","api_base":"https://api.openai.example/v1","eligible":true,"in_flight":1,"limits":[` +
+	want := `{"id":"up","limit_name":"deployment:up","model":"openai/up","api_base":"https://api.openai.example/v1","eligible":true,"in_flight":1,"limits":[` +
 		`{"dimension":"requests","used":1,"limit":10,"reset_seconds":60},{"dimension":"tokens","used":3,"limit":1000,"reset_seconds":60},` +
 		`{"dimension":"parallel","used":1,"limit":null,"reset_seconds":0}],"cooldown_seconds":0,"first_token_seconds":0,"latency_seconds":0}`
 	got, err := json.Marshal(up)
@@ -81,12 +81,12 @@ func TestLiveShowsWhatIsUsed(t *testing.T) {
 	}
 	one, fifty := int64(1), int64(50)
 	none := routing.Use{Dimension: "parallel"}
-	if diff := cmp.Diff([]routing.LiveReference{{Group: "g", To: "sub", Number: 1, Limits: []routing.Use{
+	if diff := cmp.Diff([]routing.LiveReference{{Name: "reference:g:sub:1", Group: "g", To: "sub", Number: 1, Limits: []routing.Use{
 		{Dimension: "requests", Limit: &one}, {Dimension: "tokens"}, none}}}, live.References); diff != "" {
 		t.Error(diff)
 	}
 	none.Used = 1
-	if diff := cmp.Diff([]routing.LiveGroup{{Group: "sub", Full: &routing.Until{Dimension: "tokens", Seconds: 60}, Limits: []routing.Use{
+	if diff := cmp.Diff([]routing.LiveGroup{{Name: "group:sub", Group: "sub", Full: &routing.Until{Dimension: "tokens", Seconds: 60}, Limits: []routing.Use{
 		{Dimension: "requests", Used: 1, Reset: 60}, {Dimension: "tokens", Used: 50, Limit: &fifty, Reset: 60}, none}}}, live.Groups); diff != "" {
 		t.Error(diff)
 	}
