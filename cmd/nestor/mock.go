@@ -38,9 +38,9 @@ What arrived is shown at GET ` + mock.ControlPath + ` and forgotten by DELETE.
 
 The words of a plan, separated by ";":
   for=NAME times=N status=N body=openai|html|text|empty|context|policy retry-after=S
-  delay=D first=D gap=D reset cut=BYTES stall=EVENTS fin split=BYTES
+  delay=D first=D gap=D reset cut=BYTES stall=EVENTS fin split=BYTES pieces=BYTES
   header=NAME:VALUE charset=NAME gzip crlf spaced unended
-  usage=none|every events=N size=BYTES id=ANYTHING`,
+  usage=none|every cached=N reasoning=N events=N size=BYTES rpm=N tpm=N id=ANYTHING`,
 		Example: `  nestor mock --listen 127.0.0.1:4010
   nestor mock --listen 127.0.0.1:4011 --name busy --fail-status 429 --retry-after 3 --first 2`,
 		Args: cobra.NoArgs,

@@ -50,7 +50,7 @@ func (s *Server) completion(a *ask, p *Plan) []byte {
 		b = append(b, `","logprobs":null,"finish_reason":"stop"}]`...)
 	}
 	if p.Usage != "none" {
-		b = a.usage(p.events()).append(append(b, `,"usage":`...))
+		b = a.usage(p, p.events()).append(append(b, `,"usage":`...))
 	}
 	return append(b, '}')
 }
@@ -72,7 +72,17 @@ func (u usage) append(b []byte) []byte {
 	b = strconv.AppendInt(append(b, `{"prompt_tokens":`...), int64(u.prompt), 10)
 	b = strconv.AppendInt(append(b, `,"completion_tokens":`...), int64(u.completion), 10)
 	b = strconv.AppendInt(append(b, `,"total_tokens":`...), int64(u.prompt+u.completion), 10)
+	b = appendPart(b, `,"prompt_tokens_details":{"cached_tokens":`, u.cached)
+	b = appendPart(b, `,"completion_tokens_details":{"reasoning_tokens":`, u.reasoning)
 	return append(b, '}')
+}
+
+// appendPart appends a detail that is left out when it is 0.
+func appendPart(b []byte, name string, n int) []byte {
+	if n == 0 {
+		return b
+	}
+	return append(strconv.AppendInt(append(b, name...), int64(n), 10), '}')
 }
 
 // appendString appends a JSON string; plain ASCII, as nearly all names are, without the encoder.

@@ -114,6 +114,11 @@ func deploymentOf(path string) string {
 }
 
 // usage is the tokens of a request: a fourth of the prompt's JSON bytes, rounded up, and one a word.
-type usage struct{ prompt, completion int }
+type usage struct {
+	prompt, completion int
+	cached, reasoning  int // parts of these
+}
 
-func (a *ask) usage(words int) usage { return usage{(a.prompt + 3) / 4, words} }
+func (a *ask) usage(p *Plan, words int) usage {
+	return usage{(a.prompt + 3) / 4, words, p.Cached, p.Reasoning}
+}

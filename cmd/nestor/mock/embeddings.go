@@ -28,7 +28,7 @@ func (s *Server) embeddings(a *ask) []byte {
 		b = append(append(append(b, `,"embedding":`...), vector...), '}')
 	}
 	b = appendString(append(b, `],"model":`...), a.model)
-	u := a.usage(0)
+	u := a.usage(&Plan{}, 0)
 	b = strconv.AppendInt(append(b, `,"usage":{"prompt_tokens":`...), int64(u.prompt), 10)
 	b = strconv.AppendInt(append(b, `,"total_tokens":`...), int64(u.prompt), 10)
 	return append(b, `}}`...)

@@ -15,7 +15,6 @@ import (
 	"bytes"
 	"io"
 	"net/http"
-	"strings"
 	"sync"
 	"sync/atomic"
 )
@@ -35,6 +34,8 @@ type Options struct {
 	Plan Plan
 	// Record is how many requests are kept, with headers and body, the oldest forgotten first; 0 keeps none.
 	Record int
+	// Meter keeps when every request arrived, for Arrivals.
+	Meter bool
 }
 
 // Server answers as a provider does. It is an http.Handler, safe for concurrent use.
@@ -49,6 +50,7 @@ type Server struct {
 	aborted  atomic.Int64
 	log      journal
 	spent    spent
+	meter    meter
 }
 
 // New returns a server. The plan of o is not checked; it comes from Parse or from code.
@@ -65,6 +67,7 @@ func New(o Options) *Server {
 		content: Content(0, 0),
 		bodies:  sync.Pool{New: func() any { return new(bytes.Buffer) }},
 		log:     journal{keep: o.Record},
+		meter:   meter{all: o.Meter},
 	}
 }
 
@@ -120,8 +123,7 @@ func (s *Server) admits(h http.Header) bool {
 	if s.opts.Key == "" {
 		return true
 	}
-	bearer, _ := strings.CutPrefix(h.Get("Authorization"), "Bearer ")
-	return bearer == s.opts.Key || h.Get("Api-Key") == s.opts.Key
+	return credential(h) == s.opts.Key
 }
 
 // carryOut answers a request that is in order, as its plan says.
@@ -129,6 +131,11 @@ func (s *Server) carryOut(w http.ResponseWriter, r *http.Request, a *ask) {
 	p, err := s.plan(a, r.Header)
 	if err != nil {
 		writeError(w, http.StatusBadRequest, "invalid_request_error", "", err.Error())
+		return
+	}
+	arrival := Arrival{Key: credential(r.Header), Model: a.model, Tokens: p.tokens(a)}
+	if refused := s.meter.take(arrival, p.RPM, p.TPM); refused != nil {
+		refused.refuse(w)
 		return
 	}
 	k := sink{w: w, ctx: r.Context(), plan: &p}

@@ -41,6 +41,8 @@ type Plan struct {
 	Fin bool
 	// Split makes two pieces of the body, a few milliseconds apart, at this byte; 0 is none.
 	Split int
+	// Pieces makes pieces of that many bytes of the body, each sent for itself; 0 is none.
+	Pieces int
 
 	// Charset is added to the content type.
 	Charset string
@@ -52,6 +54,11 @@ type Plan struct {
 
 	// Usage is "none", "every" (each event has it), or empty: as the client asked for.
 	Usage string
+	// Cached and Reasoning are the parts of the prompt's and of the answer's tokens that the usage details; 0 is none.
+	Cached, Reasoning int
+	// RPM and TPM are the server's own limits, of requests and tokens in any minute, for each credential
+	// and model; 0 is none. What exceeds them is answered with 429.
+	RPM, TPM int
 	// Events is the number of words in the answer, DefaultEvents when 0.
 	Events int
 	// Size is the number of bytes of each word, 0 for a natural one.
@@ -67,9 +74,9 @@ var ErrPlan = errors.New("mock: bad plan")
 // Parse reads a plan: words separated by ";", each a name or name=value.
 //
 //	for=NAME  times=N  status=N  body=KIND  retry-after=S
-//	delay=D  first=D  gap=D  reset  cut=BYTES  stall=EVENTS  fin  split=BYTES
+//	delay=D  first=D  gap=D  reset  cut=BYTES  stall=EVENTS  fin  split=BYTES  pieces=BYTES
 //	header=NAME:VALUE  charset=NAME  gzip  crlf  spaced  unended
-//	usage=none|every  events=N  size=BYTES
+//	usage=none|every  cached=N  reasoning=N  events=N  size=BYTES  rpm=N  tpm=N
 //	id=ANYTHING (tells apart two plans that are otherwise the same, each with its own "times")
 //
 // Durations are written as Go does, for example 300ms.
@@ -107,6 +114,11 @@ func setters() map[string]setter {
 		"times":       number(func(p *Plan) *int { return &p.Times }),
 		"status":      number(func(p *Plan) *int { return &p.Status }),
 		"split":       number(func(p *Plan) *int { return &p.Split }),
+		"pieces":      number(func(p *Plan) *int { return &p.Pieces }),
+		"cached":      number(func(p *Plan) *int { return &p.Cached }),
+		"reasoning":   number(func(p *Plan) *int { return &p.Reasoning }),
+		"rpm":         number(func(p *Plan) *int { return &p.RPM }),
+		"tpm":         number(func(p *Plan) *int { return &p.TPM }),
 		"events":      number(func(p *Plan) *int { return &p.Events }),
 		"size":        number(func(p *Plan) *int { return &p.Size }),
 		"cut":         place(func(p *Plan) **int { return &p.Cut }),
@@ -194,6 +206,18 @@ func (s *Server) layer(p *Plan, words, model string) error {
 
 func (p *Plan) meant(server, model string) bool {
 	return p.For == "" || p.For == server || p.For == model
+}
+
+// tokens are those of the whole exchange.
+func (p *Plan) tokens(a *ask) int {
+	switch {
+	case p.Status != 0 || p.Body != "" || p.Reset:
+		return 0
+	case a.endpoint == embeddings:
+		return a.usage(p, 0).prompt
+	}
+	u := a.usage(p, p.events())
+	return u.prompt + u.completion
 }
 
 func (p *Plan) events() int {

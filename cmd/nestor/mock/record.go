@@ -102,6 +102,7 @@ func (s *Server) Report() Report {
 // Reset forgets what arrived and how often plans were used.
 func (s *Server) Reset() {
 	s.spent.reset()
+	s.meter.reset()
 	s.aborted.Store(0)
 	j := &s.log
 	j.mu.Lock()

@@ -110,6 +110,19 @@ func (k *sink) write(p []byte) bool {
 		}
 		p = p[at:]
 	}
+	return k.putPieces(p)
+}
+
+func (k *sink) putPieces(p []byte) bool {
+	for size := k.plan.Pieces; size > 0 && len(p) > size; p = p[size:] {
+		if !k.put(p[:size]) {
+			return false
+		}
+		k.flush()
+		if !k.wait(splitGap) {
+			return false
+		}
+	}
 	return k.put(p)
 }
 

@@ -82,9 +82,9 @@ func (t *telling) event(i int) {
 	b = t.choices(b, i, words)
 	switch {
 	case t.plan.Usage == "every":
-		b = t.ask.usage(min(i+1, words)).append(append(b, `,"usage":`...))
+		b = t.ask.usage(t.plan, min(i+1, words)).append(append(b, `,"usage":`...))
 	case i > words:
-		b = t.ask.usage(words).append(append(b, `,"usage":`...))
+		b = t.ask.usage(t.plan, words).append(append(b, `,"usage":`...))
 	case t.closing():
 		b = append(b, `,"usage":null`...)
 	}
