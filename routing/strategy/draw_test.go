@@ -60,6 +60,26 @@ func TestBufferSpreadsOverFewOfMany(t *testing.T) {
 	}
 }
 
+func TestBufferSpreadsOverFewOfManyLeaves(t *testing.T) {
+	values := make([]float64, 1003)
+	near := map[int32]bool{0: true, 17: true, 18: true, 500: true, 1002: true}
+	for i := range values {
+		values[i] = 100
+		if near[int32(i)] {
+			values[i] = 10
+		}
+	}
+	got := spread(pools(crowd(len(values)), values), 5000, 0.1)
+	for leaf := range near {
+		if n := got[leaf]; n < 850 || n > 1150 {
+			t.Errorf("leaf %d: %d of 5000, want about 1000", leaf, n)
+		}
+	}
+	if len(got) != len(near) {
+		t.Errorf("%v: leaves that are not near were drawn", got)
+	}
+}
+
 // Each rung doubles the ways; numbers must stay finite and the draw must end.
 func TestLadderOfSharedGroups(t *testing.T) {
 	const rungs = 3000
@@ -88,13 +108,13 @@ func crowd(n int) *share.Graph {
 // A pick changes the value of what is picked, its end that of another.
 func BenchmarkDrawOf10000(b *testing.B) {
 	const n = 10_000
-	for _, near := range []int{0, 1, 100, 600, 5000} {
+	for _, near := range []int{0, 1, 20, 100, 200, 500, 1000, 5000} {
 		b.Run(fmt.Sprintf("near=%d", near), func(b *testing.B) {
 			rng := rand.NewPCG(1, 2)
 			values, buffer := make([]float64, n), 0.5
 			for i := range values {
 				values[i] = 10 + rand.New(rng).Float64()
-				if i < near {
+				if i*7919%n < near { // scattered
 					values[i] = 1 + rand.New(rng).Float64()/4
 				}
 			}

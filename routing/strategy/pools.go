@@ -14,6 +14,8 @@ type Pools struct {
 	values []float64
 	leaves places // by leaf
 	inside places // by group
+
+	scratch []int32
 }
 
 // Value is by leaf; the lowest is drawn. It must be finite.
@@ -98,6 +100,8 @@ type tier struct {
 	// low summarizes the members of an unweighted tier, mean those of a weighted one; the other is nil.
 	low  *tree[entry]
 	mean *tree[weighed]
+	// flat says that all members are leaves.
+	flat bool
 	up   []bool
 	live int
 	// changed are the members that the trees don't know yet; waiting says which they are.
@@ -180,9 +184,10 @@ func (p *Pools) add(group int32, live Live) {
 
 func newTier(shape *share.Tier, live func(member int) bool) tier {
 	n := len(shape.Members)
-	t := tier{shape: shape, up: make([]bool, n), waiting: make([]bool, n), changed: make([]int32, n)}
+	t := tier{shape: shape, flat: true, up: make([]bool, n), waiting: make([]bool, n), changed: make([]int32, n)}
 	for k := range n {
 		t.changed[k], t.waiting[k] = int32(k), true
+		t.flat = t.flat && !shape.Members[k].Group
 		if t.up[k] = live(k); t.up[k] {
 			t.live++
 		}

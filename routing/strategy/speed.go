@@ -2,6 +2,7 @@ package strategy
 
 import (
 	"math"
+	"slices"
 	"sync"
 	"time"
 )
@@ -104,11 +105,8 @@ func (s *Speed) Load(now time.Duration, inFlight int64, stream bool) float64 {
 	return p.seconds * float64(inFlight+1)
 }
 
-// record is the latest samples of one kind.
-type record struct {
-	samples []sample
-	next    int
-}
+// record is the latest samples of one kind, the oldest first.
+type record []sample
 
 type sample struct {
 	at      time.Duration
@@ -117,22 +115,16 @@ type sample struct {
 }
 
 func (r *record) add(x sample, keep int) {
-	if len(r.samples) > keep {
-		r.samples = nil
+	if over := len(*r) - keep + 1; over > 0 {
+		*r = slices.Delete(*r, 0, over)
 	}
-	if len(r.samples) < keep {
-		r.samples = append(r.samples, x)
-		return
-	}
-	r.next %= keep
-	r.samples[r.next] = x
-	r.next++
+	*r = append(*r, x)
 }
 
 // mean is that of the samples that are not older than ttl, of failures not older than fails either.
 func (r *record) mean(now, ttl, fails time.Duration) (seconds float64, known bool) {
 	sum, n := 0.0, 0
-	for _, x := range r.samples {
+	for _, x := range *r {
 		if age := now - x.at; age <= ttl && (!x.failed || age < fails) {
 			sum, n = sum+x.seconds, n+1
 		}

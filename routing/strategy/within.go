@@ -2,8 +2,7 @@ package strategy
 
 import "github.com/nestor-gateway/nestor/routing/share"
 
-// tries is how often a leaf is drawn blindly before those with a value near the lowest are counted.
-// When fewer than one in 16 are near, counting them costs about as much as the tries.
+// tries is how often a leaf is drawn blindly before those with a value near the lowest are looked for.
 const tries = 16
 
 // try draws a leaf of a pool, or a weighted group in it, each as often as the others, until its value is near the lowest.
@@ -47,6 +46,9 @@ func (d *drawing) isWeighted(group int32) bool { return d.groups[group].active()
 
 // nearMember draws a member of a tier in proportion to how many leaves with a value near the lowest it leads to.
 func (d *drawing) nearMember(t *tier) int32 {
+	if t.flat && len(t.low.first) > 1 {
+		return d.nearLeaf(t.low)
+	}
 	chosen, total := int32(0), 0.0
 	d.eachNear(t, func(k int32, e *entry) {
 		n := d.countNear(&t.shape.Members[k], e)
@@ -55,6 +57,25 @@ func (d *drawing) nearMember(t *tier) int32 {
 		}
 	})
 	return chosen
+}
+
+// nearLeaf is nearMember where all members are leaves. It draws one of the lowest summaries that have something near,
+// and then an item of it, near or not, until that is near: so each is drawn as often as the others.
+func (d *drawing) nearLeaf(t *tree[entry]) int32 {
+	level := len(t.first) - 1
+	d.scratch = d.scratch[:0]
+	for i, e := range t.nodes[t.first[level-1]:t.first[level]] {
+		if e.all > 0 && e.low <= d.most {
+			d.scratch = append(d.scratch, int32(i))
+		}
+	}
+	for {
+		i := d.scratch[int(d.uniform(float64(len(d.scratch))))]
+		k := int(d.uniform(fan))
+		if items := t.under(level, i); k < len(items) && items[k].all > 0 && items[k].low <= d.most {
+			return i*fan + int32(k)
+		}
+	}
 }
 
 // countNear counts the leaves with a value near the lowest that a member leads to, each group once.
