@@ -45,8 +45,8 @@ func (e *entity) limit(most Amounts) {
 func (e *entity) advance(now time.Duration) {
 	e.seen = now
 	e.window.advance(now)
-	for len(e.holds) > 0 && e.holds[0].of.ends <= now {
-		e.release(e.holds[0])
+	for len(e.holds) > 0 && e.holds[0].at <= now {
+		e.release(e.holds[0].hold)
 	}
 }
 

@@ -1,6 +1,10 @@
 package ratelimit
 
-import "github.com/nestor-gateway/nestor/ratelimit/journal"
+import (
+	"time"
+
+	"github.com/nestor-gateway/nestor/ratelimit/journal"
+)
 
 // A hold is a reservation's part at one entity. While it is held, the entity's lock guards it.
 type hold struct {
@@ -16,23 +20,30 @@ func (h *hold) keepIn(record *journal.Hold) {
 	record.Put(&journal.Held{ID: h.of.id, Ring: h.entity.window.kept, Bucket: h.bucket, Ends: h.of.ends, Amounts: h.of.amounts})
 }
 
-// holds is a heap: the one that ends first is the first.
-type holds []*hold
+// holds is a heap of four children each: the hold that ends first is the first.
+type holds []ending
+
+// An ending is a hold and its end.
+type ending struct {
+	at   time.Duration
+	hold *hold
+}
 
 func (q *holds) push(h *hold) {
-	*q = append(*q, nil)
-	q.up(len(*q)-1, h)
+	e := ending{h.of.ends, h}
+	*q = append(*q, e)
+	q.up(len(*q)-1, e)
 }
 
 func (q *holds) remove(h *hold) {
 	last := len(*q) - 1
 	moved := (*q)[last]
-	(*q)[last] = nil
+	(*q)[last] = ending{}
 	*q = (*q)[:last]
-	if moved == h {
+	if moved.hold == h {
 		return
 	}
-	if place := h.place; place > 0 && moved.of.ends < (*q)[(place-1)/2].of.ends {
+	if place := h.place; place > 0 && moved.at < (*q)[(place-1)/4].at {
 		q.up(place, moved)
 	} else {
 		q.down(place, moved)
@@ -40,38 +51,43 @@ func (q *holds) remove(h *hold) {
 }
 
 // up puts a hold at the place, or nearer to the first.
-func (q holds) up(place int, h *hold) {
+func (q holds) up(place int, e ending) {
 	for place > 0 {
-		parent := (place - 1) / 2
-		if q[parent].of.ends <= h.of.ends {
+		parent := (place - 1) / 4
+		if q[parent].at <= e.at {
 			break
 		}
 		q.set(place, q[parent])
 		place = parent
 	}
-	q.set(place, h)
+	q.set(place, e)
 }
 
 // down puts a hold at the place, or further from the first.
-func (q holds) down(place int, h *hold) {
+func (q holds) down(place int, e ending) {
 	for {
-		child := 2*place + 1
-		if child >= len(q) {
-			break
-		}
-		if child+1 < len(q) && q[child+1].of.ends < q[child].of.ends {
-			child++
-		}
-		if h.of.ends <= q[child].of.ends {
+		child := q.soonest(4*place+1, e)
+		if child < 0 {
 			break
 		}
 		q.set(place, q[child])
 		place = child
 	}
-	q.set(place, h)
+	q.set(place, e)
 }
 
-func (q holds) set(place int, h *hold) {
-	q[place] = h
-	h.place = place
+// soonest returns which of four children from one on ends first, if that is before another hold; else -1.
+func (q holds) soonest(child int, e ending) int {
+	best, at := -1, e.at
+	for i := child; i < min(child+4, len(q)); i++ {
+		if q[i].at < at {
+			best, at = i, q[i].at
+		}
+	}
+	return best
+}
+
+func (q holds) set(place int, e ending) {
+	q[place] = e
+	e.hold.place = place
 }

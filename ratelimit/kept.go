@@ -170,7 +170,8 @@ func (m *Memory) keep(e *entity) {
 		return
 	}
 	e.window.keepIn(ring)
-	for _, h := range e.holds {
+	for _, ending := range e.holds {
+		h := ending.hold
 		for i := range h.of.holds {
 			if &h.of.holds[i] == h {
 				m.keepHold(h, i)
@@ -234,7 +235,7 @@ func (e *entity) letGo() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.window.kept = nil
-	for _, h := range e.holds {
-		h.record = nil
+	for _, ending := range e.holds {
+		ending.hold.record = nil
 	}
 }

@@ -34,10 +34,8 @@ func (w *words) get(i int) (int64, bool) {
 
 func (w *words) seal(i int, value int64) uint64 {
 	v := uint64(min(max(0, value), largest))
-	h := (v ^ w.salt) * 0x9e3779b97f4a7c15
-	h = (h ^ h>>29 ^ (w.first + uint64(i))) * 0xbf58476d1ce4e5b9
-	h = (h ^ h>>32) * 0x94d049bb133111eb
-	return v<<24 | h>>40
+	place := (w.first + uint64(i)) * 0x9e3779b97f4a7c15
+	return v<<24 | (v^w.salt^place)*0xbf58476d1ce4e5b9>>40
 }
 
 // millis rounds a time up, so that nothing ends early.
