@@ -55,7 +55,7 @@ func (r *Router) reopen(deployment string) {
 	r.full.Store(false)
 	r.each(func(v *View) {
 		v.reopen(deployment)
-		if !v.full.Empty() || !v.ways.Empty() {
+		if !v.nothingFull() {
 			r.full.Store(true)
 		}
 	})

@@ -125,6 +125,10 @@ type gatekeeper struct {
 	asked       int
 	// denied are the names of what was full when somebody asked.
 	denied map[string]bool
+	// wait is what those are told that are too large.
+	wait time.Duration
+	// passed is what the last reservation was of.
+	passed []string
 }
 
 func (g *gatekeeper) Declare(limits []ratelimit.Limit) []ratelimit.Entity {
@@ -147,6 +151,10 @@ func (g *gatekeeper) Reserve(_ context.Context, r *ratelimit.Reservation) (ratel
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.asked++
+	g.passed = nil
+	for _, e := range r.Entities {
+		g.passed = append(g.passed, g.names[e])
+	}
 	for _, e := range r.Entities {
 		name := g.names[e]
 		if g.full[name] || g.small[name] {
@@ -154,7 +162,11 @@ func (g *gatekeeper) Reserve(_ context.Context, r *ratelimit.Reservation) (ratel
 				g.denied = map[string]bool{}
 			}
 			g.denied[name] = true
-			return ratelimit.Standing{}, &ratelimit.Denial{Entity: e, Dimension: ratelimit.Tokens, RetryAfter: time.Second, Full: g.full[name]}
+			d := &ratelimit.Denial{Entity: e, Dimension: ratelimit.Tokens, RetryAfter: time.Second, Full: g.full[name]}
+			if !d.Full {
+				d.RetryAfter = g.wait
+			}
+			return ratelimit.Standing{}, d
 		}
 	}
 	if g.held == nil {

@@ -378,34 +378,42 @@ func TestReservationOfAClientThatLeftIsGivenBack(t *testing.T) {
 	}
 }
 
-// TestOnePickDoesNotAskForEver: where hundreds of limits are too small for a request it gives up, and what is
-// full is known to the next ones.
+// TestOnePickDoesNotAskForEver: where hundreds of limits deny it gives up, and the next ones know what it has learned.
 func TestOnePickDoesNotAskForEver(t *testing.T) {
-	for name, c := range map[string]struct {
-		full bool
-		want int // reservations by three picks
-	}{"full": {true, 250}, "too small": {false, 300}} {
-		t.Run(name, func(t *testing.T) {
-			s := compile(t, flatGroup(250))
-			denied := map[string]bool{}
-			for _, d := range s.Deployments() {
-				denied["deployment:"+d.ID] = true
-			}
-			g := &gatekeeper{small: denied}
-			if c.full {
-				g = &gatekeeper{full: denied}
-			}
-			r := routing.NewRouter(routing.NewTracker(newClock().Now), g, s)
-			for i := range uint64(3) {
-				if p, err := r.View().Pick(context.Background(), target(t, s, "g"), hold(i, 1)); err == nil {
-					t.Errorf("picked %s", p.Deployment.Written)
-				}
-			}
-			if g.asked != c.want {
-				t.Errorf("the store was asked %d times, want %d", g.asked, c.want)
-			}
-		})
+	s := compile(t, flatGroup(250))
+	denied := map[string]bool{}
+	for _, d := range s.Deployments() {
+		denied["deployment:"+d.ID] = true
 	}
+	for name, g := range map[string]*gatekeeper{"full": {full: denied}, "too small": {small: denied, wait: time.Second}} {
+		r := routing.NewRouter(routing.NewTracker(newClock().Now), g, s)
+		asked := []int{}
+		for i := range uint64(4) {
+			if p, err := r.View().Pick(context.Background(), target(t, s, "g"), hold(i, 1)); err == nil {
+				t.Errorf("picked %s", p.Deployment.Written)
+			}
+			asked = append(asked, g.asked)
+		}
+		if diff := cmp.Diff([]int{100, 200, 250, 250}, asked); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
+func TestWhatWasTooLittleIsAskedAgainWhenItHasGrown(t *testing.T) {
+	l := limit(snapshot(t, pair(", tpm: 100", ", rpm: 0")))
+	first := l.pick(t, "g", 70)
+	if none := l.refused(t, "g", 50); none.RetryAfter != ratelimit.Window {
+		t.Errorf("try again in %v", none.RetryAfter)
+	}
+	if none := l.refused(t, "a", 60); none.RetryAfter != ratelimit.Window || none.Limit == nil || none.Limit.Room.Remaining != 30 {
+		t.Errorf("what is known of 50 tokens holds for 60: %v, %+v", none, none.Limit)
+	}
+	l.Settle("a", first.id, ratelimit.Amounts{ratelimit.Requests: 1, ratelimit.Tokens: 40})
+	l.pick(t, "g", 50)
+	l.refused(t, "g", 50)
+	l.clock.Add(ratelimit.Window)
+	l.pick(t, "g", 50)
 }
 
 // TestZeroAtOnceAdmitsNothing: LiteLLM takes 0 for no limit at all; a limit that was written is kept here.

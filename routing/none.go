@@ -202,6 +202,9 @@ func (p *picking) gateWait(gate int32) (w wait) {
 		}
 		w = later(w, wait{until, true, gate, d.dimension, d.never, p.v.snapshot.gates.limits[gate].Most[d.dimension]})
 	}
+	if end := p.v.tight.until(gate, &p.q.Hold.Amounts); end > 0 {
+		w = later(w, wait{until: end, limit: true, gate: gate, dimension: p.v.tight.least[gate].dimension})
+	}
 	calendar, i := p.v.calendarOf(gate)
 	if end := calendar.End(i); end > 0 {
 		w = later(w, wait{until: end, limit: true, gate: gate, dimension: p.v.fullIn[gate]})

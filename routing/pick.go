@@ -79,6 +79,8 @@ type picking struct {
 	q Query
 	// rng is the source of one draw; it stands here so that it need not be allocated.
 	rng rand.PCG
+	// redraws counts what was drawn and denied, or known to have too little left.
+	redraws uint32
 	// path, gates and entities are of the way that is tried.
 	path     []share.Place
 	gates    []int32
@@ -104,7 +106,7 @@ func (p *picking) isDenied(gate int32) bool {
 // seed makes rng the source of the n-th draw for the target. Draws of one seed are independent of each other, in one
 // group and in others: what is picked after a failure or a denial does not depend on what failed or was denied.
 func (p *picking) seed(n int) {
-	p.rng.Seed(p.q.Seed^p.v.snapshot.nodes[p.t.group].salt, uint64(n)|uint64(len(p.denied))<<32)
+	p.rng.Seed(p.q.Seed^p.v.snapshot.nodes[p.t.group].salt, uint64(n)|uint64(p.redraws)<<32)
 }
 
 // choose finds the next way to try.
@@ -115,12 +117,16 @@ func (p *picking) choose() (leaf int32, ok bool) {
 	defer v.mu.RUnlock()
 	p.path = p.path[:0]
 	if p.t.group == none {
-		return p.t.leaf, p.mayCall()
+		return p.t.leaf, p.mayCall() && (p.q.Regardless || !p.tightOn(p.t.leaf))
 	}
 	if len(p.q.Exclude) == 0 && p.q.Skip == 0 && !p.deniedInState() {
 		p.seed(0)
-		if leaf, p.path, ok = v.draw(v.state, p, &p.rng, p.path); ok {
+		leaf, p.path, ok = v.draw(v.state, p, &p.rng, p.path)
+		if ok && !p.tightOn(leaf) {
 			return leaf, true
+		}
+		if ok {
+			p.redraws++
 		}
 	}
 	return p.chooseApart()
@@ -175,14 +181,18 @@ func (p *picking) chooseApart() (leaf int32, ok bool) {
 	}
 }
 
-// closeDenied closes in a state what denied, and lists the leaves of it.
+// closeDenied closes in a state what denied, or has too little left, and lists the leaves of it.
 func (p *picking) closeDenied(state *share.State) (leaves []int32) {
-	for _, d := range p.denied {
-		p.v.put(state, d.gate, false)
-		if d.gate < p.v.snapshot.firstWay() {
-			leaves = append(leaves, d.gate)
+	closeOne := func(gate int32) {
+		p.v.put(state, gate, false)
+		if gate < p.v.snapshot.firstWay() {
+			leaves = append(leaves, gate)
 		}
 	}
+	for _, d := range p.denied {
+		closeOne(d.gate)
+	}
+	p.v.tight.each(&p.q.Hold.Amounts, closeOne)
 	return leaves
 }
 
@@ -216,8 +226,13 @@ func (p *picking) deny(d *ratelimit.Denial, freed uint64) {
 	v, gate := p.v, p.gates[max(0, slices.Index(p.entities, d.Entity))]
 	until := v.elapsed() + d.RetryAfter
 	p.denied = append(p.denied, denied{gate, until, d.Dimension, d.Never})
-	if d.Full && !d.Never {
+	p.redraws++
+	switch asked := p.q.Hold.Amounts[d.Dimension]; {
+	case d.Never:
+	case d.Full:
 		v.router.fill(v.entities[gate], d.Dimension, until, freed)
+	default:
+		v.router.tighten(v.entities[gate], amount{d.Dimension, asked}, until, freed)
 	}
 }
 

@@ -26,6 +26,7 @@ type View struct {
 	strategies *strategies
 	// fullIn is, by gate, the dimension in which it is full.
 	fullIn []ratelimit.Dimension
+	tight  tight
 }
 
 func newView(s *Snapshot, r *Router, entities []ratelimit.Entity) *View {
@@ -35,7 +36,7 @@ func newView(s *Snapshot, r *Router, entities []ratelimit.Entity) *View {
 		state:   share.NewState(s.graph, func(int32) bool { return true }),
 		cooling: cooldown.NewCalendar(leaves), full: cooldown.NewCalendar(leaves),
 		spent: cooldown.NewCalendar(leaves * ratelimit.Dimensions), ways: cooldown.NewCalendar(all - leaves),
-		fullIn: make([]ratelimit.Dimension, all),
+		fullIn: make([]ratelimit.Dimension, all), tight: newTight(leaves, all),
 	}
 	if entities != nil {
 		v.byEntity = make(map[ratelimit.Entity]int32, len(entities))
@@ -136,12 +137,16 @@ func (v *View) put(state *share.State, gate int32, open bool) {
 
 // reopen opens what is full on the ways to a deployment and has room again.
 func (v *View) reopen(id string) {
-	if v.full.Empty() && v.ways.Empty() {
+	if v.nothingFull() {
 		return
 	}
 	var free []int32
+	leaf, ok := v.snapshot.byID[id]
+	if !ok {
+		leaf = none
+	}
 	v.mu.RLock()
-	if leaf, ok := v.snapshot.byID[id]; ok && v.full.End(leaf) > 0 && v.hasRoom(leaf) {
+	if leaf != none && v.full.End(leaf) > 0 && v.hasRoom(leaf) {
 		free = append(free, leaf)
 	}
 	v.ways.Each(func(way int32) {
@@ -149,8 +154,9 @@ func (v *View) reopen(id string) {
 			free = append(free, gate)
 		}
 	})
+	loose := v.loosened(leaf)
 	v.mu.RUnlock()
-	if len(free) == 0 {
+	if len(free)+len(loose) == 0 {
 		return
 	}
 	v.mu.Lock()
@@ -158,7 +164,13 @@ func (v *View) reopen(id string) {
 	for _, gate := range free {
 		v.clear(gate)
 	}
+	for _, gate := range loose {
+		v.tight.clear(gate)
+	}
 }
+
+// nothingFull reports whether every limit has something left, and enough for all that has been asked for.
+func (v *View) nothingFull() bool { return v.full.Empty() && v.ways.Empty() && v.tight.empty() }
 
 func (v *View) hasRoom(gate int32) bool {
 	u, d := v.router.limits.Usage(v.entities[gate]), v.fullIn[gate]
@@ -197,7 +209,7 @@ func (v *View) outUntil(leaf int32) time.Duration {
 
 // recover opens everything whose time has come.
 func (v *View) recover(now time.Duration) {
-	if !v.cooling.Due(now) && !v.full.Due(now) && !v.spent.Due(now) && !v.ways.Due(now) {
+	if !v.cooling.Due(now) && !v.full.Due(now) && !v.spent.Due(now) && !v.ways.Due(now) && !v.tight.due(now) {
 		return
 	}
 	v.mu.Lock()
@@ -209,6 +221,7 @@ func (v *View) recover(now time.Duration) {
 func (v *View) end(now time.Duration) {
 	v.cooling.Ended(now, v.refresh)
 	v.full.Ended(now, v.refresh)
+	v.tight.end(now)
 	v.spent.Ended(now, func(i int32) { v.refresh(i / ratelimit.Dimensions) })
 	v.ways.Ended(now, func(way int32) { v.put(v.state, v.snapshot.firstWay()+way, true) })
 }
