@@ -93,7 +93,9 @@ func (s *Server) record(e entry) {
 		s.logFailure(e)
 	}
 	s.learn(e)
-	s.observe(e)
+	if sample, ok := sampleOf(e); ok {
+		s.Router.Observe(sample)
+	}
 	s.Metrics.ended(e)
 }
 
@@ -109,36 +111,34 @@ func (s *Server) neverDecided(line *datav3.HTTPAccessLogEntry) {
 	s.refund("", "", reservationID(id, uint32(attempt)))
 }
 
-// observe tells the router how fast the attempt was. The times are the upstream's own, without
-// the decision and the back-off before it.
-func (s *Server) observe(e entry) {
+// sampleOf is how fast the attempt was, by the upstream's own times, without the decision and the back-off before
+// it. False where the attempt tells nothing about its deployment.
+func sampleOf(e entry) (routing.Sample, bool) {
 	sample := routing.Sample{Deployment: e.decision.Deployment}
 	switch e.outcome() {
 	case outcomeAbort:
-		return
+		return sample, false
 	case outcomeSuccess:
-		if e.whole <= 0 {
-			return
-		}
 		sample.Whole, sample.FirstToken, sample.Completion = e.whole, e.first, e.usage.completion
-	default:
-		switch openai.Classify(e.status, openai.ErrorBody{}) {
-		case routing.BadRequest, routing.NotFound, routing.ContextWindow, routing.ContentPolicy:
-			return // the request's fault
-		}
-		sample.Failed = true
+		return sample, e.whole > 0
 	}
-	s.Router.Observe(sample)
+	sample.Failed = true
+	switch openai.Classify(e.status, openai.ErrorBody{}) {
+	case routing.BadRequest, routing.NotFound, routing.ContextWindow, routing.ContentPolicy:
+		return sample, e.outcome() == outcomeCut // the others are the request's own fault
+	}
+	return sample, true
 }
 
 // firstEvent is when the first piece of a stream came, from the beginning of the attempt: by the Lua filter's
-// clock, else when its headers came.
+// clock, which knows whole milliseconds, and not before its headers.
 func firstEvent(common *datav3.AccessLogCommon) time.Duration {
+	headers := common.GetTimeToFirstUpstreamRxByte().AsDuration()
 	ms := common.GetMetadata().GetFilterMetadata()[nestorv1.UsageNamespace].GetFields()[nestorv1.KeyFirstEvent].GetNumberValue()
-	if ms > 0 && common.GetStartTime() != nil {
-		return time.UnixMilli(int64(ms)).Sub(common.GetStartTime().AsTime())
+	if ms <= 0 || common.GetStartTime() == nil {
+		return headers
 	}
-	return common.GetTimeToFirstUpstreamRxByte().AsDuration()
+	return max(headers, time.UnixMilli(int64(ms)).Sub(common.GetStartTime().AsTime()))
 }
 
 // logFailure tells why an attempt failed: for a connection that could not be made (a certificate that is

@@ -106,9 +106,12 @@ func idleSeconds(silence time.Duration) int {
 	return steps[len(steps)-1]
 }
 
+// usualMetadata is room for the metadata of nearly all decisions, in bytes.
+const usualMetadata = 768
+
 // metadata carries the Decision, and what Envoy's own filters and routes read of it.
 func (d *decided) metadata(now time.Time) []byte {
-	var m metadata
+	m := metadata{fields: make([]byte, 0, usualMetadata)}
 	m.add(nestorv1.KeyDecision, d.encode(now))
 	m.add(nestorv1.KeyModelID, d.pick.Deployment.ID)
 	m.add(nestorv1.KeyGroup, d.target.Group)

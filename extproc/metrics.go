@@ -21,6 +21,7 @@ type Metrics struct {
 	closings  *prometheus.CounterVec
 	cooldowns *prometheus.CounterVec
 	withheld  prometheus.Counter
+	expired   prometheus.Counter
 	seconds   *prometheus.HistogramVec
 }
 
@@ -46,7 +47,10 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	m.withheld = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "nestor_retries_withheld_total", Help: "Failures that were shown because the retry budget was used up.",
 	})
-	r.MustRegister(m.refusals, m.attempts, m.answers, m.tokens, m.reserved, m.denials, m.closings, m.cooldowns, m.seconds, m.withheld)
+	m.expired = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "nestor_reservations_expired_total", Help: "Answers whose reservation was no longer held when they ended: it stands at its estimate.",
+	})
+	r.MustRegister(m.refusals, m.attempts, m.answers, m.tokens, m.reserved, m.denials, m.closings, m.cooldowns, m.seconds, m.withheld, m.expired)
 	return m
 }
 

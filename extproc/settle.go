@@ -57,21 +57,24 @@ func reachOfReset(cause string) reach {
 	return unknown
 }
 
-// settle replaces what an attempt has reserved by what it used, or gives it back where it was nothing.
-func (s *Server) settle(d *nestorv1.Decision, far reach, tokens int64) {
+// settle replaces what an attempt has reserved by what it used, or gives it back where it was nothing. False when
+// it was no longer held here; what another replica holds counts as held.
+func (s *Server) settle(d *nestorv1.Decision, far reach, tokens int64) bool {
 	id := reservationID(d.RequestId, d.Attempt)
 	if far == nowhere {
 		s.refund(d.Holder, d.Deployment, id)
-		return
+		return true
 	}
 	used := ratelimit.Amounts{ratelimit.Requests: 1, ratelimit.Tokens: tokens}
 	if d.Holder != s.Replica && d.Holder != "" && s.Elsewhere != nil {
 		s.Elsewhere.Settle(d.Holder, d.Deployment, id, used)
-		return
+		return true
 	}
-	if s.Router.Settle(d.Deployment, id, used) {
+	held := s.Router.Settle(d.Deployment, id, used)
+	if held {
 		s.Metrics.settled(d, tokens)
 	}
+	return held
 }
 
 func (s *Server) refund(holder, deployment string, id ratelimit.ID) {
@@ -105,7 +108,10 @@ func spentByFailure(d *nestorv1.Decision, details string) (reach, int64) {
 // settleEntry settles an attempt by its access log entry.
 func (s *Server) settleEntry(e entry) {
 	far, tokens := s.spent(e)
-	s.settle(e.decision, far, tokens)
+	held := s.settle(e.decision, far, tokens)
+	if !held && e.outcome() == outcomeSuccess && e.decision.ReservedTokens > 0 {
+		s.Metrics.expired.Inc()
+	}
 }
 
 // spent is how far an attempt got and the tokens it used: those that the provider reported, else what
