@@ -32,7 +32,7 @@ func (r *Router) Settle(deployment string, id ratelimit.ID, used ratelimit.Amoun
 		return false
 	}
 	r.reopen(deployment)
-	r.View().strategies.look(deployment)
+	r.look(deployment)
 	return true
 }
 
@@ -42,7 +42,7 @@ func (r *Router) Refund(deployment string, id ratelimit.ID) bool {
 		return false
 	}
 	r.reopen(deployment)
-	r.View().strategies.look(deployment)
+	r.look(deployment)
 	return true
 }
 

@@ -121,7 +121,7 @@ func (p *picking) choose() (leaf int32, ok bool) {
 	}
 	if len(p.q.Exclude) == 0 && p.q.Skip == 0 && !p.deniedInState() {
 		p.seed(0)
-		leaf, p.path, ok = v.draw(v.state, p, &p.rng, p.path)
+		leaf, p.path, ok = p.draw(v.state, p.path)
 		if ok && !p.tightOn(leaf) {
 			return leaf, true
 		}
@@ -172,7 +172,7 @@ func (p *picking) chooseApart() (leaf int32, ok bool) {
 			state.Set(leaf, true)
 		}
 		p.seed(n)
-		leaf, p.path, ok = v.draw(state, p, &p.rng, p.path[:0])
+		leaf, p.path, ok = p.draw(state, p.path[:0])
 		if !ok || n == last {
 			return leaf, ok
 		}

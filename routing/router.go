@@ -117,9 +117,7 @@ func (r *Router) picking(v *View, t Target, q Query) *picking {
 }
 
 func (r *Router) picked(p *picking) {
-	if len(p.promised) > 0 {
-		p.v.strategies.keep(p)
-	}
+	p.keep()
 	*p = picking{path: p.path[:0], gates: p.gates[:0], entities: p.entities[:0], denied: p.denied[:0], promised: p.promised[:0]}
 	r.pickings.Put(p)
 }

@@ -36,5 +36,5 @@ func (r *Router) Observe(s Sample) {
 	}
 	sample := strategy.Sample{Failed: s.Failed, Whole: s.Whole, FirstToken: s.FirstToken, Completion: s.Completion}
 	r.speeds.of(s.Deployment).Observe(v.elapsed(), sample, v.snapshot.tuning.keep)
-	v.strategies.look(s.Deployment)
+	r.look(s.Deployment)
 }

@@ -1,13 +1,13 @@
 package routing
 
 import (
-	"math/rand/v2"
 	"sync"
 	"time"
 
 	"github.com/nestor-gateway/nestor/ratelimit"
 	"github.com/nestor-gateway/nestor/routing/cooldown"
 	"github.com/nestor-gateway/nestor/routing/share"
+	"github.com/nestor-gateway/nestor/routing/strategy"
 )
 
 // View is a snapshot with the live state of its deployments. It is safe for concurrent use.
@@ -22,8 +22,8 @@ type View struct {
 	state *share.State
 	// cooling and full are by leaf, spent is by leaf and dimension, ways is by gate from firstWay on.
 	cooling, full, spent, ways *cooldown.Calendar
-	// strategies is nil where no group has one that looks at more than shares.
-	strategies *strategies
+	// chooser is nil where shares decide everywhere.
+	chooser *strategy.Chooser
 	// fullIn is, by gate, the dimension in which it is full.
 	fullIn []ratelimit.Dimension
 	tight  tight
@@ -44,7 +44,7 @@ func newView(s *Snapshot, r *Router, entities []ratelimit.Entity) *View {
 	for gate, e := range entities {
 		v.byEntity[e] = int32(gate)
 	}
-	v.strategies = newStrategies(v)
+	v.chooser = newChooser(v)
 	return v
 }
 
@@ -236,13 +236,4 @@ func (v *View) adopt(t Target) Target {
 		own.group, own.leaf = none, none
 	}
 	return own
-}
-
-// draw chooses a leaf of the called group in a state, by the way of places that it appends to path. Every draw is one of these.
-// The view is locked for reading.
-func (v *View) draw(state *share.State, p *picking, rng *rand.PCG, path []share.Place) (leaf int32, passed []share.Place, ok bool) {
-	if v.strategies == nil {
-		return state.Pick(p.t.group, rng, path)
-	}
-	return v.strategies.draw(state, p, rng, path)
 }

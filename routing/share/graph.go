@@ -85,6 +85,9 @@ func NewGraph(groups []Group, closed []bool) *Graph {
 // Group returns the shape of a group.
 func (g *Graph) Group(i int32) *Group { return &g.groups[i] }
 
+// Leaves is how many leaves there are.
+func (g *Graph) Leaves() int { return len(g.closed) }
+
 // Closed reports whether a leaf never gets anything.
 func (g *Graph) Closed(leaf int32) bool { return g.closed[leaf] }
 
