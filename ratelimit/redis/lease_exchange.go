@@ -1,0 +1,306 @@
+package redis
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/nestor-gateway/nestor/ratelimit"
+)
+
+// A request is one refresh, sent with the same arguments until it is answered.
+type request struct {
+	epoch string
+	seq   int64
+	full  bool // reports the whole history, not only what is new
+	sent  time.Duration
+	args  []any
+	used  [2]int64 // the replica's own, as Redis knows it with this
+	need  [3]int64
+	want  [2]int64
+}
+
+// outcomes of a refresh
+const (
+	answered = 0 // the lease was granted, however small
+	stranger = 1 // in another epoch
+	stepped  = 2 // the clocks disagree
+	late     = 3 // a later request was answered before
+	undone   = 4 // the entity is as it was before an earlier answer
+)
+
+// begin makes the caller the one who asks for the entity. It reports whether anybody does so already.
+func (e *entity) begin() bool {
+	e.queued = false
+	if e.done != nil || !e.limited {
+		return false
+	}
+	e.done = make(chan struct{})
+	return true
+}
+
+// exchange asks Redis for the leases of entities that the caller has begun with, and ends with all of them.
+func (s *Store) exchange(batch []*entity) {
+	byFleet := map[*fleet][]*entity{}
+	for _, e := range batch {
+		byFleet[e.fleet] = append(byFleet[e.fleet], e)
+	}
+	for f, entities := range byFleet {
+		f.exchange(s.context, entities)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range batch {
+		e.wants.need, e.wants.waiting = [3]int64{}, [3]int64{}
+		close(e.done)
+		e.done = nil
+	}
+}
+
+// attempts is how often an exchange begins again because Redis is in another epoch than the replica.
+const attempts = 4
+
+func (f *fleet) exchange(ctx context.Context, entities []*entity) {
+	for range attempts {
+		if f.ensure(ctx, false) != nil || !f.seat() || f.refresh(ctx, entities) {
+			return
+		}
+	}
+}
+
+// refresh sends one request for each entity. It reports whether that was all: otherwise a beat has to come first.
+func (f *fleet) refresh(ctx context.Context, entities []*entity) bool {
+	s := f.store
+	s.mu.Lock()
+	calls, requests := make([]*call, len(entities)), make([]*request, len(entities))
+	for i, e := range entities {
+		requests[i] = e.request(s.now())
+		calls[i] = &call{script: s.asks, keys: []string{f.key, e.key}, args: requests[i].args, load: f.load}
+	}
+	s.mu.Unlock()
+
+	s.run(ctx, calls)
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now, all := s.now(), true
+	for i, c := range calls {
+		switch {
+		case c.err == errUnknown:
+			f.unknown, f.doubtful, all = true, true, false
+		case c.err != nil:
+			f.fail(c.err, now)
+		case f.apply(entities[i], requests[i], c.reply, now):
+			all = false
+		}
+	}
+	f.load = f.load && !all
+	return all
+}
+
+// run is server.run in bounded time.
+func (s *Store) run(ctx context.Context, calls []*call) {
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	s.server.run(ctx, calls)
+}
+
+// request returns the one in flight, or the next.
+func (e *entity) request(now time.Duration) *request {
+	f := e.fleet
+	if e.flight != nil && e.flight.epoch == f.epoch {
+		return e.flight
+	}
+	r := &request{epoch: f.epoch, full: e.epoch != f.epoch, sent: now}
+	e.history.advance(now, &f.store.times)
+	deltas := e.pending
+	if r.full {
+		deltas = e.history.report()
+	}
+	e.pending = nil
+	r.used = e.history.sum
+	e.seq++
+	r.seq = e.seq
+	r.args = e.arguments(r, deltas, now)
+	e.flight = r
+	return r
+}
+
+// arguments are in the order in which script_refresh.lua names them.
+func (e *entity) arguments(r *request, deltas []delta, now time.Duration) []any {
+	f, t := e.fleet, &e.fleet.store.times
+	known := e.known
+	if r.full || now > e.answered+t.window/2 {
+		known = 0
+	}
+	low, high := f.bounds(now)
+	want, slots := e.wish(r, now)
+	r.want = want
+	args := make([]any, 0, 22+3*len(deltas))
+	args = append(args, f.store.id, r.epoch, r.seq, known, low, high,
+		micros(t.window), micros(t.bucket), micros(t.slack), micros(t.lease), micros(t.life))
+	for _, most := range e.most {
+		if most == ratelimit.None {
+			most = -1
+		}
+		args = append(args, min(most, 1<<50))
+	}
+	var keep [2]int64
+	if e.leased(now) {
+		keep = e.left
+	}
+	args = append(args, want[0], want[1], slots, r.need[0], r.need[1], keep[0], keep[1], e.held)
+	for _, d := range deltas {
+		args = append(args, d.bucket+f.shift, d.used[0], d.used[1])
+	}
+	return args
+}
+
+func micros(d time.Duration) int64 { return d.Microseconds() }
+
+// wish says how much more should be leased, and how many slots held: what those need who wait, and what
+// will be needed for two thirds of a lease's life at the rate of late. Nothing when nobody has asked since.
+func (e *entity) wish(r *request, now time.Duration) (want [2]int64, slots int64) {
+	t, w := &e.fleet.store.times, &e.wants
+	r.need = w.need
+	elapsed := max(now-w.since, t.bucket).Seconds()
+	ahead := (t.lease * 2 / 3).Seconds()
+	idle := now-w.since > t.lease && w.asked == [2]int64{}
+	for d := range 2 {
+		rate := float64(w.asked[d]+w.waiting[d]) / elapsed
+		w.rate[d] = max(rate, w.rate[d]*0.7+rate*0.3)
+		if idle {
+			w.rate[d] = 0
+		}
+		left := e.left[d]
+		if !e.leased(now) {
+			left = 0
+		}
+		want[d] = min(max(0, max(w.waiting[d], int64(w.rate[d]*ahead)-left)), largest)
+		w.asked[d] = 0
+	}
+	slots = e.held + w.waiting[2]
+	if !idle {
+		slots = max(slots, w.parallel) + w.waiting[2]
+	}
+	w.since, w.parallel = now, e.held
+	return want, slots
+}
+
+// apply takes an answer in. It reports whether a beat is needed and then another request.
+func (f *fleet) apply(e *entity, r *request, reply []any, now time.Duration) bool {
+	if e.flight != r || r.epoch != f.epoch {
+		return false
+	}
+	in := reader{values: reply}
+	switch in.number() {
+	case stranger, stepped:
+		f.doubtful = true
+		return true
+	case undone:
+		f.doubtful, f.back = true, true
+		return true
+	case late:
+		e.flight, e.epoch = nil, ""
+		f.doubtful, f.back = true, true
+		return true
+	}
+	in.number() // its clock
+	g := grantOf(&in)
+	if in.err != nil {
+		f.fail(in.err, now)
+		return false
+	}
+	e.flight, e.epoch, e.known, e.answered = nil, r.epoch, r.seq, r.sent
+	e.take(r, &g, now)
+	return false
+}
+
+// grant is what a refresh answers.
+type grant struct {
+	extra, used, leased, free [2]int64
+	slots, taken, busy        int64
+	retry, reset              [2]time.Duration
+	closed                    time.Duration
+}
+
+func grantOf(in *reader) (g grant) {
+	pair := func() [2]int64 { return [2]int64{in.number(), in.number()} }
+	span := func() time.Duration { return time.Duration(in.number()) * time.Microsecond }
+	g.extra = pair()
+	g.slots = in.number()
+	g.used, g.leased, g.free = pair(), pair(), pair()
+	g.retry = [2]time.Duration{span(), span()}
+	g.reset = [2]time.Duration{span(), span()}
+	g.taken, g.busy = in.number(), in.number()
+	g.closed = span()
+	return g
+}
+
+// take puts a grant into force: what was left of the lease before went on being used.
+func (e *entity) take(r *request, g *grant, now time.Duration) {
+	t := &e.fleet.store.times
+	ends := r.sent + t.lease - t.margin
+	for d := range 2 {
+		if !e.leased(now) {
+			e.left[d] = 0
+		}
+		if now < ends {
+			e.left[d] += g.extra[d]
+		}
+		e.granted[d] = e.left[d]
+		e.view.others[d] = max(0, g.used[d]-r.used[d])
+	}
+	e.ends = max(e.ends, ends)
+	e.slots = max(g.slots, 0)
+	e.view.at, e.view.reset, e.view.others[2] = r.sent, g.reset, g.busy
+	for d := range e.denied {
+		e.denied[d] = e.refused(ratelimit.Dimension(d), r, g, now)
+	}
+}
+
+// refused is what the answer refuses, if anything.
+func (e *entity) refused(d ratelimit.Dimension, r *request, g *grant, now time.Duration) refusal {
+	t := &e.fleet.store.times
+	need, retry, free := r.need[d], t.denial, int64(0)
+	if d == ratelimit.Parallel {
+		free = e.most[d] - g.taken - e.held
+		if need == 0 || e.most[d] == ratelimit.None || g.slots >= e.held+need {
+			return refusal{}
+		}
+	} else {
+		free, retry = g.free[d], g.retry[d]-(now-r.sent)
+		if need == 0 || e.most[d] == ratelimit.None || g.extra[d] >= need {
+			return refusal{}
+		}
+	}
+	if g.closed > 0 {
+		return refusal{until: now + t.denial/4, least: 1, retry: now + g.closed, full: true}
+	}
+	retry = max(retry, time.Millisecond)
+	return refusal{until: now + min(retry, t.denial), least: need, retry: now + retry, full: free <= 0}
+}
+
+// report tells Redis, in a new epoch, of everything that this replica has used. It reports whether Redis has
+// answered for all of it.
+func (f *fleet) report(ctx context.Context) bool {
+	for some := range slices.Chunk(f.unreported(), 64) {
+		if !f.refresh(ctx, some) {
+			return false
+		}
+	}
+	return len(f.unreported()) == 0
+}
+
+func (f *fleet) unreported() (all []*entity) {
+	s := f.store
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.now()
+	for e := range s.active {
+		if e.fleet == f && e.limited && e.epoch != f.epoch && (!e.idle(now) || e.leased(now)) {
+			all = append(all, e)
+		}
+	}
+	return all
+}

@@ -1,0 +1,105 @@
+-- A replica reports what it used of one entity, gives its lease back and takes the next.
+-- KEYS: the fleet, the entity. ARGV: see refresh in script.go. Times are in microseconds of the fleet's clock.
+-- The entity: e epoch, b what was used, by bucket, and m by replica: s sequence number, r reply to it,
+-- l the lease, x when it ends, p slots granted, g slots in use.
+local id, epoch = ARGV[1], ARGV[2]
+local arg = {}
+for i = 3, #ARGV do arg[i - 2] = tonumber(ARGV[i]) end
+local seq, known, low, high, window, bucket, slack, lease, life = unpack(arg, 1, 9)
+local limit, want = {arg[10], arg[11]}, {arg[13], arg[14]}
+local slots, wanted, held = arg[12], arg[15], arg[20]
+local need, keep = {arg[16], arg[17]}, {arg[18], arg[19]}
+
+local time = redis.call('TIME')
+local both = redis.call('MGET', KEYS[1], KEYS[2])
+local f = both[1] and cmsgpack.unpack(both[1])
+if not f or f.e ~= epoch then return {1} end
+local now = time[1] * 1000000 + time[2] + f.a
+if high >= 0 and (now > high + slack or now < low - slack) then return {2} end
+local e = both[2] and cmsgpack.unpack(both[2])
+if not e or e.e ~= epoch then e = {e = epoch, b = {}, m = {}} end
+local me = e.m[id] or {s = 0}
+if known > me.s then return {4} end
+if seq == me.s then return me.r end
+if seq < me.s then return {3, me.s} end
+
+local function counts(ends) return ends + window + slack > now end
+
+local used, ends = {0, 0}, {}
+for i = 21, #arg, 3 do
+  if counts((arg[i] + 1) * bucket) then
+    local c = e.b[arg[i]] or {0, 0}
+    e.b[arg[i]] = {c[1] + arg[i + 1], c[2] + arg[i + 2]}
+  end
+end
+for i, c in pairs(e.b) do
+  local till = (i + 1) * bucket
+  if not counts(till) or (c[1] == 0 and c[2] == 0) then
+    e.b[i] = nil
+  else
+    used[1], used[2] = used[1] + c[1], used[2] + c[2]
+    ends[#ends + 1] = {till, c[1], c[2]}
+  end
+end
+
+local replicas, leased, taken, busy = 0, {0, 0}, 0, 0
+for _, m in pairs(f.m) do
+  if m.l == 0 and now - m.b < life then replicas = replicas + 1 end
+end
+replicas = math.max(1, replicas)
+for other, m in pairs(e.m) do
+  if other ~= id then
+    local here = f.m[other]
+    local lives = here and here.l == 0 and now - here.b < life
+    if lives then taken, busy = taken + m.p, busy + m.g end
+    if counts(m.x) then
+      leased[1], leased[2] = leased[1] + m.l[1], leased[2] + m.l[2]
+      ends[#ends + 1] = {m.x, m.l[1], m.l[2]}
+    elseif not lives then
+      e.m[other] = nil
+    end
+  end
+end
+
+local open, extra, free = f.o <= now, {0, 0}, {0, 0}
+for d = 1, 2 do
+  free[d] = limit[d] - used[d] - leased[d] - keep[d]
+  if limit[d] < 0 then
+    extra[d] = 0
+  elseif open then
+    local most = math.floor(free[d] / (2 * replicas))
+    if need[d] <= free[d] then most = math.max(most, need[d]) end
+    extra[d] = math.max(0, math.min(want[d], most, free[d]))
+  end
+end
+ends[#ends + 1] = {now + lease, keep[1], keep[2]}
+
+local mine = math.max(wanted, held)
+if slots >= 0 then
+  local room = slots - taken
+  local spare = math.max(0, math.floor((room - held - 1) / (2 * replicas)))
+  mine = math.max(held, math.min(mine, room, held + 1 + spare))
+  if not open then mine = held end
+end
+
+-- When what is needed will be free, if nobody uses anything; and when everything is.
+local retry, reset = {0, 0}, {0, 0}
+table.sort(ends, function(a, b) return a[1] < b[1] end)
+for d = 1, 2 do
+  local lack = need[d] - free[d]
+  for i = 1, #ends do
+    local n, till = ends[i][d + 1], ends[i][1] + window + slack - now
+    if n > 0 then
+      reset[d] = till
+      if lack > 0 then
+        retry[d], lack = till, lack - n
+      end
+    end
+  end
+end
+
+local reply = {0, now, extra[1], extra[2], mine, used[1], used[2], leased[1] + keep[1] + extra[1], leased[2] + keep[2] + extra[2],
+  free[1], free[2], retry[1], retry[2], reset[1], reset[2], taken, busy, math.max(0, f.o - now)}
+e.m[id] = {s = seq, r = reply, l = {keep[1] + extra[1], keep[2] + extra[2]}, x = now + lease, p = mine, g = held}
+redis.call('SET', KEYS[2], cmsgpack.pack(e), 'PX', 3600000)
+return reply

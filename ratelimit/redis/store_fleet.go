@@ -1,0 +1,324 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+// A fleet is the replicas that share the limits of one slot of Redis, as this replica knows them.
+//
+// The fleet's epoch says whose memory Redis has. It changes when Redis has lost something (it was flushed,
+// started again, is another server, has forgotten an answer) and when a replica comes back that was away for so
+// long that it may have used something unseen. Then every replica reports all that it used, and nothing is
+// granted before those have that may have used something, or a window and a lease's life have passed.
+//
+// A replica gets leases only when all others know that it is there (its seat): so any of them knows everybody
+// whose report has to be waited for.
+type fleet struct {
+	store *Store
+	key   string
+
+	turn sync.Mutex // of who asks Redis about the fleet; taken before the store's
+
+	// The rest is guarded by the store's mutex.
+	epoch    string
+	version  int64 // of the list of replicas
+	seated   bool
+	open     bool // as far as known, limits admit something
+	done     bool // in this epoch Redis has been told everything
+	doubtful bool // a beat has to come before anything else
+	back     bool // Redis has gone back to an earlier state
+	unknown  bool // the server did not know a script
+	load     bool // send the source
+
+	began bool // Redis has answered at least once
+	fresh bool
+	down  bool
+	lost  time.Duration // since when it is down
+	last  time.Duration // when the last beat that was answered was sent
+	tried time.Duration // when the last beat was sent
+
+	others []other // as of the last beat
+	most   int64   // replicas seen at a time
+	prior  *prior
+
+	// low and high are the least and most that the fleet's clock is ahead of this replica's; shift is
+	// that many buckets.
+	low, high time.Duration
+	shift     int64
+}
+
+// An other is a replica and how long ago its last beat was.
+type other struct {
+	id  string
+	age time.Duration
+}
+
+// prior is what this replica knew of the fleet before the epoch changed.
+type prior struct {
+	at     time.Duration
+	others []other
+	// whole says that all who could have used something are there.
+	whole bool
+}
+
+func newFleet(s *Store, key string, fresh bool) *fleet {
+	return &fleet{store: s, key: key, fresh: fresh}
+}
+
+// errDown is what is said of a Redis that has just failed, without asking it.
+var errDown = errors.New("redis does not answer")
+
+// current says whether the seat is known to be held: others don't count this replica as gone.
+func (f *fleet) current(now time.Duration) bool {
+	return f.began && now < f.last+f.store.times.life-f.store.times.margin
+}
+
+func (f *fleet) ready(now time.Duration) bool {
+	return f.done && !f.doubtful && !f.down && f.current(now)
+}
+
+func (f *fleet) seat() bool {
+	f.store.mu.Lock()
+	defer f.store.mu.Unlock()
+	return f.seated
+}
+
+// ensure makes Redis and this replica know of each other: who is there, in which epoch, and what was
+// used. With beat it asks Redis in any case, else only if that is in doubt.
+func (f *fleet) ensure(ctx context.Context, beat bool) error {
+	f.turn.Lock()
+	defer f.turn.Unlock()
+	for range attempts + 2 {
+		ready, down := f.state()
+		switch {
+		case beat:
+		case ready:
+			return nil
+		case down:
+			return errDown
+		}
+		if err := f.beat(ctx, false); err != nil {
+			return err
+		}
+		beat = f.reported(ctx)
+		if !beat {
+			return nil
+		}
+	}
+	return nil
+}
+
+func (f *fleet) state() (ready, down bool) {
+	f.store.mu.Lock()
+	defer f.store.mu.Unlock()
+	return f.ready(f.store.now()), f.down
+}
+
+// reported reports what has to be in a new epoch. It says whether another beat has to follow.
+func (f *fleet) reported(ctx context.Context) bool {
+	s := f.store
+	s.mu.Lock()
+	done, doubtful, down := f.done, f.doubtful, f.down
+	s.mu.Unlock()
+	if done || doubtful || down {
+		return doubtful && !down
+	}
+	told := f.report(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f.done = told && !f.doubtful
+	return !f.down
+}
+
+// beat says that this replica lives, and takes in what Redis says of the fleet.
+func (f *fleet) beat(ctx context.Context, leave bool) error {
+	s := f.store
+	s.mu.Lock()
+	now := s.now()
+	if f.began && now-f.tried > s.times.life/2 {
+		f.open = false // it stood still: what it knows of the others is too old to be whole
+	}
+	f.tried = now
+	sent := f.prior
+	c := &call{script: s.beats, keys: []string{f.key}, args: f.arguments(now, leave)}
+	s.mu.Unlock()
+
+	s.run(ctx, []*call{c})
+	if c.err == errUnknown {
+		c.load = true
+		c.args[verifyArgument] = 1
+		s.run(ctx, []*call{c})
+	}
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.err == nil {
+		c.err = f.take(c.reply, now, sent)
+	}
+	if c.err != nil {
+		f.fail(c.err, s.now())
+	}
+	return c.err
+}
+
+// verifyArgument is the place of the argument that makes a beat look who the server is.
+const verifyArgument = 7
+
+// arguments are in the order in which script_beat.lua names them.
+func (f *fleet) arguments(now time.Duration, leave bool) []any {
+	t := &f.store.times
+	low, high := f.bounds(now)
+	whole := f.prior != nil && f.prior.whole
+	args := []any{f.store.id, NewID(), f.epoch, low, high, f.version, flag(f.done),
+		flag(f.unknown || f.down || !f.began), flag(f.fresh), flag(f.back), flag(leave), flag(whole),
+		micros(t.window), micros(t.slack), micros(t.lease), micros(t.life)}
+	if f.prior != nil {
+		for _, o := range f.prior.others {
+			args = append(args, o.id, micros(o.age+now-f.prior.at))
+		}
+	}
+	return args
+}
+
+func flag(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// bounds are the least and most that the fleet's clock can show, in microseconds; the most is negative when nothing
+// is known of it.
+func (f *fleet) bounds(now time.Duration) (low, high int64) {
+	if f.epoch == "" {
+		return -1, -1
+	}
+	return micros(f.low + now), micros(f.high + now)
+}
+
+// take takes in the answer to a beat.
+func (f *fleet) take(reply []any, sent time.Duration, told *prior) error {
+	s := f.store
+	in := reader{values: reply}
+	clock := time.Duration(in.number()) * time.Microsecond
+	epoch := in.text()
+	version, seated, closed := in.number(), in.number() == 1, in.number()
+	in.number() // replicas that live
+	count := in.number()
+	others := othersOf(&in, s.id)
+	if in.err != nil {
+		return in.err
+	}
+	now := s.now()
+	if f.down {
+		s.log.Info("Redis answers again", "key", f.key, "after", now-f.lost)
+	}
+	if epoch != f.epoch {
+		f.adopt(epoch)
+	} else if f.prior == told {
+		f.prior = nil
+	}
+	f.learn(clock, sent, now)
+	if open := closed == 0; f.open != open || !f.began {
+		s.log.Info("limits that replicas share", "key", f.key, "open", open, "in", time.Duration(closed)*time.Microsecond)
+	}
+	f.down, f.doubtful, f.began, f.fresh = false, false, true, false
+	if f.unknown {
+		f.unknown, f.load = false, true
+	}
+	f.version, f.seated, f.open, f.last = version, seated, closed == 0, sent
+	f.others, f.most = others, max(f.most, count)
+	return nil
+}
+
+func othersOf(in *reader, self string) (out []other) {
+	for in.err == nil && len(in.values) > 0 {
+		o := other{id: in.text(), age: time.Duration(in.number()) * time.Microsecond}
+		if o.id != self {
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
+// adopt begins an epoch.
+func (f *fleet) adopt(epoch string) {
+	if f.epoch != "" && (f.prior == nil || f.open) {
+		f.prior = &prior{at: f.last, others: f.others, whole: f.seated && f.open}
+	}
+	f.epoch, f.done, f.back, f.high = epoch, false, false, 0
+}
+
+// learn narrows down what is known of the fleet's clock, which stood at clock between sent and now.
+func (f *fleet) learn(clock, sent, now time.Duration) {
+	least, most := clock-now, clock-sent
+	slack := f.store.times.slack
+	switch {
+	case f.high == 0:
+		f.low, f.high = least, most
+		f.shift = int64((most + f.store.times.bucket - 1) / f.store.times.bucket)
+	case least > f.high+slack || most < f.low-slack:
+		// Other replicas know better: this one's clock stood still, or it was away.
+		f.low, f.high = least, most
+		f.back = true
+	default:
+		f.low, f.high = max(f.low, least), min(f.high, most)
+	}
+}
+
+// fail notes that Redis did not answer.
+func (f *fleet) fail(err error, now time.Duration) {
+	if !f.down {
+		f.down, f.lost = true, now
+		f.store.log.Warn("Redis does not answer: limits go on with what is leased, then as each says", "key", f.key, "error", err)
+	}
+}
+
+// due says whether it is time for a beat.
+func (f *fleet) due() bool { return f.pause() <= 0 }
+
+// pause is the time until the next beat.
+func (f *fleet) pause() time.Duration {
+	s := f.store
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	every := s.times.beat
+	if f.down || f.doubtful || !f.seated || !f.open || !f.done {
+		every /= 10
+	}
+	if !f.began && !f.down {
+		return 0
+	}
+	return f.tried + every - s.now()
+}
+
+// share is when this replica may begin to use its part of limits: everything has then left the window that
+// anybody can have used by a lease, if Redis answered nobody after it had failed here.
+func (f *fleet) share() time.Duration {
+	t := &f.store.times
+	return f.lost + t.window + t.lease + t.beat + 3*t.bucket
+}
+
+// leave gives all leases back, and the seat.
+func (f *fleet) leave(ctx context.Context) {
+	s := f.store
+	s.mu.Lock()
+	var all []*entity
+	for e := range s.active {
+		if e.fleet == f && e.limited && f.done && !f.down {
+			e.left, e.wants = [2]int64{}, demand{since: s.now() - 2*s.times.lease}
+			all = append(all, e)
+		}
+	}
+	began := f.began && !f.down
+	s.mu.Unlock()
+	if len(all) > 0 {
+		f.refresh(ctx, all)
+	}
+	if began {
+		_ = f.beat(ctx, true)
+	}
+}
