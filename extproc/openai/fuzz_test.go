@@ -15,7 +15,7 @@ func seeds(f *testing.F) {
 		`{}`, ` {"model":"a","stream":true,"stream_options":{"include_usage":false},"n":1} `,
 		`{"mod\u0065l":"a"}`, `{"model":"a","Model":"b"}`, `{"fallbacks":["b"],"timeout":1.5,"num_retries":2,"x":[1,{"y":null}]}`,
 		`{"cache":1,"model":"\ud83d\ude00","max_tokens":-1,"cache":2}`, `{"a":"\ud800","b":1e-5,}`, "\xef\xbb\xbf{}", "{\"a\":\"\xff\"}",
-		`{"ſtream":true}`, `{"stream_options":null,"stream":true}`, string(chatBody(600, false)),
+		`{"ſtream":true}`, `{"stream_options":null,"stream":true}`, `{"prompt":["a",["b"],null],"n":2,"best_of":3}`, `{"prompt":[ [1, 2] ,[]],"best_of":null}`, string(chatBody(600, false)),
 	} {
 		f.Add([]byte(body))
 	}
@@ -45,10 +45,28 @@ func FuzzScan(f *testing.F) {
 		}
 		same := (loose.Usage.Include == nil) == (fields.IncludeUsage == nil) &&
 			(fields.IncludeUsage == nil || *fields.IncludeUsage == *loose.Usage.Include)
+		checkSizes(t, body, fields)
 		if loose.Model != fields.Model || loose.Stream != fields.Stream || !same {
 			t.Fatalf("%q was read as %+v, by encoding/json as %+v", body, fields, loose)
 		}
 	})
+}
+
+// checkSizes makes sure that what is reserved is in proportion to the body.
+func checkSizes(t *testing.T, body []byte, f *Fields) {
+	var loose struct {
+		Prompt json.RawMessage `json:"prompt"`
+	}
+	want, items := int64(1), []json.RawMessage{}
+	if json.Unmarshal(body, &loose) == nil && json.Unmarshal(loose.Prompt, &items) == nil && len(items) > 0 && (items[0][0] == '"' || items[0][0] == '[') {
+		want = int64(len(items))
+	}
+	if f.Prompts != 0 && f.Prompts != want {
+		t.Fatalf("%q has %d prompts, want %d", body, f.Prompts, want)
+	}
+	if f.TextBytes < 2 || f.TextBytes > int64(len(body)) || f.Blobs < 0 || f.Completions() < 1 {
+		t.Fatalf("%q: %d bytes of text, %d blobs, %d completions", body, f.TextBytes, f.Blobs, f.Completions())
+	}
 }
 
 // checkRefusal makes sure that a body is called invalid only when it is.
