@@ -35,6 +35,7 @@ func (r reference) name() string {
 }
 
 func (c *compiler) gates(s *Snapshot, targets []Target) gates {
+	c.noteZeros()
 	g := gates{atPlace: map[share.Place]int32{}, ofGroup: map[int32]int32{}}
 	lost := c.lostOf(s)
 	for i, d := range s.deployments {
@@ -53,6 +54,17 @@ func (c *compiler) gates(s *Snapshot, targets []Target) gates {
 		}
 	}
 	return g
+}
+
+// noteZeros says where a limit of 0 at once does more than in LiteLLM, whose Router takes it for none.
+func (c *compiler) noteZeros() {
+	for i := range c.cfg.Entries {
+		e := &c.cfg.Entries[i]
+		if n := e.Params.MaxParallel; n != nil && *n == 0 {
+			c.Note(e.Position, "max_parallel_requests 0 lets nothing through; LiteLLM takes it for no limit",
+				"leave the key out where there is no limit")
+		}
+	}
 }
 
 // most are limits of which nil is none.

@@ -49,23 +49,14 @@ func (r *Router) Refund(deployment string, id ratelimit.ID) bool {
 // reopen opens what was full and has room, now that something at a deployment was given back.
 func (r *Router) reopen(deployment string) {
 	r.freed.Add(1)
-	if !r.full.Load() {
-		return
-	}
-	r.full.Store(false)
-	r.each(func(v *View) {
-		v.reopen(deployment)
-		if !v.nothingFull() {
-			r.full.Store(true)
-		}
-	})
+	r.each(func(v *View) { v.reopen(deployment) })
 }
 
 // fill closes a full entity in all views until a time. Had anything been freed since the store was asked, and
-// freed counts up to then, it may have room again that nobody else would find.
+// freed counts up to then, it may have room again that nobody else would find: who gave it back may have
+// looked before it was closed.
 func (r *Router) fill(e ratelimit.Entity, d ratelimit.Dimension, until time.Duration, freed uint64) {
 	r.each(func(v *View) { v.fill(e, d, until) })
-	r.full.Store(true)
 	if r.freed.Load() == freed {
 		return
 	}

@@ -117,7 +117,6 @@ func (v *View) loosened(leaf int32) (gates []int32) {
 // the store was asked; see fill.
 func (r *Router) tighten(e ratelimit.Entity, a amount, until time.Duration, freed uint64) {
 	r.each(func(v *View) { v.tighten(e, a, until) })
-	r.full.Store(true)
 	if r.freed.Load() == freed {
 		return
 	}
