@@ -25,7 +25,7 @@ func runPair(t *testing.T, config, model string) *pair {
 	p.configure(config)
 	for i := range p.processors {
 		p.processors[i] = launch(t, dir, []string{"one.log", "two.log"}[i], binary(t), "serve", "--config", p.config,
-			"--listen", at[0], "--grpc-listen", at[1+i], "--http-listen", at[3+i], "--data-dir", filepath.Join(dir, "data"), "--fresh-limits")
+			"--listen", at[0], "--grpc-listen", at[1+i], "--http-listen", at[3+i], "--data-dir", filepath.Join(dir, []string{"one", "two"}[i]), "--fresh-limits")
 	}
 	static, err := exec.Command(binary(t), "bootstrap", "--static", "--config", p.config, "--listen", at[0],
 		"--grpc-listen", at[1], "--grpc-listen", at[2], "--http-listen", at[3], "--admin-listen", at[5]).Output()

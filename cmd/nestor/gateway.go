@@ -28,7 +28,6 @@ import (
 	"github.com/nestor-gateway/nestor/envoy"
 	"github.com/nestor-gateway/nestor/extproc"
 	"github.com/nestor-gateway/nestor/extproc/provider"
-	"github.com/nestor-gateway/nestor/ratelimit"
 	"github.com/nestor-gateway/nestor/routing"
 )
 
@@ -50,6 +49,7 @@ type gateway struct {
 	client    string   // where clients connect, with a host
 	content   contents // of the config's files, as loaded
 	providers *provider.Table
+	limits    *limits
 	router    *routing.Router
 	auth      atomic.Pointer[access.Master]
 	xds       *envoy.Server
@@ -76,9 +76,12 @@ func newGateway(s settings, stderr io.Writer, log *slog.Logger) (*gateway, error
 	g := &gateway{settings: s, log: log, client: client, content: contentsOf(slices.Values(cfg.Files)),
 		providers: providers, health: health.NewServer()}
 	g.auth.Store(access.NewMaster(cfg.MasterKey))
-	g.router = routing.NewRouter(routing.NewTracker(time.Now), ratelimit.NewMemory(ratelimit.Options{Fresh: s.freshLimits}), snapshot)
 	g.envoy = s.envoyOptions(client)
 	g.xds = envoy.NewServer(g.envoy)
+	if g.limits, err = openLimits(s, cfg, client, log); err != nil {
+		return nil, err
+	}
+	g.router = routing.NewRouter(routing.NewTracker(time.Now), g.limits.store, snapshot)
 	return g, g.assemble()
 }
 
@@ -101,7 +104,7 @@ func (g *gateway) assemble() error {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		api.NewCollector(g.router.View))
-	processor := extproc.New(extproc.Options{
+	o := extproc.Options{
 		Router:      g.router,
 		Providers:   g.providers,
 		Auth:        func() extproc.Authenticator { return g.auth.Load() },
@@ -109,9 +112,15 @@ func (g *gateway) assemble() error {
 		ProbeSecret: probe,
 		LargeBodies: largeBodies,
 		Log:         g.log,
-	})
+	}
 	g.grpc = grpc.NewServer(g.envoy.GRPCOptions()...)
-	processor.Register(g.grpc)
+	if g.limits.replicas != nil {
+		g.limits.share(g.router)
+		f := g.limits.forwarder(g.router, registry, g.log)
+		f.Register(g.grpc)
+		o.Replica, o.Elsewhere = g.limits.replicas.Self().ID, f
+	}
+	extproc.New(o).Register(g.grpc)
 	g.xds.Register(g.grpc)
 	grpc_health_v1.RegisterHealthServer(g.grpc, g.health)
 	g.http = &http.Server{
@@ -183,6 +192,7 @@ func (g *gateway) shutdown() {
 	}
 	g.grpc.Stop()
 	_ = g.http.Close()
+	g.limits.Close()
 }
 
 func (s settings) envoyOptions(client string) envoy.Options {

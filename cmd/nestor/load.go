@@ -32,9 +32,6 @@ func compile(path string, providers *provider.Table) (*config.Config, *routing.S
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	if cfg.Redis != (config.Redis{}) {
-		notes = append(notes, config.Diagnostic{At: config.Position{File: path}, Message: "redis settings have no effect yet: replicas share nothing"})
-	}
 	return cfg, snapshot, reading.InOrder(cfg.Files, slices.Concat(cfg.Warnings, notes, credentials)), nil
 }
 

@@ -28,6 +28,7 @@ type settings struct {
 	nodeID         string
 	dataDir        string
 	redisURL       string
+	advertise      string
 	freshLimits    bool
 	logLevel       string
 	logFormat      string
@@ -46,7 +47,8 @@ func settingsFlags(f *pflag.FlagSet) {
 	f.Uint32("body-limit", 32<<20, "largest request body, in bytes")
 	f.String("data-dir", defaultDataDir(), "where Nestor keeps state of its own")
 	f.Bool("fresh-limits", false, "a first start: where nothing is recorded of what limits were used, nothing was")
-	f.String("redis-url", "", "Redis that replicas share; not used yet")
+	f.String("redis-url", "", "the Redis through which replicas share limits and cooldowns (redis://, rediss://, redis+cluster://, redis+sentinel://); goes before the config's")
+	f.String("advertise", "", "HOST:PORT at which other replicas reach --grpc-listen (default: that, or an address of this machine)")
 	f.String("log-level", "info", "debug, info, warn or error")
 	f.String("log-format", "text", "text or json")
 	f.Bool("allow-anonymous", false, "serve every address without a master key")
@@ -83,6 +85,7 @@ func readSettings(c *cobra.Command) (settings, error) {
 		concurrency:    v.GetInt("envoy-concurrency"),
 		dataDir:        v.GetString("data-dir"),
 		redisURL:       v.GetString("redis-url"),
+		advertise:      v.GetString("advertise"),
 		freshLimits:    v.GetBool("fresh-limits"),
 		logLevel:       v.GetString("log-level"),
 		logFormat:      v.GetString("log-format"),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -107,6 +108,9 @@ func (r *Replicas) Address(id string) (string, bool) {
 	}
 	return address, ok
 }
+
+// IDs returns those of all replicas that live, this one included, in no order.
+func (r *Replicas) IDs() []string { return slices.Collect(maps.Keys(*r.known.Load())) }
 
 // Live is how many replicas live, this one included.
 func (r *Replicas) Live() int { return len(*r.known.Load()) }
