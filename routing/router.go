@@ -16,9 +16,8 @@ type Router struct {
 	view    atomic.Pointer[View]
 	notify  atomic.Pointer[func(Notice)]
 
-	// freed counts what was given back; full says that something may be closed that it opens.
+	// freed counts what was given back.
 	freed  atomic.Uint64
-	full   atomic.Bool
 	speeds speeds
 	// pickings are spare, so that a pick allocates nothing.
 	pickings sync.Pool
