@@ -102,6 +102,9 @@ func (s *Server) record(e entry) {
 // neverDecided gives back what was reserved for an attempt whose decision did not reach Envoy: the client
 // left meanwhile, or the processor died. A refusal has reserved nothing.
 func (s *Server) neverDecided(line *datav3.HTTPAccessLogEntry) {
+	if line.GetCommonProperties().GetTimeToFirstUpstreamTxByte() != nil {
+		return // something went to an upstream, whoever decided it
+	}
 	headers := line.GetRequest().GetRequestHeaders()
 	attempt, err := strconv.ParseUint(headers[nestorv1.HeaderAttempt], 10, 32)
 	id := headers[nestorv1.HeaderRequest]

@@ -54,6 +54,7 @@ func after(view *routing.View, d *nestorv1.Decision, b setback) (plan, bool) {
 func (p plan) fallBack(group string) plan {
 	p.groups = append(slices.Clip(p.groups), p.group)
 	p.group, p.tried, p.missed = group, nil, 0
+	p.wait, p.delay = 0, 0
 	p.fallbacks++
 	return p
 }

@@ -131,7 +131,7 @@ func TestAnAttemptThatWasNeverDecidedIsGivenBackWhoeverHoldsIt(t *testing.T) {
 		defer a.stop()
 		defer b.stop()
 		begin(t, a.Server, nil, chat)
-		attempt{}.ended(t, b.Server, how{abort: true, more: func(line *datav3.HTTPAccessLogEntry) {
+		attempt{}.ended(t, b.Server, how{abort: true, unsent: true, more: func(line *datav3.HTTPAccessLogEntry) {
 			line.Request = &datav3.HTTPRequestProperties{RequestHeaders: map[string]string{
 				nestorv1.HeaderRequest: "request-1", nestorv1.HeaderAttempt: "1",
 			}}

@@ -243,7 +243,7 @@ func TestWhatAnotherReplicaHoldsIsSettledThere(t *testing.T) {
 	a := begin(t, here, nil, chat)
 	a.failed(t, there, how{status: 503, details: "cluster_not_found"}, nil)
 	a.ended(t, there, how{status: 200, usage: tokens(1, 2)})
-	attempt{}.ended(t, there, how{abort: true, more: func(line *datav3.HTTPAccessLogEntry) {
+	attempt{}.ended(t, there, how{abort: true, unsent: true, more: func(line *datav3.HTTPAccessLogEntry) {
 		line.Request = &datav3.HTTPRequestProperties{RequestHeaders: map[string]string{nestorv1.HeaderRequest: "request-9", nestorv1.HeaderAttempt: "1"}}
 	}})
 	want := []string{"refund here d1", "settle here d1 [1 3 0]", "refund  "}

@@ -34,7 +34,7 @@ type counter struct {
 // counters gives the names that providers use. OpenAI, Azure, Groq, Cerebras, Fireworks and Together have
 // -requests and -tokens, some of them with a period or a kind of tokens; OpenRouter counts requests and names
 // nothing; Anthropic has its own prefix and the words the other way round.
-func counters() [9]counter {
+func counters() [11]counter {
 	return [...]counter{
 		{ratelimit.Requests, "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"},
 		{ratelimit.Requests, "x-ratelimit-remaining-requests-day", "x-ratelimit-reset-requests-day"},
@@ -45,6 +45,8 @@ func counters() [9]counter {
 		{ratelimit.Tokens, "x-ratelimit-remaining-tokens-generated", "x-ratelimit-reset-tokens-generated"},
 		{ratelimit.Requests, "anthropic-ratelimit-requests-remaining", "anthropic-ratelimit-requests-reset"},
 		{ratelimit.Tokens, "anthropic-ratelimit-tokens-remaining", "anthropic-ratelimit-tokens-reset"},
+		{ratelimit.Tokens, "anthropic-ratelimit-input-tokens-remaining", "anthropic-ratelimit-input-tokens-reset"},
+		{ratelimit.Tokens, "anthropic-ratelimit-output-tokens-remaining", "anthropic-ratelimit-output-tokens-reset"},
 	}
 }
 

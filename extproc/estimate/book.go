@@ -28,9 +28,11 @@ const (
 	telling = 1024
 	// scale lets a histogram that begins at 1 hold ratios that are smaller.
 	scale = 64
-	// mostMixed is how many models of a group are looked at for its guess.
+	// mostMixed is how many models of a group are looked at for its guess; one that is not among its last
+	// stale answers is no longer.
 	mostMixed = 64
-	// mostModels bounds what is remembered; no config that can be served has as many.
+	stale     = 1000
+	// mostModels bounds what is remembered, at 2 KB a model: beyond it any one is forgotten for a new one.
 	mostModels = 1 << 14
 )
 
@@ -89,7 +91,8 @@ type figures struct{ ratio, output, events atomic.Uint64 }
 // group is the models that were picked from it.
 type group struct {
 	mu      sync.Mutex
-	models  map[*model]struct{}
+	answers uint64
+	models  map[*model]uint64 // with the number of its last answer
 	current figures
 }
 
@@ -100,7 +103,7 @@ func newModel() *model {
 }
 
 func newGroup() *group {
-	g := &group{models: map[*model]struct{}{}}
+	g := &group{models: map[*model]uint64{}}
 	store(&g.current.ratio, startRatio)
 	store(&g.current.output, startOutput)
 	return g
@@ -139,9 +142,6 @@ func Plain(bytes int64) int64 { return (bytes + startRatio - 1) / startRatio }
 // Learn takes into account what an attempt at a model, picked from a group, used.
 func (b *Book) Learn(name, written string, t Truth) {
 	m, g := b.entries(name, written)
-	if m == nil || g == nil {
-		return
-	}
 	m.learn(t)
 	g.learn(m)
 }
@@ -152,7 +152,7 @@ func (b *Book) group(name string) *group {
 	return b.groups[name]
 }
 
-// entries makes what is not there yet; nil beyond the bound.
+// entries makes what is not there yet.
 func (b *Book) entries(name, written string) (*model, *group) {
 	b.mu.RLock()
 	m, g := b.models[written], b.groups[name]
@@ -166,12 +166,22 @@ func (b *Book) entries(name, written string) (*model, *group) {
 }
 
 func entry[T any](all map[string]*T, name string, fresh func() *T) *T {
-	e := all[name]
-	if e == nil && len(all) < mostModels {
-		e = fresh()
-		all[name] = e
+	if e := all[name]; e != nil {
+		return e
 	}
+	if len(all) == mostModels {
+		forgetOne(all)
+	}
+	e := fresh()
+	all[name] = e
 	return e
+}
+
+func forgetOne[K comparable, V any](all map[K]V) {
+	for key := range all {
+		delete(all, key)
+		return
+	}
 }
 
 func (m *model) learn(t Truth) {
@@ -201,7 +211,11 @@ func (g *group) learn(m *model) {
 	defer g.mu.Unlock()
 	g.add(m)
 	ratio, output := math.MaxFloat64, 0.0
-	for m := range g.models {
+	for m, last := range g.models {
+		if g.answers-last > stale {
+			delete(g.models, m)
+			continue
+		}
 		ratio, output = min(ratio, load(&m.current.ratio)), max(output, load(&m.current.output))
 	}
 	store(&g.current.ratio, ratio)
@@ -211,12 +225,10 @@ func (g *group) learn(m *model) {
 // add leaves another one out where there are too many.
 func (g *group) add(m *model) {
 	if _, ok := g.models[m]; !ok && len(g.models) == mostMixed {
-		for other := range g.models {
-			delete(g.models, other)
-			break
-		}
+		forgetOne(g.models)
 	}
-	g.models[m] = struct{}{}
+	g.answers++
+	g.models[m] = g.answers
 }
 
 func store(to *atomic.Uint64, x float64) { to.Store(math.Float64bits(x)) }
