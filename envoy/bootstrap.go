@@ -25,7 +25,7 @@ func Bootstrap(o Options) ([]byte, error) {
 	}
 	b := base(o)
 	b.StaticResources = &bootstrapv3.Bootstrap_StaticResources{
-		Clusters: []*clusterv3.Cluster{adsCluster(o), processorCluster(o), logCluster(o)},
+		Clusters: append([]*clusterv3.Cluster{adsCluster(o)}, fixedClusters(o)...),
 	}
 	b.DynamicResources = &bootstrapv3.Bootstrap_DynamicResources{
 		AdsConfig: adsSource(),
@@ -44,9 +44,17 @@ func Static(o Options, upstreams []routing.Upstream) ([]byte, error) {
 	b := base(r.options)
 	b.StaticResources = &bootstrapv3.Bootstrap_StaticResources{
 		Listeners: r.listeners,
-		Clusters:  append([]*clusterv3.Cluster{processorCluster(r.options), logCluster(r.options)}, r.clusters...),
+		Clusters:  append(fixedClusters(r.options), r.clusters...),
 	}
 	return marshal(b)
+}
+
+// fixedClusters are those by which Envoy reaches the processor, in both kinds of bootstrap.
+func fixedClusters(o Options) []*clusterv3.Cluster {
+	if o.Inband {
+		return []*clusterv3.Cluster{processorCluster(o)}
+	}
+	return []*clusterv3.Cluster{processorCluster(o), logCluster(o)}
 }
 
 // base is what both kinds of bootstrap begin with.

@@ -37,6 +37,9 @@ type Options struct {
 	// CAFile is the bundle in PEM that upstreams' certificates are verified against, a path as
 	// Envoy sees it; empty means the one that this machine's distribution has.
 	CAFile string
+	// Inband has one filter do everything, as in an Envoy of somebody else's: the processor, which must be set up
+	// for it, stays with every answer to its end, and no attempt is followed by another.
+	Inband bool
 }
 
 // streamWorkers is about how many exchanges run at once; more than that get goroutines of their own.

@@ -106,10 +106,7 @@ func retries(on string, most uint32) *routev3.RetryPolicy {
 // attemptRoutes sends an attempt to the upstream that the decision named, through the
 // route with the idle time that it named. What has no decision is answered here.
 func attemptRoutes(o Options) *routev3.RouteConfiguration {
-	routes := []*routev3.Route{largeAnswers(o)}
-	for _, seconds := range nestorv1.IdleSeconds() {
-		routes = append(routes, idleRoute(o, seconds))
-	}
+	routes := append([]*routev3.Route{largeAnswers(o)}, decidedRoutes(o)...)
 	return &routev3.RouteConfiguration{
 		Name: attemptName,
 		// Done after the route is chosen; the processor removes what is the client's own.
@@ -122,7 +119,7 @@ func attemptRoutes(o Options) *routev3.RouteConfiguration {
 			Domains:              []string{"*"},
 			ResponseHeadersToAdd: append(decisionHeaders(), renamedRateLimits()...),
 
-			Routes: append(routes, decidedRoute(o), undecidedRoute(o, "undecided", everything())),
+			Routes: append(routes, undecidedRoute(o, "undecided", everything())),
 		}},
 	}
 }
@@ -136,9 +133,26 @@ func largeAnswers(o Options) *routev3.Route {
 		PathSpecifier: &routev3.RouteMatch_SafeRegex{SafeRegex: regex(`/.*(embeddings|images/[a-z]+)`)},
 		Headers:       []*routev3.HeaderMatcher{absent},
 	})
-	off := pack(&routev3.FilterConfig{Disabled: true})
-	r.TypedPerFilterConfig = map[string]*anypb.Any{jsonFilterName: off, streamFilterName: off}
+	r.TypedPerFilterConfig = switchedOff(jsonFilterName, streamFilterName)
 	return r
+}
+
+// switchedOff is for routes that some filters are not for.
+func switchedOff(filters ...string) map[string]*anypb.Any {
+	off := make(map[string]*anypb.Any, len(filters))
+	for _, name := range filters {
+		off[name] = pack(&routev3.FilterConfig{Disabled: true})
+	}
+	return off
+}
+
+// decidedRoutes are those of every idle time, and the one of answers that are no streams.
+func decidedRoutes(o Options) []*routev3.Route {
+	var routes []*routev3.Route
+	for _, seconds := range nestorv1.IdleSeconds() {
+		routes = append(routes, idleRoute(o, seconds))
+	}
+	return append(routes, decidedRoute(o))
 }
 
 // idleRoute is the route of streams that end when they are silent for that long.

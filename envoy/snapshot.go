@@ -36,6 +36,9 @@ func translate(o Options, upstreams []routing.Upstream) (resources, error) {
 		clusters:  []*clusterv3.Cluster{attemptCluster(), apiCluster(o)},
 		listeners: []*listenerv3.Listener{clientListener(o), attemptListener(o)},
 	}
+	if o.Inband {
+		r.clusters, r.listeners = []*clusterv3.Cluster{apiCluster(o)}, []*listenerv3.Listener{inbandListener(o)}
+	}
 	byName := func(a, b routing.Upstream) int { return cmp.Compare(a.Name, b.Name) }
 	for _, u := range slices.SortedFunc(slices.Values(upstreams), byName) {
 		r.clusters = append(r.clusters, upstreamCluster(u, o.CAFile))
