@@ -254,7 +254,7 @@ func (s *Server) pick(ctx context.Context, view *routing.View, d *decided) (rout
 	if err := pause(ctx, next.delay); err != nil {
 		return routing.Pick{}, err
 	}
-	q := routing.Query{Seed: seed(d.request.id, len(next.groups)), Skip: int(next.missed), Exclude: next.tried, Hold: s.hold(d)}
+	q := routing.Query{Seed: seed(d.request.id, len(next.groups)), Skip: int(next.missed), Exclude: next.tried, Stream: d.fields.Stream, Hold: s.hold(d)}
 	p, err := s.reserve(ctx, view, d, q)
 	if err != nil && q.Skip > 0 {
 		q.Skip = 0

@@ -39,7 +39,7 @@ type LiveDeployment struct {
 	InFlight int64    `json:"in_flight"`
 	Limits   []Use    `json:"limits"`
 	Cooldown float64  `json:"cooldown_seconds"`
-	// FirstToken and Latency are of late; 0 where nothing is known.
+	// FirstToken of streams and Latency of whole answers are means of the latest ones; 0 where nothing is known.
 	FirstToken float64 `json:"first_token_seconds"`
 	Latency    float64 `json:"latency_seconds"`
 }
@@ -155,6 +155,7 @@ func (v *View) lookAt(l *Live, leaves []int32, groups map[int32]bool, more func(
 func (v *View) liveLeaf(leaf int32, now time.Duration) LiveDeployment {
 	d := v.snapshot.deployments[leaf]
 	l := LiveDeployment{ID: d.ID, Name: v.snapshot.gates.limits[leaf].Name, Model: d.Written, APIBase: d.Base.String()}
+	l.Latency, l.FirstToken = v.router.speeds.means(d.ID, now, v.snapshot.tuning.TTL)
 	if text := d.Refuses(); text != "" {
 		l.WhyNot = append(l.WhyNot, Reason{Why: Configured, Text: text})
 	}

@@ -2,6 +2,7 @@ package routing
 
 import (
 	"sync"
+	"time"
 
 	"github.com/nestor-gateway/nestor/routing/strategy"
 )
@@ -16,6 +17,15 @@ func (s *speeds) of(id string) *strategy.Speed {
 	}
 	speed, _ := s.byID.LoadOrStore(id, new(strategy.Speed))
 	return speed.(*strategy.Speed)
+}
+
+// means are those of a deployment's answers: see strategy.Speed.
+func (s *speeds) means(id string, now, ttl time.Duration) (whole, first float64) {
+	known, ok := s.byID.Load(id)
+	if !ok {
+		return 0, 0
+	}
+	return known.(*strategy.Speed).Means(now, ttl)
 }
 
 // retain forgets the deployments that known does not know.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/nestor-gateway/nestor/ratelimit"
 	"github.com/nestor-gateway/nestor/routing"
@@ -305,5 +306,80 @@ func TestSkippedDrawsLeaveNothingBehind(t *testing.T) {
 	}
 	if len(counts) != 4 || counts[first.Deployment.Written] != 0 {
 		t.Errorf("after %s: %v", first.Deployment.Written, counts)
+	}
+}
+
+// Whatever happens at once, afterwards nothing is promised or thought to be in flight.
+func TestStrategiesUnderConcurrentChange(t *testing.T) {
+	for _, strategy := range otherStrategies() {
+		t.Run(strategy, func(t *testing.T) {
+			s := snapshot(t, fmt.Sprintf(composed, strategy))
+			l := limit(s)
+			to := target(t, s, "top")
+			var wg sync.WaitGroup
+			for worker := range 8 {
+				wg.Go(func() { work(l, to, worker) })
+			}
+			wg.Go(func() {
+				for range 50 {
+					l.Swap(s)
+				}
+			})
+			wg.Wait()
+			l.clock.Add(time.Hour)
+			for _, d := range l.View().LiveAll().Deployments {
+				if d.InFlight != 0 {
+					t.Errorf("%s has %d in flight", d.Model, d.InFlight)
+				}
+			}
+			if strategy != "least-busy" {
+				return
+			}
+			seen := map[string]bool{}
+			for range 4 {
+				seen[l.pick(t, "top", 1).Deployment.Written] = true
+			}
+			if len(seen) < 3 {
+				t.Errorf("only %v were thought to be idle", seen)
+			}
+		})
+	}
+}
+
+// work makes requests, one after the other; now and then one fails.
+func work(l *limited, to routing.Target, worker int) {
+	for i := range 200 {
+		q := hold(uint64(1+worker*1000+i), 5)
+		if i%7 == 0 {
+			q.Exclude = []string{to.Deployments()[i%3].ID}
+		}
+		p, err := l.View().Pick(context.Background(), to, q)
+		if err != nil {
+			continue
+		}
+		l.Observe(routing.Sample{Deployment: p.Deployment.ID, Whole: time.Duration(i+1) * time.Millisecond, Failed: i%50 == 0})
+		if i%20 == 0 {
+			l.Failed(p.Deployment, routing.Failure{Class: routing.RateLimit, Status: 429, RetryAfter: time.Minute})
+			l.clock.Add(time.Second)
+		}
+		l.Settle(p.Deployment.ID, q.Hold.ID, ratelimit.Amounts{ratelimit.Requests: 1, ratelimit.Tokens: 3})
+	}
+}
+
+func TestTheLiveViewShowsSpeeds(t *testing.T) {
+	l := limit(snapshot(t, (&fleet{strategy: "simple-shuffle", members: five()[:2]}).yaml()))
+	d := l.View().Snapshot().Deployments()[1]
+	for _, seconds := range []time.Duration{2, 4} {
+		l.Observe(routing.Sample{Deployment: d.ID, Whole: seconds * time.Second, FirstToken: seconds * time.Second / 10, Completion: 100})
+	}
+	l.Observe(routing.Sample{Deployment: d.ID, Failed: true})
+	l.Observe(routing.Sample{Deployment: "of another config", Whole: time.Second})
+	var got [][2]float64
+	for _, d := range l.View().LiveAll().Deployments {
+		got = append(got, [2]float64{d.Latency, d.FirstToken})
+	}
+	want := [][2]float64{{0, 0}, {3, 0.3}}
+	if diff := cmp.Diff(want, got, cmpopts.EquateApprox(0, 1e-9)); diff != "" {
+		t.Error(diff)
 	}
 }
