@@ -42,6 +42,7 @@ func OpenMemory(o Options) (*Memory, error) {
 		o.Warn(fmt.Sprintf("can't lock %s: %v: %s, and after a restart again", o.File, err, closedFor))
 		return m, nil
 	}
+	lock.Stored = o.stored
 	m.lock = lock
 	m.open(o)
 	return m, nil

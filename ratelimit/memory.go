@@ -21,6 +21,8 @@ type Options struct {
 	File string
 	// Warn is told, in words, why limits are closed or will be after a restart. It may be nil.
 	Warn func(string)
+
+	stored func() // after every store to the file, in tests
 }
 
 // Memory is the store of one process. It implements Limiter.

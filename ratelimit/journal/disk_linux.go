@@ -18,6 +18,9 @@ var ErrLocked = errors.New("another process uses it")
 
 // Lock is the right to use a file.
 type Lock struct {
+	// Stored is called after every store to the file: there a test lets the process die. It is nil otherwise.
+	Stored func()
+
 	path string
 	file *os.File
 }
@@ -64,7 +67,7 @@ func Acquire(path string, wait time.Duration) (*Lock, error) {
 	for end := time.Now().Add(wait); ; time.Sleep(20 * time.Millisecond) {
 		err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		if err == nil {
-			return &Lock{path, file}, nil
+			return &Lock{path: path, file: file}, nil
 		}
 		if err == unix.EWOULDBLOCK && time.Now().Before(end) {
 			continue
@@ -90,7 +93,7 @@ func (l *Lock) Load(now time.Duration) (*File, *Contents, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	f := &File{disk: &disk{file: file}}
+	f := &File{disk: &disk{file: file}, head: words{stored: l.Stored}}
 	if err = f.mapHeader(); err == nil {
 		var c *Contents
 		if c, err = f.load(now, id); err == nil {
@@ -116,7 +119,7 @@ func (l *Lock) Create(opens time.Duration) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &File{disk: &disk{file: file}}
+	f := &File{disk: &disk{file: file}, head: words{stored: l.Stored}}
 	if err = f.disk.allocate(headerBytes); err == nil {
 		err = f.mapHeader()
 	}
@@ -144,7 +147,7 @@ func (f *File) mapHeader() error {
 	if err != nil {
 		return err
 	}
-	f.head = words{raw: asWords(b)}
+	f.head.raw = asWords(b)
 	return nil
 }
 

@@ -11,7 +11,10 @@ import (
 var ErrLocked = errors.New("another process uses it")
 
 // Lock is the right to use a file.
-type Lock struct{}
+type Lock struct {
+	// Stored is called after every store to the file, in tests.
+	Stored func()
+}
 
 type disk struct{}
 

@@ -301,7 +301,7 @@ func (f *File) mapSegment() error {
 	if err != nil {
 		return err
 	}
-	f.segments = append(f.segments, words{raw: asWords(b), first: uint64(at / 8), salt: f.head.salt})
+	f.segments = append(f.segments, words{asWords(b), uint64(at / 8), f.head.salt, f.head.stored})
 	return nil
 }
 

@@ -12,20 +12,31 @@ const largest = 1<<40 - 1
 // the file. So what was not written there by Nestor is found out; a page of zeros too.
 // One word is one store of the machine: a process that dies leaves it old or new.
 type words struct {
-	raw   []uint64
-	first uint64 // place of the first one in the file
-	salt  uint64
+	raw    []uint64
+	first  uint64 // place of the first one in the file
+	salt   uint64
+	stored func() // Lock.Stored
 }
 
 // part returns n words from the i-th on.
 func (w words) part(i, n int) words {
-	return words{raw: w.raw[i : i+n : i+n], first: w.first + uint64(i), salt: w.salt}
+	return words{w.raw[i : i+n : i+n], w.first + uint64(i), w.salt, w.stored}
 }
 
-func (w *words) put(i int, value int64) { w.raw[i] = w.seal(i, value) }
+func (w *words) put(i int, value int64) {
+	w.raw[i] = w.seal(i, value)
+	if w.stored != nil {
+		w.stored()
+	}
+}
 
 // commit puts a value after everything that was put before, and before everything that is put later.
-func (w *words) commit(i int, value int64) { atomic.StoreUint64(&w.raw[i], w.seal(i, value)) }
+func (w *words) commit(i int, value int64) {
+	atomic.StoreUint64(&w.raw[i], w.seal(i, value))
+	if w.stored != nil {
+		w.stored()
+	}
+}
 
 func (w *words) get(i int) (int64, bool) {
 	value := int64(w.raw[i] >> 24)
