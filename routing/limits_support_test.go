@@ -123,6 +123,8 @@ type gatekeeper struct {
 	full, small map[string]bool
 	held        map[ratelimit.ID]bool
 	asked       int
+	// onAsk, if any, is called first.
+	onAsk func()
 	// denied are the names of what was full when somebody asked.
 	denied map[string]bool
 	// wait is what those are told that are too large.
@@ -151,6 +153,9 @@ func (g *gatekeeper) Reserve(_ context.Context, r *ratelimit.Reservation) (ratel
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.asked++
+	if g.onAsk != nil {
+		g.onAsk()
+	}
 	g.passed = nil
 	for _, e := range r.Entities {
 		g.passed = append(g.passed, g.names[e])

@@ -386,7 +386,9 @@ func TestOnePickDoesNotAskForEver(t *testing.T) {
 		denied["deployment:"+d.ID] = true
 	}
 	for name, g := range map[string]*gatekeeper{"full": {full: denied}, "too small": {small: denied, wait: time.Second}} {
-		r := routing.NewRouter(routing.NewTracker(newClock().Now), g, s)
+		clock := newClock()
+		g.onAsk = func() { clock.Add(time.Millisecond) }
+		r := routing.NewRouter(routing.NewTracker(clock.Now), g, s)
 		asked := []int{}
 		for i := range uint64(4) {
 			if p, err := r.View().Pick(context.Background(), target(t, s, "g"), hold(i, 1)); err == nil {
@@ -429,6 +431,27 @@ model_groups: {h: {max_parallel_requests: 0}}
 		want := &routing.NoneError{Model: name, RetryAfter: 5 * time.Second}
 		if diff := cmp.Diff(want, l.refused(t, name, 1)); diff != "" {
 			t.Error(diff)
+		}
+	}
+}
+
+// TestTheOneWithRoomIsFoundAmongHundreds: what is full in Parallel is tried again every second, all at once.
+func TestTheOneWithRoomIsFoundAmongHundreds(t *testing.T) {
+	cfg, one := flatGroup(500), int64(1)
+	for i := range cfg.Entries[1:] {
+		cfg.Entries[1+i].Params.MaxParallel = &one
+	}
+	*cfg.Entries[0].Params.RPM = 1000
+	l := limit(compile(t, cfg))
+	for _, d := range l.View().Snapshot().Deployments()[1:] {
+		l.pick(t, d.Written, 1)
+	}
+	for range 5 {
+		l.clock.Add(time.Second)
+		for range 20 {
+			if h := l.pick(t, "g", 1); h.Deployment.Written != "openai/m0" {
+				t.Fatalf("got %s, which is full", h.Deployment.Written)
+			}
 		}
 	}
 }

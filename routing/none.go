@@ -192,10 +192,7 @@ func (p *picking) leafWait(leaf int32) wait {
 
 // gateWait is until when a gate is full, or too full for this request.
 func (p *picking) gateWait(gate int32) (w wait) {
-	for _, d := range p.denied {
-		if d.gate != gate {
-			continue
-		}
+	if d, no := p.denied[gate]; no {
 		until := d.until
 		if d.never {
 			until = forever

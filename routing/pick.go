@@ -40,9 +40,12 @@ type Pick struct {
 	Standing ratelimit.Standing
 }
 
-// maxReservations is how many ways one pick tries to reserve. What is full is closed for the picks that follow,
-// so that only where many limits fill up in one moment, or a request is too large for many, this one gives up.
-const maxReservations = 100
+// One pick tries to reserve for as long as the one limit and the other allow. What is full is closed for the picks
+// that follow, so that only where a great many limits fill up at one moment, in a store that is far away, it gives up.
+const (
+	maxReservations = 100
+	maxPicking      = 50 * time.Millisecond
+)
 
 // Pick chooses a deployment of a target and reserves of it and of all limits on the way to it. A limit that denies
 // takes no part in this pick, which goes on as if what it limits were not there. Where cooldown is all that keeps
@@ -51,7 +54,8 @@ const maxReservations = 100
 func (v *View) Pick(ctx context.Context, t Target, q Query) (Pick, error) {
 	p := v.router.picking(v, v.adopt(t), q)
 	defer v.router.picked(p)
-	for range maxReservations {
+	begin := v.elapsed()
+	for n := 0; n < maxReservations || v.elapsed() < begin+maxPicking; n++ {
 		leaf, ok := p.choose()
 		if !ok {
 			break
@@ -86,21 +90,18 @@ type picking struct {
 	gates    []int32
 	entities []ratelimit.Entity
 	hold     ratelimit.Reservation
-	denied   []denied
+	// denied is by gate; apart says that one of them is open to others.
+	denied map[int32]denied
+	apart  bool
 	// promised are the leaves drawn that the store does not count as in flight yet.
 	promised []int32
 }
 
 // denied is a gate that this pick can't pass before a time.
 type denied struct {
-	gate      int32
 	until     time.Duration
 	dimension ratelimit.Dimension
 	never     bool
-}
-
-func (p *picking) isDenied(gate int32) bool {
-	return slices.ContainsFunc(p.denied, func(d denied) bool { return d.gate == gate })
 }
 
 // seed makes rng the source of the n-th draw for the target. Draws of one seed are independent of each other, in one
@@ -119,10 +120,10 @@ func (p *picking) choose() (leaf int32, ok bool) {
 	if p.t.group == none {
 		return p.t.leaf, p.mayCall() && (p.q.Regardless || !p.tightOn(p.t.leaf))
 	}
-	if len(p.q.Exclude) == 0 && p.q.Skip == 0 && !p.deniedInState() {
+	if len(p.q.Exclude) == 0 && p.q.Skip == 0 && !p.apart {
 		p.seed(0)
 		leaf, p.path, ok = p.draw(v.state, p.path)
-		if ok && !p.tightOn(leaf) {
+		if ok && !p.deniedOn(leaf) && !p.tightOn(leaf) {
 			return leaf, true
 		}
 		if ok {
@@ -136,15 +137,19 @@ func (p *picking) choose() (leaf int32, ok bool) {
 func (p *picking) mayCall() bool {
 	v, leaf := p.v, p.t.leaf
 	return leaf != none && p.q.Skip == 0 && !v.snapshot.graph.Closed(leaf) && (p.q.Regardless || v.outUntil(leaf) == 0) &&
-		!p.isDenied(leaf) && !slices.Contains(p.q.Exclude, v.snapshot.deployments[leaf].ID)
+		!p.deniedOn(leaf) && !slices.Contains(p.q.Exclude, v.snapshot.deployments[leaf].ID)
 }
 
-// deniedInState reports whether something that denied is open in the live state: the request was too large
-// for it, or it has been freed meanwhile.
-func (p *picking) deniedInState() bool {
-	return slices.ContainsFunc(p.denied, func(d denied) bool {
-		calendar, i := p.v.calendarOf(d.gate)
-		return calendar.End(i) == 0
+// deniedOn reports whether the way that was drawn passes a gate that denied: it was full then, and has been
+// opened since.
+func (p *picking) deniedOn(leaf int32) bool {
+	if len(p.denied) == 0 {
+		return false
+	}
+	p.gates = p.v.snapshot.gatesOn(leaf, p.path, p.gates[:0])
+	return slices.ContainsFunc(p.gates, func(gate int32) bool {
+		_, no := p.denied[gate]
+		return no
 	})
 }
 
@@ -189,8 +194,8 @@ func (p *picking) closeDenied(state *share.State) (leaves []int32) {
 			leaves = append(leaves, gate)
 		}
 	}
-	for _, d := range p.denied {
-		closeOne(d.gate)
+	for gate := range p.denied {
+		closeOne(gate)
 	}
 	p.v.tight.each(&p.q.Hold.Amounts, closeOne)
 	return leaves
@@ -225,7 +230,11 @@ func unlimited() (s ratelimit.Standing) {
 func (p *picking) deny(d *ratelimit.Denial, freed uint64) {
 	v, gate := p.v, p.gates[max(0, slices.Index(p.entities, d.Entity))]
 	until := v.elapsed() + d.RetryAfter
-	p.denied = append(p.denied, denied{gate, until, d.Dimension, d.Never})
+	if p.denied == nil {
+		p.denied = map[int32]denied{}
+	}
+	p.denied[gate] = denied{until, d.Dimension, d.Never}
+	p.apart = p.apart || !d.Full || d.Never
 	p.redraws++
 	switch asked := p.q.Hold.Amounts[d.Dimension]; {
 	case d.Never:

@@ -117,6 +117,6 @@ func (r *Router) picking(v *View, t Target, q Query) *picking {
 
 func (r *Router) picked(p *picking) {
 	p.keep()
-	*p = picking{path: p.path[:0], gates: p.gates[:0], entities: p.entities[:0], denied: p.denied[:0], promised: p.promised[:0]}
+	*p = picking{path: p.path[:0], gates: p.gates[:0], entities: p.entities[:0], promised: p.promised[:0]}
 	r.pickings.Put(p)
 }
