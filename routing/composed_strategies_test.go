@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/nestor-gateway/nestor/ratelimit"
 	"github.com/nestor-gateway/nestor/routing"
@@ -189,5 +190,42 @@ func TestExplainNamesTheStrategy(t *testing.T) {
 		if err != nil || e.Strategy != want {
 			t.Errorf("%s: %q, %v", strategy, e.Strategy, err)
 		}
+	}
+}
+
+// Offline all are equal but for their prices; live, what is known counts.
+func TestExplanationsFollowTheStrategy(t *testing.T) {
+	s := snapshot(t, `
+model_list:
+  - {model_name: weighted, litellm_params: {model: openai/nine, weight: 9, rpm: 50}}
+  - {model_name: weighted, litellm_params: {model: openai/one, weight: 1, rpm: 50}}
+  - {model_name: busy, litellm_params: {model: weighted}}
+  - {model_name: busy, litellm_params: {model: openai/x, rpm: 30}}
+  - {model_name: busy, litellm_params: {model: openai/y, rpm: 5}}
+  - {model_name: cost, litellm_params: {model: openai/cheap, input_cost_per_token: 0, rpm: 1}}
+  - {model_name: cost, litellm_params: {model: openai/dear}}
+model_groups: {busy: {routing_strategy: least-busy}, cost: {routing_strategy: cost-based-routing}}
+`)
+	equal := map[string]float64{"openai/nine": 0.45, "openai/one": 0.05, "openai/x": 0.25, "openai/y": 0.25}
+	near := cmpopts.EquateApprox(0, 1e-9)
+	if diff := cmp.Diff(equal, probabilities(t, s, "busy"), near); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(map[string]float64{"openai/cheap": 1}, probabilities(t, s, "cost")); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(map[string]float64{"openai/dear": 1}, probabilities(t, s, "cost", "openai/cheap")); diff != "" {
+		t.Error(diff)
+	}
+	l := limit(s)
+	for l.pick(t, "busy", 1).Deployment.Written != "openai/x" {
+		l.Swap(s)
+	}
+	next := map[string]float64{}
+	for _, d := range l.View().Live(target(t, s, "busy")).Deployments {
+		next[d.Model] = *d.Probability
+	}
+	if next["openai/x"] != 0 || next["openai/y"] == 0 {
+		t.Errorf("with one in flight at x: %v", next)
 	}
 }

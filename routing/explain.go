@@ -13,8 +13,8 @@ import (
 type Explanation struct {
 	Model string `json:"model"`
 	Group string `json:"group"`
-	// Strategy is that of the called group; empty for simple-shuffle. Under every other one the probabilities
-	// are those while all deployments are equal in what it looks at, and limits their capacity.
+	// Strategy is that of the called group; empty for simple-shuffle. Under every other one the probabilities are those
+	// while all deployments are equally busy, used and fast. Prices count: they are known.
 	Strategy    string `json:"strategy,omitempty"`
 	Deployments []Row  `json:"deployments"`
 	// Tree is the called group, for drawing.
@@ -62,7 +62,7 @@ func (s *Snapshot) Explain(model string, without []string) (*Explanation, error)
 		return x.one(t), nil
 	}
 	x.state = share.NewState(s.graph, func(leaf int32) bool { return !out[leaf] })
-	x.flow = x.state.Flow(t.group)
+	x.flow, x.equal = s.divide(x.state, t.group)
 	e := &Explanation{Model: model, Group: t.Group, Tree: x.tree(t.group)}
 	if kind, name := s.strategyOf(t.group); kind != strategy.SimpleShuffle {
 		e.Strategy = name
@@ -119,6 +119,8 @@ type explaining struct {
 	out   map[int32]bool
 	state *share.State
 	flow  share.Flow
+	// equal says that capacities don't matter.
+	equal bool
 	drawn map[int32]bool
 }
 

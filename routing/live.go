@@ -242,7 +242,7 @@ func (v *View) forecast(l *Live, t Target, leaves []int32, below map[int32]bool,
 		reached[leaf] = state.LeafOpen(leaf)
 		return true
 	})
-	flow := state.Flow(t.group)
+	flow := v.nextFlow(state, t.group)
 	for i, leaf := range leaves {
 		d, p := &l.Deployments[i], flow.Leaves[leaf]
 		d.Probability, d.Eligible = &p, reached[leaf]

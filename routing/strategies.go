@@ -55,6 +55,30 @@ func newChooser(v *View) *strategy.Chooser {
 	})
 }
 
+// divide computes how the requests for a group divide by its strategy while nothing is known of its deployments
+// but their prices. equal says that it draws among equals, whatever their capacities.
+func (s *Snapshot) divide(state *share.State, group int32) (f share.Flow, equal bool) {
+	value := func(int32) float64 { return 0 }
+	switch kind, _ := s.strategyOf(group); kind {
+	case strategy.SimpleShuffle, strategy.Balanced:
+		return state.Flow(group), false
+	case strategy.CostBased:
+		value = func(leaf int32) float64 { return priceOf(s.deployments[leaf]) }
+	}
+	if !state.Live(group) {
+		return share.Flow{}, true
+	}
+	return strategy.NewPools(s.graph, []int32{group}, state.MemberLive, value).Flow(group, 0), true
+}
+
+// nextFlow computes how the next requests for a group divide, in a state or in a fork of it.
+func (v *View) nextFlow(state *share.State, group int32) share.Flow {
+	if v.chooser == nil {
+		return state.Flow(group)
+	}
+	return v.chooser.Flow(state, group, strategy.Request{})
+}
+
 // used is what the store says that a leaf has in flight and has used; nothing without one.
 func (v *View) used(leaf int32) (inFlight, tokens int64) {
 	if v.entities == nil {

@@ -121,6 +121,9 @@ func (x *explaining) unit(group int32, tier int) string {
 	if x.state.Weighs(group, tier) {
 		return "weight"
 	}
+	if x.equal {
+		return "1"
+	}
 	switch x.state.Unit(group) {
 	case share.RPM:
 		return "rpm"

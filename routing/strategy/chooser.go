@@ -164,11 +164,7 @@ func (c *Chooser) Draw(s *share.State, group int32, r Request, rng *rand.PCG, pa
 
 // lowest draws from the pools, in which what a fork changes is changed for this draw. The lock must be held.
 func (c *Chooser) lowest(s *share.State, group int32, r Request, rng *rand.PCG, path []share.Place) (leaf int32, passed []share.Place, ok bool) {
-	kind := c.kinds[group]
-	p, buffer := c.pools[metricOf(kind, r.Stream)], 0.0
-	if kind == LatencyBased {
-		buffer = c.tuning.Buffer
-	}
+	p, buffer := c.poolsOf(c.kinds[group], r)
 	if s != c.state {
 		p.follow(s, s.Flipped())
 		defer p.follow(c.state, s.Flipped())
@@ -181,6 +177,34 @@ func (p *Pools) follow(s *share.State, places []share.Place) {
 	for _, at := range places {
 		p.SetLive(at.Group, int(at.Tier), int(at.Member), s.MemberLive(at.Group, int(at.Tier), int(at.Member)))
 	}
+}
+
+// Flow computes how the next requests for a group in the state, or in a fork of it, divide, all before any of them
+// changes what is known; for Balanced by shares alone.
+func (c *Chooser) Flow(s *share.State, group int32, r Request) share.Flow {
+	kind := c.kinds[group]
+	if kind == SimpleShuffle || kind == Balanced {
+		return s.Flow(group)
+	}
+	if !s.Live(group) {
+		return share.Flow{}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p, buffer := c.poolsOf(kind, r)
+	if s != c.state {
+		p.follow(s, s.Flipped())
+		defer p.follow(c.state, s.Flipped())
+	}
+	return p.Flow(group, buffer)
+}
+
+// poolsOf is what a strategy draws from.
+func (c *Chooser) poolsOf(kind Kind, r Request) (p *Pools, buffer float64) {
+	if kind == LatencyBased {
+		buffer = c.tuning.Buffer
+	}
+	return c.pools[metricOf(kind, r.Stream)], buffer
 }
 
 // load is what the strategy balanced compares.

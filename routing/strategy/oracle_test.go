@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
 	"github.com/nestor-gateway/nestor/routing/share"
@@ -211,6 +213,13 @@ func compare(t *rapid.T, o *oracle, p *strategy.Pools, rng *rand.PCG) {
 	if members, _ := o.active(0); members != nil {
 		o.spread(0, 1, want)
 	}
+	flow := p.Flow(0, o.buffer)
+	if diff := cmp.Diff(want, flow.Leaves, cmpopts.EquateApprox(0, 1e-9), cmpopts.EquateEmpty()); diff != "" {
+		t.Fatal("the flow: ", diff)
+	}
+	if sum := total(flow.Members[0]); len(want) > 0 && math.Abs(sum-1) > 1e-9 {
+		t.Fatalf("the members of the called group get %v", sum)
+	}
 	const draws = 400
 	got := map[int32]int{}
 	for range draws {
@@ -231,6 +240,13 @@ func compare(t *rapid.T, o *oracle, p *strategy.Pools, rng *rand.PCG) {
 			t.Fatalf("leaf %d: %d of %d, want %v", leaf, got[leaf], draws, want)
 		}
 	}
+}
+
+func total(numbers []float64) (sum float64) {
+	for _, n := range numbers {
+		sum += n
+	}
+	return sum
 }
 
 func checkPath(t *rapid.T, g *share.Graph, path []share.Place, leaf int32) {
