@@ -90,14 +90,14 @@ func (l *ledger) note(id ratelimit.ID, how string, held bool) bool {
 
 // gateway is a nestor and an Envoy with a metering.
 type gateway struct {
-	address string
-	ledger  *ledger
-	arrived [workers]chan struct{} // by worker: a request is at its provider
+	address   string
+	ledger    *ledger
+	upstreams [workers]*upstream
 }
 
 func startGateway(t *testing.T, inband bool) *gateway {
 	t.Helper()
-	yaml, arrived := startProviders(t)
+	yaml, upstreams := startUpstreams(t)
 	none := func(string) (string, bool) { return "", false }
 	cfg, err := config.Decode("config.yaml", []byte(yaml), none)
 	if err != nil {
@@ -112,7 +112,7 @@ func startGateway(t *testing.T, inband bool) *gateway {
 	for _, e := range cfg.Entries {
 		deployments = append(deployments, e.Info.ID)
 	}
-	g := &gateway{address: freeAddress(t), ledger: newLedger(deployments), arrived: arrived}
+	g := &gateway{address: freeAddress(t), ledger: newLedger(deployments), upstreams: upstreams}
 	auth := access.NewMaster("")
 	s := extproc.New(extproc.Options{
 		Router:    routing.NewRouter(routing.NewTracker(time.Now), g.ledger, snapshot),

@@ -33,8 +33,10 @@ const workers = 16
 type ask struct {
 	path string
 	body string
-	// leave: the client leaves when the answer has begun; early: when the request has arrived.
-	leave, early bool
+	// After so many events the client leaves, or the provider breaks off; 0 is never.
+	leave, cut int
+	// early: the client leaves when the request has arrived.
+	early bool
 }
 
 // kinds are what requests and answers there are; each is drawn as often as it is listed.
@@ -55,8 +57,14 @@ func kinds() []func(rng *rand.Rand, model string) ask {
 		return ask{path: "/v1/embeddings", body: fmt.Sprintf(`{"model":%q,"input":%q}`, model, strings.Repeat("word ", 1+rng.IntN(50)))}
 	}
 	leave := func(rng *rand.Rand, model string) ask {
-		a := chat(model, fmt.Sprintf("stall=%d", 1+rng.IntN(7)), streamed)
-		a.leave = true
+		events := 1 + rng.IntN(7)
+		a := chat(model, fmt.Sprintf("stall=%d", events), streamed)
+		a.leave = events
+		return a
+	}
+	cut := func(rng *rand.Rand, model string) ask {
+		a := leave(rng, model)
+		a.leave, a.cut = 0, a.leave
 		return a
 	}
 	early := func(_ *rand.Rand, model string) ask {
@@ -71,21 +79,21 @@ func kinds() []func(rng *rand.Rand, model string) ask {
 		plain("", asked), plain("crlf;spaced", asked), plain("usage=every", asked),
 		plain("status=500", ""), plain("status=400", ""), plain("status=503;body=html", streamed), plain("status=404;body=empty", ""), plain("body=context", ""),
 		plain("status=302;body=html", ""),
-		embeddings, embeddings, leave,
-		plain("reset", ""), plain("fin;cut=300;first=20ms;gap=20ms", streamed), plain("cut=100", ""),
+		embeddings, embeddings, leave, cut,
+		plain("reset", ""), plain("cut=100", ""),
 	}
 	all = append(all, all...)
 	return append(all, early)
 }
 
-// send makes a request; whatever comes of it is for the ledger to tell. arrived tells when the provider has it.
-func send(ctx context.Context, address string, a ask, arrived <-chan struct{}) string {
+// send makes a request; whatever comes of it is for the ledger to tell.
+func send(ctx context.Context, address string, a ask, up *upstream) string {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if a.early {
 		go func() {
 			select {
-			case <-arrived:
+			case <-up.arrived:
 				cancel()
 			case <-ctx.Done():
 			}
@@ -106,9 +114,13 @@ func send(ctx context.Context, address string, a ask, arrived <-chan struct{}) s
 	}
 	defer resp.Body.Close()
 	var read bytes.Buffer
-	if a.leave {
-		_, _ = io.CopyN(&read, resp.Body, 1)
-		return fmt.Sprint(resp.StatusCode, " left")
+	if n := max(a.leave, a.cut); n > 0 {
+		readEvents(resp.Body, n)
+		if a.cut > 0 {
+			up.CloseClientConnections()
+			_, _ = io.Copy(io.Discard, resp.Body)
+		}
+		return fmt.Sprint(resp.StatusCode, " broken off")
 	}
 	_, err = io.Copy(&read, resp.Body)
 	if strings.Contains(a.body, "cut=") { // what is left of it is a matter of who was faster
@@ -118,6 +130,18 @@ func send(ctx context.Context, address string, a ask, arrived <-chan struct{}) s
 		return fmt.Sprint(resp.StatusCode, " ", err)
 	}
 	return fmt.Sprint(resp.StatusCode, " ", resp.Header.Get("content-type"), " ", stable(read.String()))
+}
+
+// readEvents reads the first n events of a stream.
+func readEvents(r io.Reader, n int) {
+	var read []byte
+	room := make([]byte, 4096)
+	for bytes.Count(read, []byte("\n\n")) < n {
+		got, err := r.Read(room)
+		if read = append(read, room[:got]...); err != nil {
+			return
+		}
+	}
 }
 
 // stable takes out of an answer what differs from one time to the next.
@@ -140,10 +164,10 @@ func run(ctx context.Context, g *gateway, worker int, n int) []string {
 	for i := range n {
 		a := all[rng.IntN(len(all))](rng, model)
 		select { // of the last request
-		case <-g.arrived[worker]:
+		case <-g.upstreams[worker].arrived:
 		default:
 		}
-		answer := send(ctx, g.address, a, g.arrived[worker])
+		answer := send(ctx, g.address, a, g.upstreams[worker])
 		select {
 		case used := <-g.ledger.ended[model]:
 			outcomes[i] = fmt.Sprint(a.body, " -> ", answer, " used ", used)
@@ -154,29 +178,35 @@ func run(ctx context.Context, g *gateway, worker int, n int) []string {
 	return outcomes
 }
 
-// startProviders returns a config with a provider for each worker, so that what they number is the same in both
-// meterings, and what tells that a request has arrived there.
-func startProviders(t *testing.T) (yaml string, arrived [workers]chan struct{}) {
+// upstream is one worker's own, so that what it numbers is the same in both meterings.
+type upstream struct {
+	*httptest.Server
+	arrived chan struct{} // has an element when a request has come
+}
+
+// startUpstreams returns a config with a provider for each worker.
+func startUpstreams(t *testing.T) (yaml string, all [workers]*upstream) {
 	t.Helper()
 	var b strings.Builder
 	b.WriteString("router_settings: {disable_cooldowns: true, num_retries: 0}\nmodel_list:\n")
 	for w := range workers {
-		arrived[w] = make(chan struct{}, 1)
+		p := &upstream{arrived: make(chan struct{}, 1)}
 		answers := mock.New(mock.Options{})
-		provider := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		p.Server = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 			select {
-			case arrived[w] <- struct{}{}:
+			case p.arrived <- struct{}{}:
 			default:
 			}
 			answers.ServeHTTP(rw, r)
 		}))
 		t.Cleanup(func() {
-			provider.CloseClientConnections()
-			provider.Close()
+			p.CloseClientConnections()
+			p.Close()
 		})
-		fmt.Fprintf(&b, "  - {model_name: m%d, litellm_params: {model: openai/m%d, api_base: %q, api_key: k}, model_info: {id: m%d}}\n", w, w, provider.URL+"/v1", w)
+		all[w] = p
+		fmt.Fprintf(&b, "  - {model_name: m%d, litellm_params: {model: openai/m%d, api_base: %q, api_key: k}, model_info: {id: m%d}}\n", w, w, p.URL+"/v1", w)
 	}
-	return b.String(), arrived
+	return b.String(), all
 }
 
 func TestBothMeteringsMakeTheSameLedgerWithARealEnvoy(t *testing.T) {
