@@ -217,10 +217,26 @@ func (v *View) recover(now time.Duration) {
 	v.end(now)
 }
 
+// When a place in Parallel is free again somewhere else is a guess. Of many that are full only some are tried
+// at a time, so that one pick does not have to find out about all of them.
+const (
+	maxGuesses = 16
+	nextGuess  = 100 * time.Millisecond
+)
+
 // end is recover for who holds the lock.
 func (v *View) end(now time.Duration) {
 	v.cooling.Ended(now, v.refresh)
-	v.full.Ended(now, v.refresh)
+	guesses := 0
+	v.full.Ended(now, func(leaf int32) {
+		if v.fullIn[leaf] == ratelimit.Parallel {
+			if guesses++; guesses > maxGuesses {
+				v.full.Set(leaf, now+nextGuess)
+				return
+			}
+		}
+		v.refresh(leaf)
+	})
 	v.tight.end(now)
 	v.spent.Ended(now, func(i int32) { v.refresh(i / ratelimit.Dimensions) })
 	v.ways.Ended(now, func(way int32) { v.put(v.state, v.snapshot.firstWay()+way, true) })
