@@ -94,3 +94,33 @@ func BenchmarkEndOfAttempt(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkStrategyBelow1000Groups picks from one of 1,000 groups that all refer to the same one: a pick changes
+// what all of them would pick.
+func BenchmarkStrategyBelow1000Groups(b *testing.B) {
+	var c entries
+	for i := range 5 {
+		c.deployment("shared", fmt.Sprint("openai/m", i), 1e9)
+	}
+	for i := range 1000 {
+		c.reference(fmt.Sprint("g", i), "shared")
+	}
+	c.reference("g", "shared")
+	c.Router.Strategy = "least-busy"
+	start := time.Now()
+	store := ratelimit.NewMemory(ratelimit.Options{Fresh: true, Now: func() time.Duration { return time.Since(start) }})
+	benchmarkStrategy(b, routing.NewRouter(routing.NewTracker(time.Now), store, compile(b, &c.Config)), 0)
+}
+
+// BenchmarkFirstViewOf100000UnderAStrategy is what a reload costs.
+func BenchmarkFirstViewOf100000UnderAStrategy(b *testing.B) {
+	cfg := forest(100_000)
+	cfg.Router.Strategy = "least-busy"
+	s := compile(b, cfg)
+	start := time.Now()
+	store := ratelimit.NewMemory(ratelimit.Options{Fresh: true, Now: func() time.Duration { return time.Since(start) }})
+	t := routing.NewTracker(time.Now)
+	for b.Loop() {
+		routing.NewRouter(t, store, s)
+	}
+}
