@@ -111,7 +111,7 @@ func (w *window) load(buckets []journal.Bucket) {
 
 // loadReservation puts a reservation back. A process that died at the wrong moment leaves some of its holds.
 func (m *Memory) loadReservation(id ID, found []journal.FoundHold, byRing map[*journal.Ring]*entity) {
-	r := &reservation{id: id, amounts: found[0].Amounts, ends: found[0].Ends}
+	r := &reservation{id: id, amounts: found[0].Amounts, ends: found[0].Ends, loaded: true}
 	r.prepare(len(found))
 	slices.SortFunc(found, func(a, b journal.FoundHold) int {
 		return cmp.Compare(byRing[a.Ring].order, byRing[b.Ring].order)

@@ -39,6 +39,29 @@ func benchmarkMemory(b *testing.B, m *Memory, entities int, most Amounts) {
 	})
 }
 
+// BenchmarkSpread reserves and settles on one of a thousand entities each time.
+func BenchmarkSpread(b *testing.B) {
+	m := NewMemory(Options{Fresh: true})
+	limits := make([]Limit, 1000)
+	for i := range limits {
+		limits[i] = Limit{Name: fmt.Sprint("deployment:", i), Most: Amounts{1 << 50, 1 << 50, 1 << 50}}
+	}
+	handles := m.Declare(limits)
+	var goroutine atomic.Uint64
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		mine := goroutine.Add(1) << 48
+		q := Reservation{Amounts: Amounts{1, 500, 1}, Life: time.Minute}
+		for n := mine; pb.Next(); n++ {
+			i := (n + mine>>47*7) % 1000
+			q.Entities = handles[i : i+1]
+			binary.LittleEndian.PutUint64(q.ID[:], n)
+			m.Reserve(context.Background(), &q)
+			m.Settle(q.ID, Amounts{1, 300})
+		}
+	})
+}
+
 func BenchmarkMemory(b *testing.B) {
 	huge := Amounts{1 << 50, 1 << 50, 1 << 50}
 	for _, entities := range []int{1, 3, 10} {

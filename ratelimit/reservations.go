@@ -16,7 +16,9 @@ type reservation struct {
 	ends    time.Duration
 	holds   []hold          // by the order of their entities
 	records []*journal.Hold // for holds of the same index, as far as they were needed; guarded by the entity's lock
-	next    *reservation    // in its chain, or among the spare ones
+	// loaded is one that an earlier process made: some of its holds may be missing.
+	loaded bool
+	next   *reservation // in its chain, or among the spare ones
 }
 
 // prepare makes holds for entities, none of them nil. It keeps the memory of earlier ones.
@@ -60,6 +62,13 @@ func (r *reservation) advance(now time.Duration) time.Duration {
 		r.holds[i].entity.advance(now)
 	}
 	return now
+}
+
+// release settles what is held at its estimate.
+func (r *reservation) release() {
+	for i := range r.holds {
+		r.holds[i].entity.release(&r.holds[i])
+	}
 }
 
 func (r *reservation) standing(now time.Duration) Standing {

@@ -35,7 +35,8 @@ func (m *Memory) Reserve(_ context.Context, q *Reservation) (Standing, *Denial) 
 	return standing, nil
 }
 
-// held returns the standing of the reservation that has the ID, if there is one.
+// held returns the standing of the reservation that has the ID, if there is one. One that was loaded ends here at
+// its estimate: the earlier process may have died before it held everything, and told nobody.
 func (m *Memory) held(s *shard, id *ID, hash uint64) (Standing, bool) {
 	link := s.find(id, hash)
 	if link == nil {
@@ -45,17 +46,21 @@ func (m *Memory) held(s *shard, id *ID, hash uint64) (Standing, bool) {
 	r.lock()
 	defer r.unlock()
 	now := r.advance(m.now())
-	if now >= r.ends {
-		s.drop(link)
-		return Standing{}, false
+	if now < r.ends && !r.loaded {
+		return r.standing(now), true
 	}
-	return r.standing(now), true
+	if now < r.ends {
+		r.release()
+	}
+	s.drop(link)
+	return Standing{}, false
 }
 
 // prepare fills in everything but the time; it returns the handle that stands for nothing any more.
 func (m *Memory) prepare(r *reservation, q *Reservation) (Entity, bool) {
 	r.id = q.ID
 	r.amounts = bounded(q.Amounts)
+	r.loaded = false
 	r.prepare(len(q.Entities))
 	for _, handle := range q.Entities {
 		e := m.entity(handle)
