@@ -8,6 +8,7 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 
+	"github.com/nestor-gateway/nestor/extproc/ending"
 	"github.com/nestor-gateway/nestor/extproc/inband"
 	"github.com/nestor-gateway/nestor/extproc/openai"
 	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
@@ -27,7 +28,7 @@ type answer struct {
 	failure *failed // nil while the answer is a success
 	said    []byte  // the body of a failure so far
 	reader  inband.Reader
-	entry   entry // as an access log would tell it
+	entry   ending.Entry // as an access log would tell it
 }
 
 // answerTo keeps of a decision what its answer needs.
@@ -37,7 +38,7 @@ func (s *Server) answerTo(d *decided) *answer {
 	return &answer{
 		decision: decision, told: d.told(), strip: d.strip, began: now,
 		// Unless the end is seen the client has left.
-		entry: entry{decision: decision, aborted: true},
+		entry: ending.Entry{Decision: decision, Aborted: true},
 	}
 }
 
@@ -45,13 +46,13 @@ func (s *Server) answerTo(d *decided) *answer {
 // that breaks off looks the same. It answers whatever messages the filter's mode makes Envoy send.
 func (s *Server) follow(stream extprocv3.ExternalProcessor_ProcessServer, a *answer) error {
 	defer s.finish(a)
-	for a.entry.aborted {
+	for a.entry.Aborted {
 		m, err := stream.Recv()
 		if err != nil {
 			return err
 		}
 		if err := stream.Send(s.reply(a, m)); err != nil {
-			a.entry.aborted = true
+			a.entry.Aborted = true
 			return err
 		}
 	}
@@ -61,10 +62,10 @@ func (s *Server) follow(stream extprocv3.ExternalProcessor_ProcessServer, a *ans
 // finish takes the end of the attempt into account.
 func (s *Server) finish(a *answer) {
 	e := &a.entry
-	e.duration = s.Now().Sub(a.began)
-	if e.whole = e.duration; a.reader != nil {
+	e.Duration = s.Now().Sub(a.began)
+	if e.Whole = e.Duration; a.reader != nil {
 		read := a.reader.Usage()
-		e.usage = usage{prompt: read.Prompt, completion: read.Completion, total: read.Total, cached: read.Cached, reasoning: read.Reasoning}
+		e.Usage = ending.Usage(read)
 	}
 	s.record(*e)
 }
@@ -72,13 +73,13 @@ func (s *Server) finish(a *answer) {
 func (s *Server) reply(a *answer, m *extprocv3.ProcessingRequest) *extprocv3.ProcessingResponse {
 	switch part := m.Request.(type) {
 	case *extprocv3.ProcessingRequest_ResponseHeaders:
-		a.entry.aborted = !part.ResponseHeaders.EndOfStream
+		a.entry.Aborted = !part.ResponseHeaders.EndOfStream
 		return s.replyToHeaders(a, m)
 	case *extprocv3.ProcessingRequest_ResponseBody:
-		a.entry.aborted = !part.ResponseBody.EndOfStream
+		a.entry.Aborted = !part.ResponseBody.EndOfStream
 		return s.replyToBody(a, part.ResponseBody)
 	case *extprocv3.ProcessingRequest_ResponseTrailers:
-		a.entry.aborted = false
+		a.entry.Aborted = false
 		return &extprocv3.ProcessingResponse{Response: &extprocv3.ProcessingResponse_ResponseTrailers{ResponseTrailers: &extprocv3.TrailersResponse{}}}
 	default:
 		return &extprocv3.ProcessingResponse{Response: &extprocv3.ProcessingResponse_RequestTrailers{RequestTrailers: &extprocv3.TrailersResponse{}}}
@@ -89,7 +90,7 @@ func (s *Server) replyToHeaders(a *answer, m *extprocv3.ProcessingRequest) *extp
 	headers, end := headerMap(m.GetResponseHeaders().GetHeaders().GetHeaders()), m.GetResponseHeaders().EndOfStream
 	mutation := a.mutation(headers)
 	f := s.readFailure(m, headers.renamed())
-	a.entry.status, a.entry.details = f.status, f.details
+	a.entry.Status, a.entry.Details = f.status, f.details
 	if f.status >= 200 && f.status < 300 {
 		a.read(headers, mutation)
 		return headersReply(&extprocv3.CommonResponse{HeaderMutation: mutation})
@@ -181,11 +182,11 @@ func (s *Server) replyToBody(a *answer, m *extprocv3.HttpBody) *extprocv3.Proces
 	if a.failure != nil {
 		return bodyReply(&extprocv3.CommonResponse{BodyMutation: replaceBody(s.failurePiece(a, m))})
 	}
-	if a.entry.first == 0 && len(m.Body) > 0 && a.decision.Stream {
-		a.entry.first = s.Now().Sub(a.began)
+	if a.entry.First == 0 && len(m.Body) > 0 && a.decision.Stream {
+		a.entry.First = s.Now().Sub(a.began)
 	}
 	passed, changed := a.pass(m)
-	a.entry.sent += int64(len(passed))
+	a.entry.Sent += int64(len(passed))
 	if !changed {
 		return bodyReply(&extprocv3.CommonResponse{})
 	}
@@ -215,7 +216,7 @@ func (s *Server) failurePiece(a *answer, m *extprocv3.HttpBody) []byte {
 		return nil
 	}
 	body := s.shown(a)
-	a.entry.sent += int64(len(body))
+	a.entry.Sent += int64(len(body))
 	return body
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/nestor-gateway/nestor/extproc/ending"
 	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
 	"github.com/nestor-gateway/nestor/ratelimit"
 )
@@ -83,18 +84,18 @@ func (m *Metrics) settled(d *nestorv1.Decision, tokens int64) {
 func (m *Metrics) cooled(deployment string) { m.cooldowns.WithLabelValues(deployment).Inc() }
 
 // ended counts an attempt from its access log entry.
-func (m *Metrics) ended(e entry) {
-	status := strconv.Itoa(e.status)
-	m.attempts.WithLabelValues(e.decision.Deployment, status, string(e.outcome())).Inc()
-	m.answers.WithLabelValues(e.group, status).Inc()
-	m.seconds.WithLabelValues(e.decision.Deployment).Observe(e.duration.Seconds())
+func (m *Metrics) ended(e ending.Entry) {
+	status := strconv.Itoa(e.Status)
+	m.attempts.WithLabelValues(e.Decision.Deployment, status, string(e.Outcome())).Inc()
+	m.answers.WithLabelValues(e.Group, status).Inc()
+	m.seconds.WithLabelValues(e.Decision.Deployment).Observe(e.Duration.Seconds())
 	for _, t := range []struct {
 		kind string
 		n    int64
-	}{{"prompt", e.usage.prompt}, {"completion", e.usage.completion}, {"total", e.usage.sum()},
-		{"cached", e.usage.cached}, {"reasoning", e.usage.reasoning}} {
+	}{{"prompt", e.Usage.Prompt}, {"completion", e.Usage.Completion}, {"total", e.Usage.Sum()},
+		{"cached", e.Usage.Cached}, {"reasoning", e.Usage.Reasoning}} {
 		if t.n > 0 {
-			m.tokens.WithLabelValues(e.decision.Deployment, t.kind).Add(float64(t.n))
+			m.tokens.WithLabelValues(e.Decision.Deployment, t.kind).Add(float64(t.n))
 		}
 	}
 }

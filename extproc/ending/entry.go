@@ -1,0 +1,118 @@
+// Package ending tells what an attempt came to, from its access log entry: how it ended, how far it got, what it
+// used and how fast it was.
+package ending
+
+import (
+	"strings"
+	"time"
+
+	datav3 "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
+
+	"github.com/nestor-gateway/nestor/extproc/openai"
+	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
+	"github.com/nestor-gateway/nestor/routing"
+)
+
+// Entry is what an access log entry says about an attempt.
+type Entry struct {
+	Decision *nestorv1.Decision
+	Group    string // bounded by the config; "" when it is no longer there
+	Model    string // as written in the config; "" when it is no longer there
+	Status   int    // 0: no answer reached the client
+	Aborted  bool   // the client left
+	Cut      bool   // the upstream broke the answer off
+	Details  string // Envoy's response code details
+	Unsent   bool   // nothing of the request went to an upstream
+	Sent     int64  // bytes of the answer's body
+	Duration time.Duration
+	Whole    time.Duration // from the request to the end of the answer at the upstream; 0 is unknown
+	First    time.Duration // from the request to the first piece of a stream
+	Reason   string        // why a connection could not be made
+	Usage    Usage
+}
+
+// Read takes what is needed from an access log entry.
+func Read(line *datav3.HTTPAccessLogEntry, d *nestorv1.Decision) Entry {
+	common := line.GetCommonProperties()
+	flags := common.GetResponseFlags()
+	e := Entry{
+		Decision: d,
+		Status:   int(line.GetResponse().GetResponseCode().GetValue()),
+		Aborted:  flags.GetDownstreamRemoteReset() || flags.GetDownstreamConnectionTermination(),
+		Cut:      isCut(flags, line.GetResponse().GetResponseCodeDetails()),
+		Details:  line.GetResponse().GetResponseCodeDetails(),
+		Unsent:   common.GetTimeToFirstUpstreamTxByte() == nil,
+		Sent:     int64(line.GetResponse().GetResponseBodyBytes()),
+		Duration: common.GetDuration().AsDuration(),
+		Reason:   common.GetUpstreamTransportFailureReason(),
+		Usage:    ReadUsage(common.GetMetadata().GetFilterMetadata()[nestorv1.UsageNamespace]),
+	}
+	if begin := common.GetTimeToFirstUpstreamTxByte().AsDuration(); begin > 0 {
+		e.Whole = common.GetTimeToLastUpstreamRxByte().AsDuration() - begin
+		if d.Stream {
+			e.First = firstEvent(common) - begin
+		}
+	}
+	return e
+}
+
+// isCut reports whether the upstream broke off, or fell silent, after its headers.
+func isCut(f *datav3.ResponseFlags, details string) bool {
+	return f.GetUpstreamRemoteReset() || f.GetUpstreamConnectionTermination() || f.GetUpstreamProtocolError() ||
+		f.GetStreamIdleTimeout() || strings.HasPrefix(details, "upstream_reset_after_response_started")
+}
+
+// Outcome is how an attempt ended, as metrics and logs name it.
+type Outcome string
+
+// The outcomes.
+const (
+	Success Outcome = "success"
+	Failure Outcome = "failure"
+	Cut     Outcome = "cut"   // it broke off after its headers
+	Abort   Outcome = "abort" // the client left
+)
+
+// Outcome is how the attempt ended.
+func (e Entry) Outcome() Outcome {
+	switch {
+	case e.Aborted:
+		return Abort
+	case e.Status < 200 || e.Status > 299:
+		return Failure
+	case e.Cut:
+		return Cut
+	default:
+		return Success
+	}
+}
+
+// Sample is how fast the attempt was, by the upstream's own times, without the decision and the back-off before
+// it. False where the attempt tells nothing about its deployment.
+func (e Entry) Sample() (routing.Sample, bool) {
+	sample := routing.Sample{Deployment: e.Decision.Deployment}
+	switch e.Outcome() {
+	case Abort:
+		return sample, false
+	case Success:
+		sample.Whole, sample.FirstToken, sample.Completion = e.Whole, e.First, e.Usage.Completion
+		return sample, e.Whole > 0
+	}
+	sample.Failed = true
+	switch openai.Classify(e.Status, openai.ErrorBody{}) {
+	case routing.BadRequest, routing.NotFound, routing.ContextWindow, routing.ContentPolicy:
+		return sample, e.Outcome() == Cut // the others are the request's own fault
+	}
+	return sample, true
+}
+
+// firstEvent is when the first piece of a stream came, from the beginning of the attempt: by the Lua filter's
+// clock, which knows whole milliseconds, and not before its headers.
+func firstEvent(common *datav3.AccessLogCommon) time.Duration {
+	headers := common.GetTimeToFirstUpstreamRxByte().AsDuration()
+	ms := common.GetMetadata().GetFilterMetadata()[nestorv1.UsageNamespace].GetFields()[nestorv1.KeyFirstEvent].GetNumberValue()
+	if ms <= 0 || common.GetStartTime() == nil {
+		return headers
+	}
+	return max(headers, time.UnixMilli(int64(ms)).Sub(common.GetStartTime().AsTime()))
+}
