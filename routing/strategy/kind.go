@@ -10,13 +10,19 @@ package strategy
 // Kind is a strategy.
 type Kind uint8
 
-// The strategies. What each does is told in docs/strategies.md.
+// The strategies, by LiteLLM's names but for the last.
 const (
+	// SimpleShuffle draws by shares: package share.
 	SimpleShuffle Kind = iota
+	// LeastBusy takes what has the fewest requests in flight.
 	LeastBusy
+	// UsageBased takes what has used the fewest tokens of late, reservations included.
 	UsageBased
+	// LatencyBased takes what answers fastest, or one of those that are nearly as fast.
 	LatencyBased
+	// CostBased takes what costs least.
 	CostBased
+	// Balanced draws two by their shares, and takes the one with less load for its share.
 	Balanced
 )
 
