@@ -82,9 +82,21 @@ func (e *entity) limit(l ratelimit.Limit, twice bool) {
 		if l.Most[d] != e.most[d] {
 			e.denied[d] = refusal{}
 		}
+		if l.Most[d] < e.most[d] {
+			e.drop(d)
+		}
 	}
 	e.most, e.lost = l.Most, l.Lost
 	e.limited = e.most != ratelimit.Unlimited()
+}
+
+// drop gives up what was leased by a larger limit.
+func (e *entity) drop(d int) {
+	if d == int(ratelimit.Parallel) {
+		e.slots = 0
+	} else {
+		e.left[d] = 0
+	}
 }
 
 // idle says that nothing counts.

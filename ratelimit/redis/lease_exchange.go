@@ -16,8 +16,8 @@ type request struct {
 	sent  time.Duration
 	args  []any
 	used  [2]int64 // the replica's own, as Redis knows it with this
-	need  [3]int64
-	want  [2]int64
+	need  [3]int64 // of the first that waits, whatever the lease has
+	most  ratelimit.Amounts
 }
 
 // outcomes of a refresh
@@ -109,6 +109,8 @@ func (s *Store) run(ctx context.Context, calls []*call) {
 func (e *entity) request(now time.Duration) *request {
 	f := e.fleet
 	if e.flight != nil && e.flight.epoch == f.epoch {
+		e.flight.args = slices.Clone(e.flight.args)
+		e.flight.args[lowArgument], e.flight.args[lowArgument+1] = f.bounds(now)
 		return e.flight
 	}
 	r := &request{epoch: f.epoch, full: e.epoch != f.epoch, sent: now}
@@ -126,6 +128,9 @@ func (e *entity) request(now time.Duration) *request {
 	return r
 }
 
+// lowArgument is the place of what alone is new when a request is sent again: the bounds of the clock.
+const lowArgument = 4
+
 // arguments are in the order in which script_refresh.lua names them.
 func (e *entity) arguments(r *request, deltas []delta, now time.Duration) []any {
 	f, t := e.fleet, &e.fleet.store.times
@@ -134,8 +139,12 @@ func (e *entity) arguments(r *request, deltas []delta, now time.Duration) []any 
 		known = 0
 	}
 	low, high := f.bounds(now)
-	want, slots := e.wish(r, now)
-	r.want = want
+	var keep [2]int64
+	if e.leased(now) {
+		keep = e.left
+	}
+	r.need, r.most = e.wants.need, e.most
+	want, slots := e.wish(keep, now)
 	args := make([]any, 0, 22+3*len(deltas))
 	args = append(args, f.store.id, r.epoch, r.seq, known, low, high,
 		micros(t.window), micros(t.bucket), micros(t.slack), micros(t.lease), micros(t.life))
@@ -145,11 +154,7 @@ func (e *entity) arguments(r *request, deltas []delta, now time.Duration) []any 
 		}
 		args = append(args, min(most, 1<<50))
 	}
-	var keep [2]int64
-	if e.leased(now) {
-		keep = e.left
-	}
-	args = append(args, want[0], want[1], slots, r.need[0], r.need[1], keep[0], keep[1], e.held)
+	args = append(args, want[0], want[1], slots, max(0, r.need[0]-keep[0]), max(0, r.need[1]-keep[1]), keep[0], keep[1], e.held)
 	for _, d := range deltas {
 		args = append(args, d.bucket+f.shift, d.used[0], d.used[1])
 	}
@@ -160,9 +165,8 @@ func micros(d time.Duration) int64 { return d.Microseconds() }
 
 // wish says how much more should be leased, and how many slots held: what those need who wait, and what
 // will be needed for two thirds of a lease's life at the rate of late. Nothing when nobody has asked since.
-func (e *entity) wish(r *request, now time.Duration) (want [2]int64, slots int64) {
+func (e *entity) wish(keep [2]int64, now time.Duration) (want [2]int64, slots int64) {
 	t, w := &e.fleet.store.times, &e.wants
-	r.need = w.need
 	elapsed := max(now-w.since, t.bucket).Seconds()
 	ahead := (t.lease * 2 / 3).Seconds()
 	idle := now-w.since > t.lease && w.asked == [2]int64{}
@@ -172,11 +176,7 @@ func (e *entity) wish(r *request, now time.Duration) (want [2]int64, slots int64
 		if idle {
 			w.rate[d] = 0
 		}
-		left := e.left[d]
-		if !e.leased(now) {
-			left = 0
-		}
-		want[d] = min(max(0, max(w.waiting[d], int64(w.rate[d]*ahead)-left)), largest)
+		want[d] = min(max(0, max(w.waiting[d], int64(w.rate[d]*ahead))-keep[d]), largest)
 		w.asked[d] = 0
 	}
 	slots = e.held + w.waiting[2]
@@ -245,14 +245,17 @@ func (e *entity) take(r *request, g *grant, now time.Duration) {
 		if !e.leased(now) {
 			e.left[d] = 0
 		}
-		if now < ends {
+		if now < ends && e.most[d] >= r.most[d] {
 			e.left[d] += g.extra[d]
 		}
 		e.granted[d] = e.left[d]
 		e.view.others[d] = max(0, g.used[d]-r.used[d])
 	}
 	e.ends = max(e.ends, ends)
-	e.slots = max(g.slots, 0)
+	e.slots = g.slots
+	if e.most[ratelimit.Parallel] < r.most[ratelimit.Parallel] {
+		e.slots = 0
+	}
 	e.view.at, e.view.reset, e.view.others[2] = r.sent, g.reset, g.busy
 	for d := range e.denied {
 		e.denied[d] = e.refused(ratelimit.Dimension(d), r, g, now)
@@ -262,23 +265,17 @@ func (e *entity) take(r *request, g *grant, now time.Duration) {
 // refused is what the answer refuses, if anything.
 func (e *entity) refused(d ratelimit.Dimension, r *request, g *grant, now time.Duration) refusal {
 	t := &e.fleet.store.times
-	need, retry, free := r.need[d], t.denial, int64(0)
-	if d == ratelimit.Parallel {
-		free = e.most[d] - g.taken - e.held
-		if need == 0 || e.most[d] == ratelimit.None || g.slots >= e.held+need {
-			return refusal{}
-		}
-	} else {
-		free, retry = g.free[d], g.retry[d]-(now-r.sent)
-		if need == 0 || e.most[d] == ratelimit.None || g.extra[d] >= need {
-			return refusal{}
-		}
+	need, retry, free := r.need[d], t.denial, e.most[d]-g.taken-e.held
+	if need == 0 || e.most[d] == ratelimit.None || e.room(d, now) >= need {
+		return refusal{}
+	}
+	if d != ratelimit.Parallel {
+		free, retry = g.free[d], max(g.retry[d], time.Millisecond)
 	}
 	if g.closed > 0 {
-		return refusal{until: now + t.denial/4, least: 1, retry: now + g.closed, full: true}
+		return refusal{until: r.sent + t.denial/4, least: 1, retry: r.sent + g.closed, full: true}
 	}
-	retry = max(retry, time.Millisecond)
-	return refusal{until: now + min(retry, t.denial), least: need, retry: now + retry, full: free <= 0}
+	return refusal{until: r.sent + min(retry, t.denial), least: need, retry: r.sent + retry, full: free <= 0}
 }
 
 // report tells Redis, in a new epoch, of everything that this replica has used. It reports whether Redis has

@@ -78,8 +78,7 @@ local mine = math.max(wanted, held)
 if slots >= 0 then
   local room = slots - taken
   local spare = math.max(0, math.floor((room - held - 1) / (2 * replicas)))
-  mine = math.max(held, math.min(mine, room, held + 1 + spare))
-  if not open then mine = held end
+  mine = math.max(0, math.min(open and mine or held, room, held + 1 + spare))
 end
 
 -- When what is needed will be free, if nobody uses anything; and when everything is.
@@ -100,6 +99,6 @@ end
 
 local reply = {0, now, extra[1], extra[2], mine, used[1], used[2], leased[1] + keep[1] + extra[1], leased[2] + keep[2] + extra[2],
   free[1], free[2], retry[1], retry[2], reset[1], reset[2], taken, busy, math.max(0, f.o - now)}
-e.m[id] = {s = seq, r = reply, l = {keep[1] + extra[1], keep[2] + extra[2]}, x = now + lease, p = mine, g = held}
+e.m[id] = {s = seq, r = reply, l = {keep[1] + extra[1], keep[2] + extra[2]}, x = now + lease, p = math.max(mine, held), g = held}
 redis.call('SET', KEYS[2], cmsgpack.pack(e), 'PX', 3600000)
 return reply

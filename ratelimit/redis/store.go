@@ -138,7 +138,7 @@ func timesOf(window time.Duration) times {
 		window = ratelimit.Window
 	}
 	return times{
-		window: window, bucket: window / 240, slack: window / 240,
+		window: window, bucket: window / 240, slack: max(window/240, callTime),
 		lease: window / 20, margin: window / 400, beat: window / 60, life: window / 12, denial: window / 240,
 	}
 }

@@ -1,0 +1,348 @@
+package redis
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+)
+
+// model is what the scripts do, in Go: the oracle for them, and the Redis of tests that let messages get lost.
+type model struct {
+	mu       sync.Mutex
+	clock    func() int64 // TIME, in microseconds
+	run_     string       // run id
+	loaded   map[string]bool
+	fleets   map[string]*modelFleet
+	entities map[string]*modelEntity
+	calls    int
+	order    []string // ids, in the order in which they were first seen
+}
+
+type modelFleet struct {
+	epoch, run  string
+	version     int64
+	whole       bool
+	opens       int64
+	ahead, seen int64
+	replicas    map[string]*modelReplica
+}
+
+type modelReplica struct {
+	beat, joined, knows            int64
+	seat, needed, reported, parted bool
+}
+
+type modelEntity struct {
+	epoch   string
+	buckets map[int64][2]int64
+	leases  map[string]*modelLease
+}
+
+type modelLease struct {
+	seq         int64
+	reply       []any
+	amounts     [2]int64
+	ends        int64
+	slots, held int64
+}
+
+func newModel(clock func() int64) *model {
+	m := &model{clock: clock}
+	m.restart()
+	return m
+}
+
+// restart is what a server does that keeps nothing; flush is FLUSHALL.
+func (m *model) restart() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.run_, m.loaded = NewID(), map[string]bool{}
+	m.fleets, m.entities = map[string]*modelFleet{}, map[string]*modelEntity{}
+}
+
+func (m *model) flush() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.fleets, m.entities = map[string]*modelFleet{}, map[string]*modelEntity{}
+}
+
+func (m *model) run(_ context.Context, calls []*call) {
+	for _, c := range calls {
+		m.one(c)
+	}
+}
+
+func (m *model) one(c *call) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.calls++
+	if !c.load && !m.loaded[c.script.name] {
+		c.err = errUnknown
+		return
+	}
+	m.loaded[c.script.name] = true
+	in := &arguments{}
+	for _, a := range c.args {
+		in.left = append(in.left, fmt.Sprint(a))
+	}
+	c.err = nil
+	if c.script.name == "beat" {
+		c.reply = m.beat(c.keys[0], in)
+	} else {
+		c.reply = m.refresh(c.keys[0], c.keys[1], in)
+	}
+}
+
+// arguments are taken one after the other.
+type arguments struct{ left []string }
+
+func (a *arguments) text() string {
+	s := a.left[0]
+	a.left = a.left[1:]
+	return s
+}
+
+func (a *arguments) number() int64 {
+	n, err := strconv.ParseInt(a.text(), 10, 64)
+	if err != nil {
+		panic(err)
+	}
+	return n
+}
+
+func (a *arguments) flag() bool { return a.number() == 1 }
+
+func (f *modelFleet) renew(epoch string, whole bool, now, window, slack, lease, life int64) {
+	f.epoch, f.whole, f.opens = epoch, whole, now+lease+window+2*slack
+	newest := int64(0)
+	for _, r := range f.replicas {
+		newest = max(newest, r.beat)
+	}
+	for _, r := range f.replicas {
+		r.needed, r.reported = newest-r.beat < window+life+lease, false
+	}
+}
+
+func (m *model) beat(key string, in *arguments) []any {
+	id, candidate, known := in.text(), in.text(), in.text()
+	low, high, version := in.number(), in.number(), in.number()
+	done, verify, fresh, back, leave, proper := in.flag(), in.flag(), in.flag(), in.flag(), in.flag(), in.flag()
+	window, slack, lease, life := in.number(), in.number(), in.number(), in.number()
+	wall, f := m.clock(), m.fleets[key]
+	now := wall
+	if f != nil {
+		now += f.ahead
+		if known == f.epoch && high >= 0 {
+			if now > high+slack {
+				now = high
+			} else if now < low-slack {
+				now = low
+			}
+		}
+		now = max(now, f.seen)
+	}
+	renew := func(whole bool) { f.renew(candidate, whole, now, window, slack, lease, life) }
+	switch {
+	case f == nil:
+		f = &modelFleet{run: m.run_, replicas: map[string]*modelReplica{}, seen: now}
+		m.fleets[key] = f
+		renew(false)
+		if fresh {
+			f.whole, f.opens = true, now
+		}
+	case verify && f.run != m.run_:
+		renew(false)
+		f.run = m.run_
+	}
+	me := f.replicas[id]
+	if me != nil && !leave && (back && known == f.epoch || 2*(now-me.beat) > window && (!me.needed || me.reported)) {
+		renew(f.whole || f.opens <= now)
+		me.needed = true
+	}
+	if me == nil {
+		f.version++
+		me = &modelReplica{joined: f.version, needed: known != "" && known != f.epoch}
+		f.replicas[id] = me
+		m.remember(id)
+	}
+	me.beat, me.parted, me.knows = now, leave, -1
+	if known == f.epoch {
+		me.knows = version
+		me.reported = me.reported || done
+		for len(in.left) > 0 {
+			other, age := in.text(), in.number()
+			if f.replicas[other] == nil {
+				f.version++
+				f.replicas[other] = &modelReplica{beat: now - age, joined: f.version, knows: -1, needed: age < window+life+lease}
+				m.remember(other)
+			}
+		}
+		f.whole = f.whole || proper
+	}
+	seat, reported, live, count := true, f.whole, int64(0), int64(0)
+	var out []any
+	for _, other := range m.order {
+		r := f.replicas[other]
+		if r == nil {
+			continue
+		}
+		if now-r.beat > 10*window {
+			delete(f.replicas, other)
+			continue
+		}
+		reported = reported && !(r.needed && !r.reported)
+		if !r.parted {
+			count++
+			if now-r.beat < life {
+				live++
+				seat = seat && (other == id || r.knows >= me.joined)
+			}
+		}
+		out = append(out, other, now-r.beat)
+	}
+	me.seat = me.seat || seat
+	if reported && f.opens > now {
+		f.opens = now
+	}
+	f.seen, f.ahead = now, now-wall
+	return append([]any{now, f.epoch, f.version, bit(me.seat), max(0, f.opens-now), live, count}, out...)
+}
+
+func bit(b bool) int64 { return int64(flag(b)) }
+
+func (m *model) remember(id string) {
+	if !slices.Contains(m.order, id) {
+		m.order = append(m.order, id)
+	}
+}
+
+func (m *model) refresh(fleetKey, key string, in *arguments) []any {
+	id, epoch := in.text(), in.text()
+	seq, known, low, high := in.number(), in.number(), in.number(), in.number()
+	window, bucket, slack, lease, life := in.number(), in.number(), in.number(), in.number(), in.number()
+	pair := func() [2]int64 { return [2]int64{in.number(), in.number()} }
+	limit, slots := pair(), in.number()
+	want, wanted := pair(), in.number()
+	need, keep := pair(), pair()
+	held := in.number()
+
+	f := m.fleets[fleetKey]
+	if f == nil || f.epoch != epoch {
+		return []any{int64(1)}
+	}
+	now := m.clock() + f.ahead
+	if high >= 0 && (now > high+slack || now < low-slack) {
+		return []any{int64(2)}
+	}
+	e := m.entities[key]
+	if e == nil || e.epoch != epoch {
+		e = &modelEntity{epoch: epoch, buckets: map[int64][2]int64{}, leases: map[string]*modelLease{}}
+	}
+	me := e.leases[id]
+	if me == nil {
+		me = &modelLease{}
+	}
+	switch {
+	case known > me.seq:
+		return []any{int64(4)}
+	case seq == me.seq:
+		return me.reply
+	case seq < me.seq:
+		return []any{int64(3), me.seq}
+	}
+	counts := func(ends int64) bool { return ends+window+slack > now }
+	type free struct {
+		ends    int64
+		amounts [2]int64
+	}
+	var frees []free
+	var used, leased [2]int64
+	for len(in.left) > 0 {
+		b, n := in.number(), pair()
+		if counts((b + 1) * bucket) {
+			e.buckets[b] = [2]int64{e.buckets[b][0] + n[0], e.buckets[b][1] + n[1]}
+		}
+	}
+	for b, n := range e.buckets {
+		if till := (b + 1) * bucket; !counts(till) || n == [2]int64{} {
+			delete(e.buckets, b)
+		} else {
+			used[0], used[1] = used[0]+n[0], used[1]+n[1]
+			frees = append(frees, free{till, n})
+		}
+	}
+	lives := func(r *modelReplica) bool { return r != nil && !r.parted && now-r.beat < life }
+	replicas, taken, busy := int64(0), int64(0), int64(0)
+	for _, r := range f.replicas {
+		if lives(r) {
+			replicas++
+		}
+	}
+	replicas = max(1, replicas)
+	for other, l := range e.leases {
+		if other == id {
+			continue
+		}
+		if lives(f.replicas[other]) {
+			taken, busy = taken+l.slots, busy+l.held
+		}
+		if counts(l.ends) {
+			leased[0], leased[1] = leased[0]+l.amounts[0], leased[1]+l.amounts[1]
+			frees = append(frees, free{l.ends, l.amounts})
+		} else if !lives(f.replicas[other]) {
+			delete(e.leases, other)
+		}
+	}
+	open := f.opens <= now
+	var extra, rest, retry, reset [2]int64
+	for d := range 2 {
+		rest[d] = limit[d] - used[d] - leased[d] - keep[d]
+		if limit[d] >= 0 && open {
+			most := floor(rest[d], 2*replicas)
+			if need[d] <= rest[d] {
+				most = max(most, need[d])
+			}
+			extra[d] = max(0, min(want[d], most, rest[d]))
+		}
+	}
+	frees = append(frees, free{now + lease, keep})
+	mine := max(wanted, held)
+	if slots >= 0 {
+		room := slots - taken
+		if !open {
+			mine = held
+		}
+		mine = max(0, min(mine, room, held+1+max(0, floor(room-held-1, 2*replicas))))
+	}
+	slices.SortFunc(frees, func(a, b free) int { return cmp.Compare(a.ends, b.ends) })
+	for d := range 2 {
+		lack := need[d] - rest[d]
+		for _, x := range frees {
+			till := x.ends + window + slack - now
+			if n := x.amounts[d]; n > 0 {
+				reset[d] = till
+				if lack > 0 {
+					retry[d], lack = till, lack-n
+				}
+			}
+		}
+	}
+	lease2 := [2]int64{keep[0] + extra[0], keep[1] + extra[1]}
+	reply := []any{int64(0), now, extra[0], extra[1], mine, used[0], used[1], leased[0] + lease2[0], leased[1] + lease2[1],
+		rest[0], rest[1], retry[0], retry[1], reset[0], reset[1], taken, busy, max(0, f.opens-now)}
+	e.leases[id] = &modelLease{seq: seq, reply: reply, amounts: lease2, ends: now + lease, slots: max(mine, held), held: held}
+	m.entities[key] = e
+	return reply
+}
+
+// floor is a/b, rounded down.
+func floor(a, b int64) int64 {
+	q := a / b
+	if a%b < 0 {
+		q--
+	}
+	return q
+}
