@@ -100,6 +100,8 @@ func (e Entry) Sample() (routing.Sample, bool) {
 	}
 	sample.Failed = true
 	switch openai.Classify(e.Status, openai.ErrorBody{}) {
+	case routing.RateLimit:
+		return sample, false // no fault: what is left of its quota is kept elsewhere
 	case routing.BadRequest, routing.NotFound, routing.ContextWindow, routing.ContentPolicy:
 		return sample, e.Outcome() == Cut // the others are the request's own fault
 	}

@@ -47,7 +47,7 @@ func TestWhatAnAttemptTellsAboutItsDeployment(t *testing.T) {
 		"a stream, by its headers":      {line(200, nil, 0), true, &routing.Sample{Whole: 800 * ms, FirstToken: 50 * ms, Completion: 40}},
 		"an event before the headers":   {line(200, nil, 1_700_000_000_090), true, &routing.Sample{Whole: 800 * ms, FirstToken: 50 * ms, Completion: 40}},
 		"a failure":                     {line(500, nil, 0), false, &routing.Sample{Failed: true}},
-		"too many requests":             {line(429, nil, 0), false, &routing.Sample{Failed: true}},
+		"too many requests":             {line(429, nil, 0), false, nil},
 		"a stream that broke off":       {line(200, &datav3.ResponseFlags{UpstreamRemoteReset: true}, 0), true, &routing.Sample{Failed: true}},
 		"the request's own fault":       {line(400, nil, 0), false, nil},
 		"the client left":               {line(200, &datav3.ResponseFlags{DownstreamRemoteReset: true}, 0), true, nil},
