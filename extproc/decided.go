@@ -12,6 +12,7 @@ import (
 	"github.com/nestor-gateway/nestor/extproc/estimate"
 	"github.com/nestor-gateway/nestor/extproc/openai"
 	"github.com/nestor-gateway/nestor/extproc/provider"
+	"github.com/nestor-gateway/nestor/extproc/retry"
 	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
 	"github.com/nestor-gateway/nestor/routing"
 )
@@ -23,12 +24,13 @@ type decided struct {
 	model    string // as the client called it
 	target   routing.Target
 	pick     routing.Pick
-	plan     plan
+	plan     retry.Plan
 	snapshot *routing.Snapshot
 	outgoing provider.Request
 	body     []byte
 	strip    bool // the usage event was asked for by Nestor alone
 	replica  string
+	inband   bool
 	estimate estimate.Tokens
 	reserved int64 // tokens
 }
@@ -76,6 +78,9 @@ func (d *decided) headers() *extprocv3.HeaderMutation {
 		set(m, h.Name, h.Value)
 	}
 	d.setTimeouts(m)
+	if d.inband { // whatever the route says: one reservation is one attempt
+		set(m, "x-envoy-max-retries", "0")
+	}
 	return m
 }
 
@@ -116,8 +121,8 @@ func (d *decided) metadata(now time.Time) []byte {
 	m.add(nestorv1.KeyModelID, d.pick.Deployment.ID)
 	m.add(nestorv1.KeyGroup, d.target.Group)
 	m.add(nestorv1.KeyAPIBase, d.pick.Deployment.Base.String())
-	m.add(nestorv1.KeyRetries, strconv.Itoa(int(d.plan.retries)))
-	m.add(nestorv1.KeyFallbacks, strconv.Itoa(int(d.plan.fallbacks)))
+	m.add(nestorv1.KeyRetries, strconv.Itoa(int(d.plan.Retries)))
+	m.add(nestorv1.KeyFallbacks, strconv.Itoa(int(d.plan.Fallbacks)))
 	m.add(nestorv1.KeyCallID, d.request.id)
 	if d.strip {
 		m.add(nestorv1.KeyStrip, "usage")
@@ -152,16 +157,16 @@ func (d *decided) decision() *nestorv1.Decision {
 	return &nestorv1.Decision{
 		RequestId:        d.request.id,
 		Model:            d.model,
-		Group:            d.plan.group,
+		Group:            d.plan.Group,
 		Attempt:          d.request.attempt,
-		Retries:          d.plan.retries,
-		Fallbacks:        d.plan.fallbacks,
-		Tried:            d.plan.tried,
-		Groups:           d.plan.groups,
+		Retries:          d.plan.Retries,
+		Fallbacks:        d.plan.Fallbacks,
+		Tried:            d.plan.Tried,
+		Groups:           d.plan.Groups,
 		Stream:           d.fields.Stream,
 		NumRetries:       wishedRetries(d.request.headers, d.fields),
 		FallbackGroups:   d.fields.Fallbacks,
-		Snapshot:         d.plan.snapshot,
+		Snapshot:         d.plan.Snapshot,
 		Probe:            d.request.probe,
 		DisableFallbacks: d.fields.DisableFallbacks,
 	}

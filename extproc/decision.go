@@ -12,6 +12,7 @@ import (
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 
 	"github.com/nestor-gateway/nestor/extproc/openai"
+	"github.com/nestor-gateway/nestor/extproc/retry"
 	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
 	"github.com/nestor-gateway/nestor/routing"
 )
@@ -172,7 +173,7 @@ func (s *Server) choose(ctx context.Context, req request, body []byte) (*decided
 	if refusal != nil {
 		return nil, refusal
 	}
-	d := &decided{request: req, fields: fields, model: model, plan: next, snapshot: view.Snapshot(), replica: s.Replica}
+	d := &decided{request: req, fields: fields, model: model, plan: next, snapshot: view.Snapshot(), replica: s.Replica, inband: s.Inband}
 	if err := s.place(ctx, view, d); err != nil {
 		return nil, noneLeft(d, err)
 	}
@@ -191,7 +192,7 @@ func (s *Server) choose(ctx context.Context, req request, body []byte) (*decided
 // An error is that of the planned group.
 func (s *Server) place(ctx context.Context, view *routing.View, d *decided) (err error) {
 	for {
-		d.target, _ = view.Snapshot().Resolve(d.plan.group)
+		d.target, _ = view.Snapshot().Resolve(d.plan.Group)
 		pick, none := s.pick(ctx, view, d)
 		if none == nil {
 			d.pick = pick
@@ -204,11 +205,11 @@ func (s *Server) place(ctx context.Context, view *routing.View, d *decided) (err
 			s.Metrics.denied(d.target.Group, limit.Dimension)
 		}
 		err = cmp.Or(err, none)
-		group, ok := fallback(view.Snapshot(), d.decision(), routing.RateLimit)
+		group, ok := retry.Fallback(view.Snapshot(), d.decision(), routing.RateLimit)
 		if !ok || d.request.probe {
 			return err
 		}
-		d.plan = d.plan.fallBack(group)
+		d.plan = d.plan.FallBack(group)
 	}
 }
 
@@ -224,26 +225,17 @@ func refusalOf(err error) *openai.Error {
 // planOf returns the plan of this attempt and the view it is made on. The first attempt has
 // none yet, nor has one whose failure was seen by another replica. Attempts that this one
 // knows nothing of count as retries.
-func (s *Server) planOf(req request, model string) (*routing.View, plan, *openai.Error) {
+func (s *Server) planOf(req request, model string) (*routing.View, retry.Plan, *openai.Error) {
 	if req.attempt > 1 {
-		if next, ok := s.pending.get(req.id); ok {
-			return s.views.at(next.snapshot), next.at(req.attempt), nil
+		if next, ok := s.pending.Get(req.id); ok {
+			return s.views.at(next.Snapshot), next.At(req.attempt), nil
 		}
 	}
 	view, number := s.views.current()
 	if _, ok := view.Snapshot().Resolve(model); !ok {
-		return nil, plan{}, openai.UnknownModel(model)
+		return nil, retry.Plan{}, openai.UnknownModel(model)
 	}
-	return view, plan{snapshot: number, group: model}.at(req.attempt), nil
-}
-
-// at is the plan for an attempt, the next one or a later one.
-func (p plan) at(attempt uint32) plan {
-	if attempt > p.attempt+1 {
-		p.missed = attempt - p.attempt - 1
-		p.retries += p.missed
-	}
-	return p
+	return view, retry.Plan{Snapshot: number, Group: model}.At(req.attempt), nil
 }
 
 // pick chooses a deployment that this request has not tried; when all were tried it
@@ -251,22 +243,22 @@ func (p plan) at(attempt uint32) plan {
 // nothing of some attempts skips what they picked. Nothing is reserved while it waits.
 func (s *Server) pick(ctx context.Context, view *routing.View, d *decided) (routing.Pick, error) {
 	next := d.plan
-	if err := pause(ctx, next.delay); err != nil {
+	if err := pause(ctx, next.Delay); err != nil {
 		return routing.Pick{}, err
 	}
-	q := routing.Query{Seed: seed(d.request.id, len(next.groups)), Skip: int(next.missed), Exclude: next.tried, Stream: d.fields.Stream, Hold: s.hold(d)}
+	q := routing.Query{Seed: seed(d.request.id, len(next.Groups)), Skip: int(next.Missed), Exclude: next.Tried, Stream: d.fields.Stream, Hold: s.hold(d)}
 	p, err := s.reserve(ctx, view, d, q)
 	if err != nil && q.Skip > 0 {
 		q.Skip = 0
 		p, err = s.reserve(ctx, view, d, q)
 	}
-	if err == nil || len(next.tried) == 0 {
+	if err == nil || len(next.Tried) == 0 {
 		return p, err
 	}
-	if err := pause(ctx, next.wait-next.delay); err != nil {
+	if err := pause(ctx, next.Wait-next.Delay); err != nil {
 		return routing.Pick{}, err
 	}
-	q.Seed, q.Skip, q.Exclude = seed(d.request.id, len(next.groups)+len(next.tried)), 0, nil
+	q.Seed, q.Skip, q.Exclude = seed(d.request.id, len(next.Groups)+len(next.Tried)), 0, nil
 	return s.reserve(ctx, view, d, q)
 }
 

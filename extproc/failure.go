@@ -14,6 +14,7 @@ import (
 
 	"github.com/nestor-gateway/nestor/extproc/announced"
 	"github.com/nestor-gateway/nestor/extproc/openai"
+	"github.com/nestor-gateway/nestor/extproc/retry"
 	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
 	"github.com/nestor-gateway/nestor/ratelimit"
 	"github.com/nestor-gateway/nestor/routing"
@@ -120,23 +121,23 @@ func (s *Server) again(f *failed) bool {
 		return false
 	}
 	b := s.blame(f)
-	next, ok := after(f.view, f.decision, b)
-	if !ok || !b.free && !s.affords(f) {
+	next, ok := retry.After(f.view, f.decision, b)
+	if !ok || !b.Free && !s.affords(f) {
 		return false
 	}
-	s.pending.put(f.decision.RequestId, next)
+	s.pending.Put(f.decision.RequestId, next)
 	return true
 }
 
 // blame counts the failure against its deployment, or closes what the provider has nothing left of.
-func (s *Server) blame(f *failed) setback {
+func (s *Server) blame(f *failed) retry.Setback {
 	wait := openai.RetryAfter(f.headers.get("retry-after-ms"), f.headers.get("retry-after"), s.Now())
 	fresh := s.unresolved(f)
 	closed := s.exhaust(f, wait)
 	if !fresh && closed == 0 {
 		s.count(f, wait)
 	}
-	return setback{f.class, wait, closed, fresh}
+	return retry.Setback{Class: f.class, RetryAfter: wait, Closed: closed, Free: fresh}
 }
 
 // exhaust closes what the provider says it has nothing left of, and returns for how long; 0 when it says nothing.

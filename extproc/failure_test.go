@@ -9,6 +9,7 @@ import (
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/nestor-gateway/nestor/extproc/retry"
 	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
 	"github.com/nestor-gateway/nestor/routing"
 )
@@ -210,17 +211,9 @@ func TestRequestFinishesOnTheSnapshotItBeganWith(t *testing.T) {
 	})
 }
 
-func TestBackOffDoublesUpToItsBound(t *testing.T) {
-	got := []time.Duration{backOff(1, 0), backOff(2, 0), backOff(4, 0), backOff(9, 0), backOff(1, time.Second), backOff(1, time.Hour)}
-	want := []time.Duration{250 * time.Millisecond, 500 * time.Millisecond, 2 * time.Second, 2 * time.Second, time.Second, 2 * time.Second}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
-}
-
 func TestAttemptsEnd(t *testing.T) {
 	s := fixture(t, twoGroups)
-	if _, ok := after(s.Router.View(), &nestorv1.Decision{Group: "fast", Deployment: "a", Attempt: maxAttempts}, setback{class: "internal", free: true}); ok {
+	if _, ok := retry.After(s.Router.View(), &nestorv1.Decision{Group: "fast", Deployment: "a", Attempt: retry.MaxAttempts}, retry.Setback{Class: "internal", Free: true}); ok {
 		t.Error("no bound on the attempts of a request")
 	}
 }

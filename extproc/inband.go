@@ -245,8 +245,8 @@ func (d *decided) told() []openai.Header {
 		{Name: nestorv1.HeaderModelID, Value: d.pick.Deployment.ID},
 		{Name: nestorv1.HeaderModelGroup, Value: d.target.Group},
 		{Name: nestorv1.HeaderModelAPIBase, Value: d.pick.Deployment.Base.String()},
-		{Name: nestorv1.HeaderAttemptedRetries, Value: strconv.Itoa(int(d.plan.retries))},
-		{Name: nestorv1.HeaderAttemptedFallbacks, Value: strconv.Itoa(int(d.plan.fallbacks))},
+		{Name: nestorv1.HeaderAttemptedRetries, Value: strconv.Itoa(int(d.plan.Retries))},
+		{Name: nestorv1.HeaderAttemptedFallbacks, Value: strconv.Itoa(int(d.plan.Fallbacks))},
 		{Name: nestorv1.HeaderCallID, Value: d.request.id},
 	}
 	return append(told, standingHeaders(d.pick.Standing)...)

@@ -23,6 +23,7 @@ import (
 	"github.com/nestor-gateway/nestor/extproc/estimate"
 	"github.com/nestor-gateway/nestor/extproc/openai"
 	"github.com/nestor-gateway/nestor/extproc/provider"
+	"github.com/nestor-gateway/nestor/extproc/retry"
 	"github.com/nestor-gateway/nestor/routing"
 )
 
@@ -67,7 +68,7 @@ type Server struct {
 	Options
 	extprocv3.UnimplementedExternalProcessorServer
 	views   *views
-	pending *pending
+	pending *retry.Pending
 	book    *estimate.Book
 	budget  *budget.Budget
 	bodies  *semaphore.Weighted
@@ -82,7 +83,7 @@ func New(o Options) *Server {
 	return &Server{
 		Options: o,
 		views:   newViews(o.Router, o.Now),
-		pending: newPending(o.Now),
+		pending: retry.NewPending(o.Now),
 		book:    estimate.New(),
 		budget:  budget.New(o.Now),
 		bodies:  semaphore.NewWeighted(o.LargeBodies),

@@ -1,4 +1,5 @@
-package extproc
+// Package retry says what a request does next once an attempt at it has failed, and remembers it until then.
+package retry
 
 import (
 	"slices"
@@ -9,71 +10,71 @@ import (
 )
 
 const (
-	// maxAttempts bounds the attempts at one request, whatever the config and the client say.
-	maxAttempts = 20
-	// maxBackOff bounds the wait before the same deployment is tried again.
-	maxBackOff  = 2 * time.Second
+	// MaxAttempts bounds the attempts at one request, whatever the config and the client say.
+	MaxAttempts = 20
+	// MaxBackOff bounds the wait before the same deployment is tried again.
+	MaxBackOff  = 2 * time.Second
 	baseBackOff = 250 * time.Millisecond
 )
 
-// setback is what a failed attempt means for the next one.
-type setback struct {
-	class      routing.Class
-	retryAfter time.Duration
-	// closed is for how long the provider takes nothing more.
-	closed time.Duration
-	// free attempts never reached an upstream: they count against nothing but maxAttempts.
-	free bool
+// Setback is what a failed attempt means for the next one.
+type Setback struct {
+	Class      routing.Class
+	RetryAfter time.Duration
+	// Closed is for how long the provider takes nothing more.
+	Closed time.Duration
+	// Free attempts never reached an upstream: they count against nothing but MaxAttempts.
+	Free bool
 }
 
-// after says what the request does next once an attempt has failed: another deployment of the same
+// After says what the request does next once an attempt has failed: another deployment of the same
 // group, the same one again, or a fallback; false when the failure is shown to the client.
-func after(view *routing.View, d *nestorv1.Decision, b setback) (plan, bool) {
-	if d.Attempt >= maxAttempts {
-		return plan{}, false
+func After(view *routing.View, d *nestorv1.Decision, b Setback) (Plan, bool) {
+	if d.Attempt >= MaxAttempts {
+		return Plan{}, false
 	}
-	next := plan{attempt: d.Attempt, snapshot: d.Snapshot, group: d.Group, tried: d.Tried, groups: d.Groups, retries: d.Retries, fallbacks: d.Fallbacks}
-	if b.free {
-		next.delay = baseBackOff
+	next := Plan{Attempt: d.Attempt, Snapshot: d.Snapshot, Group: d.Group, Tried: d.Tried, Groups: d.Groups, Retries: d.Retries, Fallbacks: d.Fallbacks}
+	if b.Free {
+		next.Delay = baseBackOff
 		return next, true
 	}
-	next.tried = append(next.tried, d.Deployment)
-	if mayRetry(view, d, b, next.tried) {
-		next.retries++
-		next.wait = backOff(len(next.tried), max(b.retryAfter, b.closed))
+	next.Tried = append(next.Tried, d.Deployment)
+	if mayRetry(view, d, b, next.Tried) {
+		next.Retries++
+		next.Wait = backOff(len(next.Tried), max(b.RetryAfter, b.Closed))
 		return next, true
 	}
-	group, ok := fallback(view.Snapshot(), d, b.class)
+	group, ok := Fallback(view.Snapshot(), d, b.Class)
 	if !ok {
-		return plan{}, false
+		return Plan{}, false
 	}
-	return next.fallBack(group), true
+	return next.FallBack(group), true
 }
 
-// fallBack is the plan that goes on in another group.
-func (p plan) fallBack(group string) plan {
-	p.groups = append(slices.Clip(p.groups), p.group)
-	p.group, p.tried, p.missed = group, nil, 0
-	p.wait, p.delay = 0, 0
-	p.fallbacks++
+// FallBack is the plan that goes on in another group.
+func (p Plan) FallBack(group string) Plan {
+	p.Groups = append(slices.Clip(p.Groups), p.Group)
+	p.Group, p.Tried, p.Missed = group, nil, 0
+	p.Wait, p.Delay = 0, 0
+	p.Fallbacks++
 	return p
 }
 
 // mayRetry reports whether the group is tried again. Retries count anew in every group, as in LiteLLM.
-func mayRetry(view *routing.View, d *nestorv1.Decision, b setback, tried []string) bool {
+func mayRetry(view *routing.View, d *nestorv1.Decision, b Setback, tried []string) bool {
 	target, ok := view.Snapshot().Resolve(d.Group)
 	if !ok {
 		return false
 	}
 	others := view.Others(target, tried)
-	if !retryable(b.class, others) || b.closed > maxBackOff && !others {
+	if !retryable(b.Class, others) || b.Closed > MaxBackOff && !others {
 		return false
 	}
 	deployment, ok := view.Snapshot().Deployment(d.Deployment)
 	if !ok {
 		return false
 	}
-	limit := view.Snapshot().Retries(deployment, target.Group, b.class)
+	limit := view.Snapshot().Retries(deployment, target.Group, b.Class)
 	if d.NumRetries != nil {
 		limit = min(limit, int(*d.NumRetries))
 	}
@@ -100,11 +101,11 @@ func retryable(class routing.Class, others bool) bool {
 // backOff doubles with every attempt; what the provider asks for counts where it is longer.
 func backOff(attempts int, retryAfter time.Duration) time.Duration {
 	wait := baseBackOff << min(attempts-1, 3)
-	return min(max(wait, retryAfter), maxBackOff)
+	return min(max(wait, retryAfter), MaxBackOff)
 }
 
-// fallback returns the next name to pick from: those of the request first, then the config's.
-func fallback(s *routing.Snapshot, d *nestorv1.Decision, class routing.Class) (string, bool) {
+// Fallback returns the next name to pick from: those of the request first, then the config's.
+func Fallback(s *routing.Snapshot, d *nestorv1.Decision, class routing.Class) (string, bool) {
 	if d.DisableFallbacks || int(d.Fallbacks) >= s.MaxFallbacks() {
 		return "", false
 	}
