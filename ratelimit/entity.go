@@ -76,16 +76,16 @@ func (e *entity) deny(amounts *Amounts, now, opens time.Duration) (Denial, bool)
 
 func (e *entity) denyOne(d Dimension, amount, used int64, now, opens time.Duration) (Denial, bool) {
 	most := e.most[d]
+	free := amount == 0 || amount <= min(most-used, largest)
+	if most == None || free && most > 0 && now >= opens {
+		return Denial{}, false
+	}
 	denial := Denial{Entity: e.handle, Dimension: d, Full: used >= most}
 	switch {
-	case most == None:
-		return denial, false
 	case most == 0 || amount > min(most, largest):
 		denial.Never = true
 	case now < opens:
 		denial.RetryAfter, denial.Full = opens-now, true
-	case amount == 0 || amount <= most-used:
-		return denial, false
 	case d == Parallel:
 		denial.RetryAfter = guess
 	default:

@@ -355,7 +355,7 @@ func TestClosedStore(t *testing.T) {
 // Any damage leaves a store that admits no more than the file before it.
 func FuzzFile(f *testing.F) {
 	random := rand.New(rand.NewPCG(1, 2))
-	for range 300 {
+	for range 150 {
 		f.Add(random.Uint64(), random.Uint64(), uint16(random.Uint32()>>24))
 	}
 	most := []ratelimit.Amounts{{5, 100, 2}, {none, none, 2}}
