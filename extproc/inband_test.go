@@ -324,6 +324,9 @@ func TestAClientCanNotSayInBandWhichAttemptItIs(t *testing.T) {
 			t.Errorf("%s is kept", name)
 		}
 	}
+	if got := setHeaders(common)["x-envoy-max-retries"]; got != "0" {
+		t.Errorf("a route of somebody else's may try again: x-envoy-max-retries is %q", got)
+	}
 	if got := l.used(t, leaf); got[ratelimit.Requests] != 2 {
 		t.Errorf("used %v", got)
 	}

@@ -95,9 +95,21 @@ type gateway struct {
 	upstreams [workers]*upstream
 }
 
+// gatewayOptions say what a gateway is; the zero value has native metering and mocks.
+type gatewayOptions struct {
+	inband bool
+	answer http.HandlerFunc // of the providers
+	change func(*testing.T, []byte) []byte
+}
+
 func startGateway(t *testing.T, inband bool) *gateway {
 	t.Helper()
-	yaml, upstreams := startUpstreams(t)
+	return startGatewayOf(t, gatewayOptions{inband: inband})
+}
+
+func startGatewayOf(t *testing.T, options gatewayOptions) *gateway {
+	t.Helper()
+	yaml, upstreams := startUpstreams(t, options.answer)
 	none := func(string) (string, bool) { return "", false }
 	cfg, err := config.Decode("config.yaml", []byte(yaml), none)
 	if err != nil {
@@ -118,15 +130,18 @@ func startGateway(t *testing.T, inband bool) *gateway {
 		Router:    routing.NewRouter(routing.NewTracker(time.Now), g.ledger, snapshot),
 		Providers: table, Auth: func() extproc.Authenticator { return auth },
 		Metrics: extproc.NewMetrics(prometheus.NewRegistry()), ProbeSecret: "secret", LargeBodies: 64 << 20,
-		Log: slog.New(slog.DiscardHandler), Inband: inband,
+		Log: slog.New(slog.DiscardHandler), Inband: options.inband,
 	})
 	o := envoy.Options{
 		Listen: g.address, Admin: freeAddress(t), API: freeAddress(t), Processors: []string{serve(t, s)},
-		NodeID: t.Name(), Inband: inband,
+		NodeID: t.Name(), Inband: options.inband,
 	}
 	static, err := envoy.Static(o, snapshot.Upstreams())
 	if err != nil {
 		t.Fatal(err)
+	}
+	if options.change != nil {
+		static = options.change(t, static)
 	}
 	startEnvoy(t, static, o.Admin)
 	return g
@@ -198,6 +213,17 @@ func freeAddress(t *testing.T) string {
 	}
 	defer l.Close()
 	return l.Addr().String()
+}
+
+// needEnvoy fails or skips a test that has none.
+func needEnvoy(t *testing.T) {
+	t.Helper()
+	if testing.Short() || without() {
+		t.Skip("needs an Envoy")
+	}
+	if os.Getenv("NESTOR_TEST_ENVOY") == "" {
+		t.Fatal("NESTOR_TEST_ENVOY is not set: it names the Envoy to test with (`make envoy` prints one), or use -short")
+	}
 }
 
 // without reports whether the environment says that this is not to be tested with an Envoy.

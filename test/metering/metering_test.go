@@ -12,7 +12,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -184,14 +183,17 @@ type upstream struct {
 	arrived chan struct{} // has an element when a request has come
 }
 
-// startUpstreams returns a config with a provider for each worker.
-func startUpstreams(t *testing.T) (yaml string, all [workers]*upstream) {
+// startUpstreams returns a config with a provider for each worker: mocks, unless answer is given.
+func startUpstreams(t *testing.T, answer http.HandlerFunc) (yaml string, all [workers]*upstream) {
 	t.Helper()
 	var b strings.Builder
 	b.WriteString("router_settings: {disable_cooldowns: true, num_retries: 0}\nmodel_list:\n")
 	for w := range workers {
 		p := &upstream{arrived: make(chan struct{}, 1)}
-		answers := mock.New(mock.Options{})
+		answers := http.Handler(mock.New(mock.Options{}))
+		if answer != nil {
+			answers = answer
+		}
 		p.Server = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 			select {
 			case p.arrived <- struct{}{}:
@@ -210,12 +212,7 @@ func startUpstreams(t *testing.T) (yaml string, all [workers]*upstream) {
 }
 
 func TestBothMeteringsMakeTheSameLedgerWithARealEnvoy(t *testing.T) {
-	if testing.Short() || without() {
-		t.Skip("needs an Envoy")
-	}
-	if os.Getenv("NESTOR_TEST_ENVOY") == "" {
-		t.Fatal("NESTOR_TEST_ENVOY is not set: it names the Envoy to test with (`make envoy` prints one), or use -short")
-	}
+	needEnvoy(t)
 	native, inband := startGateway(t, false), startGateway(t, true)
 	each := *requests / workers
 	var outcomes [2][workers][]string
