@@ -10,27 +10,27 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// seed is the first example of the project: `fast` is made of two groups.
+// seed is the first example of the project, its limits times a thousand: `fast` is made of two groups.
 const seed = `
 model_list:
   - model_name: fast/GPT-OSS-120b
-    litellm_params: {model: groq/openai/gpt-oss-120b, api_base: $A/v1, api_key: k, rpm: 30, order: 2}
+    litellm_params: {model: groq/openai/gpt-oss-120b, api_base: $A/v1, api_key: k, rpm: 30000, order: 2}
     model_info: {id: groq}
   - model_name: fast/GPT-OSS-120b
-    litellm_params: {model: cerebras/gpt-oss-120b, api_base: $A/v1, api_key: k, rpm: 5, order: 1}
+    litellm_params: {model: cerebras/gpt-oss-120b, api_base: $A/v1, api_key: k, rpm: 5000, order: 1}
     model_info: {id: cer}
   - model_name: fast/glm-4.7
-    litellm_params: {model: cerebras/zai-glm-4.7, api_base: $A/v1, api_key: k, rpm: 5}
+    litellm_params: {model: cerebras/zai-glm-4.7, api_base: $A/v1, api_key: k, rpm: 5000}
     model_info: {id: glm}
   - model_name: fast
     litellm_params: {model: fast/GPT-OSS-120b}
   - model_name: fast
     litellm_params: {model: fast/glm-4.7}
   - model_name: flat
-    litellm_params: {model: openai/one, api_base: $A/v1, api_key: k, rpm: 30}
+    litellm_params: {model: openai/one, api_base: $A/v1, api_key: k, rpm: 30000}
     model_info: {id: one}
   - model_name: flat
-    litellm_params: {model: openai/two, api_base: $A/v1, api_key: k, rpm: 10}
+    litellm_params: {model: openai/two, api_base: $A/v1, api_key: k, rpm: 10000}
     model_info: {id: two}
   - model_name: weighted
     litellm_params: {model: flat, weight: 1}

@@ -24,6 +24,12 @@ model_list:
   - model_name: patient
     litellm_params: {model: openai/patient, api_base: $A/v1, api_key: sk-provider, num_retries: 1, timeout: 1}
     model_info: {id: patient-id}
+  - model_name: busy
+    litellm_params: {model: openai/busy, api_base: $A/v1, api_key: sk-provider, num_retries: 0}
+    model_info: {id: busy-id}
+  - model_name: limited
+    litellm_params: {model: openai/limited, api_base: $A/v1, api_key: sk-provider, rpm: 2, tpm: 100000}
+    model_info: {id: limited-id}
 router_settings:
   disable_cooldowns: true
   model_group_alias: {nickname: composed}

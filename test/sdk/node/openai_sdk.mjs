@@ -78,7 +78,7 @@ test("embeddings in either encoding", async () => {
 test("models", async () => {
   const ids = [];
   for await (const model of client().models.list()) ids.push(model.id);
-  assert.deepEqual(ids, ["gpt", "composed", "single", "patient", "nickname"]);
+  assert.deepEqual(ids, ["gpt", "composed", "single", "patient", "busy", "limited", "nickname"]);
   assert.equal((await client().models.retrieve("nickname")).id, "nickname");
 });
 
@@ -113,6 +113,21 @@ test("retries by the gateway, and by the client", async () => {
   const own = await ask("single", "mock:status=503;times=1;id=node-client", 2);
   assert.equal(own.response.headers.get("x-litellm-attempted-retries"), "0");
   assert.equal(own.data.choices[0].message.content, answer);
+});
+
+test("what is left of a limit, and that nothing is", async () => {
+  const ask = () => client().chat.completions.create({ model: "limited", messages }).withResponse();
+  for (const left of ["1", "0"]) {
+    const { response } = await ask();
+    assert.equal(response.headers.get("x-ratelimit-limit-requests"), "2");
+    assert.equal(response.headers.get("x-ratelimit-remaining-requests"), left);
+  }
+  await assert.rejects(ask(), (error) => {
+    assert.equal(error.constructor, openai.RateLimitError);
+    assert.equal(error.code, "rate_limit_exceeded");
+    assert.ok(Number(error.headers.get("retry-after")) > 50);
+    return true;
+  });
 });
 
 test("a body of twenty megabytes", async () => {

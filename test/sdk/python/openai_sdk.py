@@ -48,7 +48,7 @@ class Answers(unittest.TestCase):
 
     def test_models(self):
         listed = [m.id for m in client().models.list()]
-        self.assertEqual(listed, ["gpt", "composed", "single", "patient", "nickname"])
+        self.assertEqual(listed, ["gpt", "composed", "single", "patient", "busy", "limited", "nickname"])
         self.assertEqual(client().models.retrieve("nickname").id, "nickname")
         with self.assertRaises(openai.NotFoundError):
             client().models.retrieve("nobody")
@@ -148,7 +148,7 @@ class Errors(unittest.TestCase):
         self.assertEqual(error.code, "context_length_exceeded")
 
     def test_retry_after_reaches_the_client(self):
-        error = self.refused(openai.RateLimitError, 429, user="mock:status=429;retry-after=7")
+        error = self.refused(openai.RateLimitError, 429, model="busy", user="mock:status=429;retry-after=7")
         self.assertEqual(error.response.headers["retry-after"], "7")
 
 
@@ -177,6 +177,26 @@ class TimeAndRetries(unittest.TestCase):
         )
         self.assertEqual(got.retries_taken, 1)
         self.assertEqual(got.headers["x-litellm-attempted-retries"], "0")
+
+
+class Limits(unittest.TestCase):
+    def test_what_is_left_and_that_nothing_is(self):
+        create = client().chat.completions.with_raw_response.create
+        for left in ("1", "0"):
+            headers = create(model="limited", messages=HELLO).headers
+            self.assertEqual(headers["x-ratelimit-limit-requests"], "2")
+            self.assertEqual(headers["x-ratelimit-remaining-requests"], left)
+            self.assertRegex(headers["x-ratelimit-reset-requests"], r"^(1m0s|5\ds)$")
+            self.assertEqual(headers["x-ratelimit-limit-tokens"], "100000")
+            self.assertLess(int(headers["x-ratelimit-remaining-tokens"]), 100000)
+        with self.assertRaises(openai.RateLimitError) as caught:
+            create(model="limited", messages=HELLO)
+        error = caught.exception
+        self.assertEqual(error.code, "rate_limit_exceeded")
+        self.assertEqual(error.type, "requests")
+        self.assertIn("No deployments available for selected model", error.message)
+        self.assertIn(int(error.response.headers["retry-after"]), range(50, 61))
+        self.assertEqual(error.response.headers["x-ratelimit-remaining-requests"], "0")
 
 
 class Large(unittest.TestCase):
