@@ -240,6 +240,9 @@ func (c *Chooser) Look(leaf int32) {
 
 // refresh takes into account how a leaf stands. The lock must be held.
 func (c *Chooser) refresh(leaf int32, now time.Duration) {
+	if len(c.rounds.leaves) == 0 {
+		return // nothing that changes is looked at
+	}
 	used := c.used(leaf)
 	for m, p := range c.pools {
 		if p != nil && metric(m) != prices && p.Has(leaf) {
