@@ -56,7 +56,7 @@ func (s *Server) attemptEnded(line *datav3.HTTPAccessLogEntry) {
 // record takes the end of an attempt into account.
 func (s *Server) record(e ending.Entry) {
 	d := e.Decision
-	snapshot := s.views.at(d.Snapshot).Snapshot()
+	snapshot := s.views.At(d.Snapshot).Snapshot()
 	if t, ok := snapshot.Resolve(d.Group); ok {
 		e.Group = t.Group
 	}

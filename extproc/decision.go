@@ -228,10 +228,10 @@ func refusalOf(err error) *openai.Error {
 func (s *Server) planOf(req request, model string) (*routing.View, retry.Plan, *openai.Error) {
 	if req.attempt > 1 {
 		if next, ok := s.pending.Get(req.id); ok {
-			return s.views.at(next.Snapshot), next.At(req.attempt), nil
+			return s.views.At(next.Snapshot), next.At(req.attempt), nil
 		}
 	}
-	view, number := s.views.current()
+	view, number := s.views.Current()
 	if _, ok := view.Snapshot().Resolve(model); !ok {
 		return nil, retry.Plan{}, openai.UnknownModel(model)
 	}

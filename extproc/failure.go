@@ -72,7 +72,7 @@ func (s *Server) readFailure(m *extprocv3.ProcessingRequest, h headerMap) *faile
 		class:    openai.Classify(status, openai.ErrorBody{}),
 	}
 	if f.decision != nil {
-		f.view = s.views.at(f.decision.Snapshot)
+		f.view = s.views.At(f.decision.Snapshot)
 	}
 	if status == 503 && unreached(f.details) {
 		f.class = routing.Connection

@@ -9,7 +9,7 @@ const freshUpstream = 5 * time.Second
 func (s *Server) unresolved(f *failed) bool {
 	switch f.details {
 	case "cluster_not_found", "no_healthy_upstream":
-		return s.views.age(f.decision.Snapshot) < freshUpstream
+		return s.views.Age(f.decision.Snapshot) < freshUpstream
 	}
 	return false
 }

@@ -95,7 +95,7 @@ func (s *Server) replyToHeaders(a *answer, m *extprocv3.ProcessingRequest) *extp
 		a.read(headers, mutation)
 		return headersReply(&extprocv3.CommonResponse{HeaderMutation: mutation})
 	}
-	f.decision, f.view = a.decision, s.views.at(a.decision.Snapshot)
+	f.decision, f.view = a.decision, s.views.At(a.decision.Snapshot)
 	a.failure = f
 	s.settleFailure(f)
 	if !needsBody(f.status) {

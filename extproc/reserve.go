@@ -63,7 +63,7 @@ func (d *decided) completions() int64 {
 
 // life is the longest that the attempt can take until its access log entry.
 func (s *Server) life(d *decided) time.Duration {
-	longest := s.views.longest(d.plan.Snapshot) + lateEntry
+	longest := s.views.Longest(d.plan.Snapshot) + lateEntry
 	if d.fields.Stream {
 		return max(longest, streamLife)
 	}

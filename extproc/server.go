@@ -24,6 +24,7 @@ import (
 	"github.com/nestor-gateway/nestor/extproc/openai"
 	"github.com/nestor-gateway/nestor/extproc/provider"
 	"github.com/nestor-gateway/nestor/extproc/retry"
+	"github.com/nestor-gateway/nestor/extproc/views"
 	"github.com/nestor-gateway/nestor/routing"
 )
 
@@ -67,7 +68,7 @@ type Options struct {
 type Server struct {
 	Options
 	extprocv3.UnimplementedExternalProcessorServer
-	views   *views
+	views   *views.Views
 	pending *retry.Pending
 	book    *estimate.Book
 	budget  *budget.Budget
@@ -82,7 +83,7 @@ func New(o Options) *Server {
 	}
 	return &Server{
 		Options: o,
-		views:   newViews(o.Router, o.Now),
+		views:   views.New(o.Router, o.Now),
 		pending: retry.NewPending(o.Now),
 		book:    estimate.New(),
 		budget:  budget.New(o.Now),
