@@ -455,3 +455,31 @@ func TestTheOneWithRoomIsFoundAmongHundreds(t *testing.T) {
 		}
 	}
 }
+
+func TestRefusalByAReferenceOrAGroupLastsAsLongAsItIsFull(t *testing.T) {
+	for name, text := range map[string]string{
+		"reference": `
+model_list:
+  - {model_name: a, litellm_params: {model: sub, rpm: 2}}
+  - {model_name: sub, litellm_params: {model: openai/x}}
+`,
+		"group": `
+model_list:
+  - {model_name: a, litellm_params: {model: openai/x}}
+model_groups: {a: {rpm: 2}}
+`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := limit(snapshot(t, text))
+			l.picks(t, "a", 2)
+			// In the end it is less than the time that is named where nothing is known.
+			for _, wait := range []time.Duration{ratelimit.Window, time.Second} {
+				l.clock.Add(ratelimit.Window - wait)
+				if none := l.refused(t, "a", 1); none.RetryAfter != wait || none.Limit == nil {
+					t.Errorf("try again in %v (%+v), want %v", none.RetryAfter, none.Limit, wait)
+				}
+				l.clock.Add(wait - ratelimit.Window)
+			}
+		})
+	}
+}

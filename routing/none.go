@@ -61,6 +61,8 @@ type wait struct {
 	dimension ratelimit.Dimension
 	never     bool
 	most      int64
+	// guess: nothing is known to stand in the way, so what is known counts instead.
+	guess bool
 }
 
 const forever = time.Duration(math.MaxInt64)
@@ -82,7 +84,7 @@ func sooner(a, b wait) wait {
 }
 
 func later(a, b wait) wait {
-	if a.before(b) {
+	if a.guess && b.until != 0 || a.before(b) {
 		return b
 	}
 	return a
@@ -187,7 +189,7 @@ func (p *picking) leafWait(leaf int32) wait {
 	case v.cooling.End(leaf) > 0:
 		return wait{until: v.cooling.End(leaf)}
 	}
-	return wait{until: v.elapsed() + v.snapshot.cooldown.Time}
+	return wait{until: v.elapsed() + v.snapshot.cooldown.Time, guess: true}
 }
 
 // gateWait is until when a gate is full, or too full for this request.
@@ -197,7 +199,7 @@ func (p *picking) gateWait(gate int32) (w wait) {
 		if d.never {
 			until = forever
 		}
-		w = later(w, wait{until, true, gate, d.dimension, d.never, p.v.snapshot.gates.limits[gate].Most[d.dimension]})
+		w = later(w, wait{until: until, limit: true, gate: gate, dimension: d.dimension, never: d.never, most: p.v.snapshot.gates.limits[gate].Most[d.dimension]})
 	}
 	if end := p.v.tight.until(gate, &p.q.Hold.Amounts); end > 0 {
 		w = later(w, wait{until: end, limit: true, gate: gate, dimension: p.v.tight.least[gate].dimension})
