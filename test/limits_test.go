@@ -228,9 +228,15 @@ model_list:
 	g.chat("few", "").succeeds(t)
 }
 
-// swarm sends 144 requests, twelve at a time, streams and others, each with one of the plans, and counts their
-// answers by status; 0 are those that broke off.
+// swarm sends 144 requests that are not to be retried, twelve at a time, streams and others, each with one of the
+// plans, and counts their answers by status; 0 are those that broke off.
 func (g *gateway) swarm(model string, plans []string) map[int]int {
+	g.t.Helper()
+	return g.swarmWith(model, plans, noRetries)
+}
+
+// swarmWith is swarm with other members in the requests' bodies.
+func (g *gateway) swarmWith(model string, plans []string, fields string) map[int]int {
 	g.t.Helper()
 	var wg sync.WaitGroup
 	var mu sync.Mutex
@@ -239,8 +245,8 @@ func (g *gateway) swarm(model string, plans []string) map[int]int {
 		wg.Go(func() {
 			client := httpClient(g.t)
 			for k := range 12 {
-				fields := []string{`,"num_retries":0`, `,"num_retries":0` + asStream}[k%2]
-				got, err := do(client, http.MethodPost, g.url+"/v1/chat/completions", ask(model, plans[(i+k)%len(plans)], fields))
+				extra := []string{fields, fields + asStream}[k%2]
+				got, err := do(client, http.MethodPost, g.url+"/v1/chat/completions", ask(model, plans[(i+k)%len(plans)], extra))
 				if err != nil {
 					got.Status = 0
 				}
