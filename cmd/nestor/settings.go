@@ -11,6 +11,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"github.com/spf13/viper"
+
+	"github.com/nestor-gateway/nestor/ratelimit/redis"
 )
 
 // settings are those of the process: from flags, else NESTOR_* variables, else the --settings file.
@@ -28,6 +30,7 @@ type settings struct {
 	nodeID         string
 	dataDir        string
 	redisURL       string
+	redisPrefix    string // empty: what the config says, else redis.DefaultPrefix
 	advertise      string
 	freshLimits    bool
 	logLevel       string
@@ -48,6 +51,7 @@ func settingsFlags(f *pflag.FlagSet) {
 	f.String("data-dir", defaultDataDir(), "where Nestor keeps state of its own")
 	f.Bool("fresh-limits", false, "a first start: where nothing is recorded of what limits were used, nothing was")
 	f.String("redis-url", "", "the Redis through which replicas share limits and cooldowns (redis://, rediss://, redis+cluster://, redis+sentinel://); goes before the config's")
+	f.String("redis-prefix", "", "what all keys in Redis begin with; the replicas of a fleet have the same, and no other fleet (default: nestor, after the namespace that the config names)")
 	f.String("advertise", "", "HOST:PORT at which other replicas reach --grpc-listen (default: that, or an address of this machine)")
 	f.String("log-level", "info", "debug, info, warn or error")
 	f.String("log-format", "text", "text or json")
@@ -85,6 +89,7 @@ func readSettings(c *cobra.Command) (settings, error) {
 		concurrency:    v.GetInt("envoy-concurrency"),
 		dataDir:        v.GetString("data-dir"),
 		redisURL:       v.GetString("redis-url"),
+		redisPrefix:    v.GetString("redis-prefix"),
 		advertise:      v.GetString("advertise"),
 		freshLimits:    v.GetBool("fresh-limits"),
 		logLevel:       v.GetString("log-level"),
@@ -116,6 +121,11 @@ func (s settings) check() error {
 	}
 	if s.bodyLimit < 1<<10 || s.bodyLimit > 1<<30 {
 		return fmt.Errorf("--body-limit %d is not between 1 KiB and 1 GiB", s.bodyLimit)
+	}
+	if s.redisPrefix != "" {
+		if err := redis.CheckPrefix(s.redisPrefix); err != nil {
+			return fmt.Errorf("--redis-prefix: %w", err)
+		}
 	}
 	if s.requestTimeout <= 0 || s.grace <= 0 {
 		return fmt.Errorf("--request-timeout and --grace must be more than 0")

@@ -55,12 +55,12 @@ func shareLimits(s settings, place redis.Settings, log *slog.Logger) (*limits, e
 	if err != nil {
 		return nil, err
 	}
-	store := redis.NewStore(client, redis.Options{Fresh: s.freshLimits, Log: log})
+	store := redis.NewStore(client, redis.Options{Fresh: s.freshLimits, Prefix: s.redisPrefix, Log: log})
 	self := redis.NewID()
-	replicas := redis.Join(client, redis.Replica{ID: self, Address: address})
+	replicas := redis.Join(client, s.redisPrefix, redis.Replica{ID: self, Address: address})
 	l := &limits{store: store, replicas: replicas, close: []func(){func() { _ = client.Close() }, func() { _ = store.Close() }, replicas.Close}}
 	l.share = func(r *routing.Router) {
-		board := redis.NewBoard(client, self, func(n redis.Notice) { r.Noticed(heard(n)) })
+		board := redis.NewBoard(client, s.redisPrefix, self, func(n redis.Notice) { r.Noticed(heard(n)) })
 		l.close = append(l.close, func() { r.Notify(nil); board.Close() })
 		r.Notify(func(n routing.Notice) { board.Publish(posted(n)) })
 	}

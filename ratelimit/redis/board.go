@@ -59,6 +59,8 @@ const (
 // While Redis can't be reached notices wait; then those that still hold are posted.
 type Board struct {
 	client redis.UniversalClient
+	keys   []string
+	call   string // the channel on which a post is announced: who hears it reads
 	self   string
 	heard  func(Notice)
 	post   *redis.Script
@@ -107,12 +109,12 @@ type posting struct {
 	waiting bool // to be posted
 }
 
-// NewBoard joins the board of all replicas that use the same Redis. self is this replica's id. What others post goes
+// NewBoard joins the board of all replicas that use the same Redis and prefix, DefaultPrefix when empty. self is this replica's id. What others post goes
 // to heard, one after the other, never what this one has posted itself; what holds already comes first.
-func NewBoard(client redis.UniversalClient, self string, heard func(Notice)) *Board {
+func NewBoard(client redis.UniversalClient, prefix, self string, heard func(Notice)) *Board {
 	ctx, stop := context.WithCancel(context.Background())
 	b := &Board{
-		client: client, self: self, heard: heard,
+		client: client, keys: boardKeys(prefix), call: keyOf(prefix, "{board}:posted"), self: self, heard: heard,
 		post: redis.NewScript(boardPost), read: redis.NewScript(boardRead),
 		wake: make(chan struct{}, 1), stop: stop,
 		own: map[topic]*posting{}, seen: map[topic]string{},

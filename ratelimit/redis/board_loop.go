@@ -8,12 +8,13 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// boardChannel is where a post is announced. Who hears it reads.
-const boardChannel = "nestor:{board}:posted"
-
 // boardKeys are in one slot of a cluster.
-func boardKeys() []string {
-	return []string{"nestor:{board}:meta", "nestor:{board}:until", "nestor:{board}:changes", "nestor:{board}:notices"}
+func boardKeys(prefix string) []string {
+	var keys []string
+	for _, part := range []string{"meta", "until", "changes", "notices"} {
+		keys = append(keys, keyOf(prefix, "{board}:"+part))
+	}
+	return keys
 }
 
 // boardPost posts notices. KEYS: boardKeys. ARGV: a name for the board's life if it has none, the poster,
@@ -80,7 +81,7 @@ return out
 // run posts and reads until the context ends.
 func (b *Board) run(ctx context.Context) {
 	defer b.done.Done()
-	calls := b.client.Subscribe(ctx, boardChannel)
+	calls := b.client.Subscribe(ctx, b.call)
 	defer calls.Close()
 	called := calls.Channel(redis.WithChannelSize(1), redis.WithChannelSendTimeout(time.Millisecond))
 	poll := time.NewTicker(boardPoll)
@@ -124,11 +125,11 @@ func (b *Board) flush(ctx context.Context) bool {
 func (b *Board) send(ctx context.Context, batch map[topic]*posting) error {
 	ctx, cancel := context.WithTimeout(ctx, boardWait)
 	defer cancel()
-	args := []any{NewID(), b.self, boardChannel, boardMost, boardLinger.Milliseconds()}
+	args := []any{NewID(), b.self, b.call, boardMost, boardLinger.Milliseconds()}
 	for t, p := range batch {
 		args = append(args, string(t), max(0, time.Until(p.until).Milliseconds()))
 	}
-	return b.post.Run(ctx, b.client, boardKeys(), args...).Err()
+	return b.post.Run(ctx, b.client, b.keys, args...).Err()
 }
 
 // entry is a notice as the board has it.
@@ -199,7 +200,7 @@ type boardAnswer struct {
 func (b *Board) page(ctx context.Context) (boardAnswer, error) {
 	ctx, cancel := context.WithTimeout(ctx, boardWait)
 	defer cancel()
-	fields, err := b.read.Run(ctx, b.client, boardKeys(), b.epoch, b.cursor, boardPage).StringSlice()
+	fields, err := b.read.Run(ctx, b.client, b.keys, b.epoch, b.cursor, boardPage).StringSlice()
 	if err != nil {
 		return boardAnswer{}, err
 	}

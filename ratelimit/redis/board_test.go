@@ -29,7 +29,7 @@ type ear struct {
 func listen(t testing.TB, s redis.Settings) *ear {
 	t.Helper()
 	e := &ear{heard: map[redis.Notice]time.Duration{}}
-	e.Board = redis.NewBoard(connect(t, s), redis.NewID(), e.hear)
+	e.Board = redis.NewBoard(connect(t, s), "", redis.NewID(), e.hear)
 	t.Cleanup(e.Close)
 	return e
 }
@@ -281,7 +281,7 @@ func TestABoardLeavesNothingInRedisForEver(t *testing.T) {
 	a, b := listen(t, place), listen(t, place)
 	a.Publish(cooldown("x", time.Minute))
 	b.awaits(t, time.Second, cooldown("x", time.Minute))
-	redis.Join(connect(t, place), redis.Replica{ID: "r", Address: "h:1"}).Close()
+	redis.Join(connect(t, place), "", redis.Replica{ID: "r", Address: "h:1"}).Close()
 	client := server.Client()
 	for _, key := range client.Keys(context.Background(), "*").Val() {
 		if left := client.PTTL(context.Background(), key).Val(); left <= 0 || left > 3*time.Minute {

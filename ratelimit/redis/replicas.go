@@ -36,8 +36,8 @@ const (
 	replicaWait = 500 * time.Millisecond
 )
 
-// replicaKey is a hash: until when a replica lives, in ms of Redis' clock, a space and its address, by id.
-const replicaKey = "nestor:{replicas}"
+// replicaKey, after the prefix, is a hash: until when a replica lives, in ms of Redis' clock, a space and its address, by id.
+const replicaKey = "{replicas}"
 
 // replicaScript is a beat. KEYS: replicaKey. ARGV: id, address, and how long it holds in ms. It returns id and address of
 // all that live or, without an address, have just left. A replica that seems to live for longer has a beat from
@@ -67,6 +67,7 @@ return out
 // second ago, or as of when Redis could last be reached.
 type Replicas struct {
 	client  redis.UniversalClient
+	key     string
 	self    Replica
 	script  *redis.Script
 	known   atomic.Pointer[map[string]string] // address by id
@@ -76,11 +77,11 @@ type Replicas struct {
 	done    sync.WaitGroup
 }
 
-// Join makes a replica known to the others, and them to it, until Close.
-func Join(client redis.UniversalClient, self Replica) *Replicas {
+// Join makes a replica known to the others with that prefix, and them to it, until Close. An empty prefix is DefaultPrefix.
+func Join(client redis.UniversalClient, prefix string, self Replica) *Replicas {
 	ctx, stop := context.WithCancel(context.Background())
 	r := &Replicas{
-		client: client, self: self, script: redis.NewScript(replicaScript),
+		client: client, key: keyOf(prefix, replicaKey), self: self, script: redis.NewScript(replicaScript),
 		missing: map[string]time.Time{}, ask: make(chan struct{}, 1), stop: stop,
 	}
 	r.known.Store(&map[string]string{self.ID: self.Address})
@@ -156,7 +157,7 @@ func (r *Replicas) learn(all map[string]string) {
 func (r *Replicas) beat(ctx context.Context, address string) (map[string]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, replicaWait)
 	defer cancel()
-	answer, err := r.script.Run(ctx, r.client, []string{replicaKey}, r.self.ID, address, replicaLife.Milliseconds()).StringSlice()
+	answer, err := r.script.Run(ctx, r.client, []string{r.key}, r.self.ID, address, replicaLife.Milliseconds()).StringSlice()
 	if err != nil {
 		return nil, err
 	}

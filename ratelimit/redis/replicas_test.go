@@ -15,7 +15,7 @@ import (
 
 func join(t *testing.T, place redis.Settings, id string) *redis.Replicas {
 	t.Helper()
-	r := redis.Join(connect(t, place), redis.Replica{ID: id, Address: id + ":1"})
+	r := redis.Join(connect(t, place), "", redis.Replica{ID: id, Address: id + ":1"})
 	t.Cleanup(r.Close)
 	return r
 }
@@ -60,7 +60,7 @@ func TestAReplicaThatDiesIsForgotten(t *testing.T) {
 	place := redis.Settings{URL: server.URL()}
 	a := join(t, place, "a")
 	client := connect(t, place)
-	dead := redis.Join(client, redis.Replica{ID: "b", Address: "b:1"})
+	dead := redis.Join(client, "", redis.Replica{ID: "b", Address: "b:1"})
 	sees(t, a, 2*time.Second, "a", "b")
 	_ = client.Close() // no beat of b gets through from here on, as if its process were killed
 	sees(t, a, 8*time.Second, "a")

@@ -24,6 +24,8 @@ type Options struct {
 	// Fresh says that nothing was used in the last Window, so that a Redis that knows nothing of any limit
 	// opens at once instead of after a Window. It counts until Redis first answers.
 	Fresh bool
+	// Prefix is what the keys begin with, DefaultPrefix when empty: stores that share limits have the same.
+	Prefix string
 	// Log is told when limits close and open. It may be nil.
 	Log *slog.Logger
 }
@@ -86,7 +88,7 @@ func newStore(server server, fleets int, o Options) *Store {
 	}
 	s.context, s.stop = context.WithCancel(context.Background())
 	for i := range fleets {
-		s.fleets = append(s.fleets, newFleet(s, "rl:{"+strconv.Itoa(i)+"}", o.Fresh))
+		s.fleets = append(s.fleets, newFleet(s, keyOf(o.Prefix, "rl:{"+strconv.Itoa(i)+"}"), o.Fresh))
 	}
 	return s
 }
