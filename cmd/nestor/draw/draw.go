@@ -64,6 +64,9 @@ func Explanation(w io.Writer, e *routing.Explanation) {
 	if e.Group != e.Model {
 		fmt.Fprintf(w, "%s means %s\n\n", e.Model, e.Group)
 	}
+	if e.Strategy != "" {
+		fmt.Fprintf(w, "strategy %s, with all deployments equally busy, used and fast\n\n", e.Strategy)
+	}
 	if e.Tree != nil {
 		drawTree(w, e)
 		fmt.Fprintln(w)
