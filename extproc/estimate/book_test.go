@@ -95,7 +95,7 @@ func TestAGroupForgetsModelsThatItNoLongerHas(t *testing.T) {
 	for range 100 {
 		b.Learn("g", "long", Truth{Completion: 9000, Completions: 1})
 	}
-	for range stale + 1 {
+	for range stale + pace {
 		b.Learn("g", "terse", Truth{Completion: 20, Completions: 1})
 	}
 	if got := b.Guess("g", Request{Completions: 1}); got.Output > 25 {
