@@ -60,12 +60,11 @@ me.b, me.l, me.c = now, leave, -1
 if known == f.e then
   me.c = version
   if done == 1 then me.d = 1 end
-  for i = 17, #ARGV, 2 do
+  for i = 17, #ARGV, 3 do
     local other, age = ARGV[i], tonumber(ARGV[i + 1])
     if not f.m[other] then
       f.v = f.v + 1
-      f.m[other] = {b = now - age, j = f.v, c = -1, s = 0, l = 0, d = 0,
-        n = age < window + life + lease and 1 or 0}
+      f.m[other] = {b = now - age, j = f.v, c = -1, s = 0, l = 0, d = 0, n = tonumber(ARGV[i + 2])}
     end
   end
   if proper == 1 then f.k = 1 end

@@ -173,10 +173,10 @@ func (m *model) beat(key string, in *arguments) []any {
 		me.knows = version
 		me.reported = me.reported || done
 		for len(in.left) > 0 {
-			other, age := in.text(), in.number()
+			other, age, needed := in.text(), in.number(), in.flag()
 			if f.replicas[other] == nil {
 				f.version++
-				f.replicas[other] = &modelReplica{beat: now - age, joined: f.version, knows: -1, needed: age < window+life+lease}
+				f.replicas[other] = &modelReplica{beat: now - age, joined: f.version, knows: -1, needed: needed}
 				m.remember(other)
 			}
 		}

@@ -80,7 +80,7 @@ func (d *differ) beat(t *rapid.T) {
 	args[7] = 0 // the model has another run id
 	args = append(args, 60*second, second/4, 3*second, 5*second)
 	for range rapid.IntRange(0, 2).Draw(t, "list") {
-		args = append(args, d.replica(t), rapid.Int64Range(0, 90*second).Draw(t, "age"))
+		args = append(args, d.replica(t), rapid.Int64Range(0, 90*second).Draw(t, "age"), rapid.IntRange(0, 1).Draw(t, "needed"))
 	}
 	reply := d.both(t, call{script: d.scripts["beat"], keys: []string{"rl:{0}"}, args: args})
 	d.epoch, d.version = reply[1].(string), reply[2].(int64)
@@ -101,7 +101,7 @@ func (d *differ) bounds(t *rapid.T) (low, high int64) {
 func (d *differ) refresh(t *rapid.T) {
 	i := rapid.IntRange(0, 2).Draw(t, "replica")
 	low, high := d.bounds(t)
-	d.seq[i] += rapid.SampledFrom([]int64{0, 1, 1, 1, 1, -1}).Draw(t, "seq")
+	d.seq[i] = max(1, d.seq[i]+rapid.SampledFrom([]int64{0, 1, 1, 1, 1, -1}).Draw(t, "seq"))
 	small := func(name string) int64 { return rapid.Int64Range(0, 20).Draw(t, name) }
 	most := func(name string) int64 { return rapid.Int64Range(-1, 60).Draw(t, name) }
 	args := []any{string("abc"[i]), d.epoch, d.seq[i], max(0, d.seq[i]-rapid.Int64Range(0, 3).Draw(t, "known")), low, high,

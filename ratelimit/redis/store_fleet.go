@@ -3,7 +3,6 @@ package redis
 import (
 	"context"
 	"errors"
-	"sync"
 	"time"
 )
 
@@ -20,7 +19,7 @@ type fleet struct {
 	store *Store
 	key   string
 
-	turn sync.Mutex // of who asks Redis about the fleet; taken before the store's
+	turn chan struct{} // is filled by who asks Redis about the fleet; nobody waits for it with the store's mutex
 
 	// The rest is guarded by the store's mutex.
 	epoch    string
@@ -65,7 +64,7 @@ type prior struct {
 }
 
 func newFleet(s *Store, key string, fresh bool) *fleet {
-	return &fleet{store: s, key: key, fresh: fresh}
+	return &fleet{store: s, key: key, fresh: fresh, turn: make(chan struct{}, 1)}
 }
 
 // errDown is what is said of a Redis that has just failed, without asking it.
@@ -89,8 +88,8 @@ func (f *fleet) seat() bool {
 // ensure makes Redis and this replica know of each other: who is there, in which epoch, and what was
 // used. With beat it asks Redis in any case, else only if that is in doubt.
 func (f *fleet) ensure(ctx context.Context, beat bool) error {
-	f.turn.Lock()
-	defer f.turn.Unlock()
+	f.turn <- struct{}{}
+	defer func() { <-f.turn }()
 	for range attempts + 2 {
 		ready, down := f.state()
 		switch {
@@ -177,7 +176,7 @@ func (f *fleet) arguments(now time.Duration, leave bool) []any {
 		micros(t.window), micros(t.slack), micros(t.lease), micros(t.life)}
 	if f.prior != nil {
 		for _, o := range f.prior.others {
-			args = append(args, o.id, micros(o.age+now-f.prior.at))
+			args = append(args, o.id, micros(o.age+now-f.prior.at), flag(o.age < t.window+t.life+t.lease))
 		}
 	}
 	return args

@@ -1,0 +1,260 @@
+package redis
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/nestor-gateway/nestor/ratelimit"
+)
+
+// A wire is between a replica and the model. It takes time, and messages get lost on it, before or
+// after they have been run, or arrive twice.
+type wire struct {
+	world *world
+	rand  *rand.Rand
+}
+
+var errLost = errors.New("lost")
+
+func (w *wire) run(ctx context.Context, calls []*call) {
+	w.world.mu.Lock()
+	kind, delay, down := w.rand.Float64(), time.Duration(w.rand.IntN(20))*time.Millisecond, w.world.down
+	loss := w.world.loss
+	w.world.mu.Unlock()
+	fail := func() {
+		<-ctx.Done()
+		for _, c := range calls {
+			c.err = errLost
+		}
+	}
+	time.Sleep(delay)
+	switch {
+	case down || kind < loss:
+		fail()
+		return
+	case kind < 2*loss: // run, at last, though nobody waits any more
+		late := clones(calls)
+		w.world.work.Go(func() {
+			time.Sleep(delay * 20)
+			w.world.model.run(context.Background(), late)
+		})
+		fail()
+		return
+	case kind < 3*loss:
+		w.world.model.run(ctx, clones(calls))
+	}
+	w.world.model.run(ctx, calls)
+	if kind > 1-loss {
+		fail()
+	}
+}
+
+func clones(calls []*call) []*call {
+	out := make([]*call, len(calls))
+	for i, c := range calls {
+		out[i] = new(*c)
+	}
+	return out
+}
+
+// world is replicas that share a limit, what befalls them, and the account of what they admit.
+type world struct {
+	t     *testing.T
+	rand  *rand.Rand
+	model *model
+	limit ratelimit.Limit
+	ids   uint64
+	work  sync.WaitGroup
+
+	mu       sync.Mutex
+	down     bool
+	loss     float64
+	step     time.Duration
+	began    time.Time
+	replicas []*Store
+	entity   []ratelimit.Entity
+	uses     []*usage
+	parallel int
+	most     int
+}
+
+type usage struct {
+	at     time.Duration
+	tokens int64
+	none   bool
+}
+
+func newWorld(t *testing.T, seed uint64, limit ratelimit.Limit, replicas int) *world {
+	w := &world{t: t, rand: rand.New(rand.NewPCG(seed, 7)), limit: limit, began: time.Now()}
+	w.model = newModel(func() int64 {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return (time.Since(w.began) + w.step + 1000*time.Hour).Microseconds()
+	})
+	for i := range replicas {
+		w.start(i == 0)
+		time.Sleep(2 * time.Second)
+	}
+	return w
+}
+
+func (w *world) start(fresh bool) {
+	s := newStore(&wire{w, rand.New(rand.NewPCG(w.rand.Uint64(), 1))}, 1, Options{Fresh: fresh})
+	s.start()
+	w.replicas = append(w.replicas, s)
+	w.entity = append(w.entity, s.Declare([]ratelimit.Limit{w.limit})[0])
+}
+
+// crash ends a replica that says nothing; another takes its place.
+func (w *world) crash(i int) {
+	w.replicas[i].stop()
+	w.replicas[i].work.Wait()
+	w.replicas, w.entity = append(w.replicas[:i], w.replicas[i+1:]...), append(w.entity[:i], w.entity[i+1:]...)
+	w.start(false)
+}
+
+func (w *world) request() {
+	i := w.rand.IntN(len(w.replicas))
+	s, q := w.replicas[i], &ratelimit.Reservation{Amounts: ratelimit.Amounts{1, w.rand.Int64N(100), 1}, Entities: w.entity[i : i+1 : i+1], Life: 5 * time.Minute}
+	q.Entities = []ratelimit.Entity{w.entity[i]}
+	w.ids++
+	binary.BigEndian.PutUint64(q.ID[:], w.ids)
+	fate, truth, takes := w.rand.IntN(10), w.rand.Int64N(q.Amounts[1]+1), time.Duration(w.rand.IntN(4000))*time.Millisecond
+	w.work.Go(func() {
+		if _, denial := s.Reserve(context.Background(), q); denial != nil {
+			return
+		}
+		w.mu.Lock()
+		u := &usage{at: time.Since(w.began), tokens: q.Amounts[1]}
+		w.uses = append(w.uses, u)
+		w.mu.Unlock()
+		time.Sleep(takes)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		switch {
+		case fate == 0:
+			if s.Refund(q.ID) {
+				u.none = true
+			}
+		case fate < 8:
+			if s.Settle(q.ID, ratelimit.Amounts{1, truth}) {
+				u.tokens = truth
+			}
+		}
+	})
+}
+
+// check judges the account: at every end of an interval of a window.
+func (w *world) check() (admitted int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var requests, tokens int64
+	first := 0
+	for _, u := range w.uses {
+		if u.none {
+			continue
+		}
+		admitted++
+		requests, tokens = requests+1, tokens+u.tokens
+		for ; w.uses[first].at <= u.at-ratelimit.Window; first++ {
+			if old := w.uses[first]; !old.none {
+				requests, tokens = requests-1, tokens-old.tokens
+			}
+		}
+		if requests > w.limit.Most[0] || tokens > w.limit.Most[1] {
+			w.t.Fatalf("%d requests and %d tokens in the minute that ends at %s", requests, tokens, u.at)
+		}
+	}
+	return admitted
+}
+
+func (w *world) end() {
+	w.work.Wait()
+	for _, s := range w.replicas {
+		_ = s.Close()
+	}
+	w.work.Wait()
+}
+
+// run lets time pass under load; what befalls is drawn each second.
+func (w *world) run(d time.Duration, befalls func(second int)) {
+	for second := range int(d / time.Second) {
+		befalls(second)
+		for range 20 {
+			w.request()
+			time.Sleep(50 * time.Millisecond)
+		}
+	}
+}
+
+func (w *world) set(change func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	change()
+}
+
+var shared = ratelimit.Limit{Name: "deployment:a", Most: ratelimit.Amounts{240, 14000, none}}
+
+// worlds runs a test with several seeds.
+func worlds(t *testing.T, n int, test func(t *testing.T, seed uint64)) {
+	for seed := range uint64(n) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { test(t, seed) })
+		})
+	}
+}
+
+func TestALimitIsUsedUpAndNeverExceeded(t *testing.T) {
+	worlds(t, 3, func(t *testing.T, seed uint64) {
+		limit := shared
+		limit.Most[ratelimit.Tokens] = none
+		w := newWorld(t, seed, limit, 3)
+		w.run(5*time.Minute, func(int) {})
+		w.end()
+		if admitted := w.check(); admitted*100 < 97*5*240 {
+			t.Errorf("%d admitted, want 97 %% of %d", admitted, 5*240)
+		}
+	})
+}
+
+func TestNothingThatBefallsMints(t *testing.T) {
+	worlds(t, 60, func(t *testing.T, seed uint64) {
+		w := newWorld(t, seed, shared, 3)
+		w.loss = 0.02
+		until := -1
+		w.run(8*time.Minute, func(second int) {
+			if second == until {
+				w.set(func() { w.down = false })
+			}
+			switch w.rand.IntN(120) {
+			case 0:
+				w.model.flush()
+			case 1:
+				w.set(func() { w.down = true })
+				w.model.restart()
+				until = second + 1 + w.rand.IntN(10)
+			case 2:
+				w.set(func() { w.down = true })
+				until = second + 1 + w.rand.IntN(150)
+			case 3, 4:
+				w.crash(w.rand.IntN(len(w.replicas)))
+			case 5:
+				w.set(func() { w.step += time.Duration(w.rand.IntN(200)-100) * time.Second })
+			}
+		})
+		w.set(func() { w.down = false })
+		w.end()
+		if admitted := w.check(); admitted < 240 {
+			t.Errorf("only %d admitted", admitted)
+		} else {
+			t.Log(admitted)
+		}
+	})
+}
