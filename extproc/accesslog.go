@@ -63,6 +63,7 @@ func (s *Server) record(e ending.Entry) {
 	if deployment, ok := snapshot.Deployment(d.Deployment); ok {
 		e.Model = deployment.Written
 	}
+	s.learn(e) // first: a request that waits for room is estimated by it
 	s.settleEntry(e)
 	if d.Probe {
 		return
@@ -72,7 +73,6 @@ func (s *Server) record(e ending.Entry) {
 	} else {
 		s.logFailure(e)
 	}
-	s.learn(e)
 	if sample, ok := e.Sample(); ok {
 		s.Router.Observe(sample)
 	}

@@ -64,8 +64,10 @@ func (s *Server) finish(a *answer) {
 	e := &a.entry
 	e.Duration = s.Now().Sub(a.began)
 	if e.Whole = e.Duration; a.reader != nil {
-		read := a.reader.Usage()
-		e.Usage = ending.Usage(read)
+		e.Usage = ending.Usage(a.reader.Usage())
+	}
+	if p, ok := a.reader.(*inband.Packed); ok && p.Size() > 0 {
+		e.Sent = p.Size() // what is learned of bytes is learned of text
 	}
 	s.record(*e)
 }
@@ -163,18 +165,26 @@ func (f *failed) announceJSON(m *extprocv3.HeaderMutation) {
 	}
 }
 
-// read chooses how the usage of a success is read: not at all where it is compressed, or of another kind.
+// read chooses how the usage of a success is read: not at all where it is of another kind, or
+// compressed in a way that Go's library does not know.
 func (a *answer) read(h headerMap, m *extprocv3.HeaderMutation) {
 	kind, encoding := h.get("content-type"), h.get("content-encoding")
+	plain := encoding == "" || encoding == "identity"
 	switch {
-	case encoding != "" && encoding != "identity":
+	case !plain && encoding != "gzip":
+		return
 	case strings.Contains(kind, "text/event-stream"):
-		a.reader = inband.NewStream(a.strip)
-		if a.strip {
+		a.reader = inband.NewStream(a.strip && plain)
+		if a.strip && plain {
 			m.RemoveHeaders = append(m.RemoveHeaders, "content-length")
 		}
 	case strings.Contains(kind, "json"):
 		a.reader = inband.NewWhole()
+	default:
+		return
+	}
+	if !plain {
+		a.reader = inband.NewPacked(a.reader)
 	}
 }
 

@@ -65,7 +65,7 @@ func (s *Server) settleEntry(e ending.Entry) {
 // learn takes what a whole answer used into account for the next estimates.
 func (s *Server) learn(e ending.Entry) {
 	d := e.Decision
-	if e.Outcome() != ending.Success || !e.Usage.Known() || e.Group == "" || e.Model == "" {
+	if d.Probe || e.Outcome() != ending.Success || !e.Usage.Known() || e.Group == "" || e.Model == "" {
 		return
 	}
 	truth := estimate.Truth{Prompt: e.Usage.Prompt, Completion: e.Usage.Completion, Bytes: d.InputBytes, Completions: d.Completions}

@@ -72,10 +72,10 @@ func kinds() []func(rng *rand.Rand, model string) ask {
 		return a
 	}
 	all := []func(*rand.Rand, string) ask{
-		plain("", ""), plain("spaced", ""), plain("charset=utf-8", ""), plain("cached=1;reasoning=1", ""), plain("usage=none", ""), plain("pieces=50", ""),
+		plain("", ""), plain("spaced", ""), plain("charset=utf-8", ""), plain("cached=1;reasoning=1", ""), plain("usage=none", ""), plain("pieces=50", ""), plain("gzip", ""),
 		plain("", streamed), plain("crlf", streamed), plain("spaced", streamed), plain("usage=every", streamed), plain("usage=none", streamed),
 		plain("unended", streamed), plain("cached=2;reasoning=3", streamed), pieces,
-		plain("", asked), plain("crlf;spaced", asked), plain("usage=every", asked),
+		plain("", asked), plain("gzip", asked), plain("crlf;spaced", asked), plain("usage=every", asked),
 		plain("status=500", ""), plain("status=400", ""), plain("status=503;body=html", streamed), plain("status=404;body=empty", ""), plain("body=context", ""),
 		plain("status=302;body=html", ""),
 		embeddings, embeddings, leave, cut,
