@@ -20,11 +20,18 @@ if verify == 1 or not f then
 end
 
 -- The clock is the server's, without its steps: replicas know how much time passed between their calls.
-local now = wall
+-- One that has no such knowledge may come after a step that nobody saw: while there are others that did not
+-- leave, little time has passed for it since the last beat of any.
+local now, silence = wall, 0
 if f then
   now = wall + f.a
+  silence = now - f.t
   if known == f.e and high >= 0 then
     if now > high + slack then now = high elseif now < low - slack then now = low end
+  else
+    for other, m in pairs(f.m) do
+      if other ~= id and m.l == 0 then now = math.min(now, f.t + life) end
+    end
   end
   if now < f.t then now = f.t end
 end
@@ -34,7 +41,8 @@ local function renew(complete)
   local newest = 0
   for _, m in pairs(f.m) do newest = math.max(newest, m.b) end
   for _, m in pairs(f.m) do
-    m.n, m.d = newest - m.b < window + life + lease and 1 or 0, 0
+    -- Who left has reported, but that went with the epoch; who did not may have gone on without Redis.
+    m.n, m.d = (m.l == 1 and now or newest) - m.b < window + life + lease and 1 or 0, 0
   end
 end
 
@@ -50,6 +58,13 @@ local me = f.m[id]
 if me and leave == 0 and (back == 1 and known == f.e or now - me.b > window / 2 and (me.n == 0 or me.d == 1)) then
   renew((f.k == 1 or f.o <= now) and 1 or 0)
   me.n = 1
+elseif not me and silence > window - life then
+  for _, m in pairs(f.m) do
+    if m.l == 0 then
+      renew((f.k == 1 or f.o <= now) and 1 or 0)
+      break
+    end
+  end
 end
 if not me then
   f.v = f.v + 1
@@ -73,7 +88,7 @@ end
 local seat, reported, live, count = 1, f.k, 0, 0
 local out = {}
 for other, m in pairs(f.m) do
-  if now - m.b > 10 * window then
+  if now - m.b > 10 * window and (m.n == 0 or m.d == 1 or f.o <= now) then
     f.m[other] = nil
   else
     if m.n == 1 and m.d == 0 then reported = 0 end

@@ -122,7 +122,11 @@ func (f *modelFleet) renew(epoch string, whole bool, now, window, slack, lease, 
 		newest = max(newest, r.beat)
 	}
 	for _, r := range f.replicas {
-		r.needed, r.reported = newest-r.beat < window+life+lease, false
+		since := newest
+		if r.parted {
+			since = now
+		}
+		r.needed, r.reported = since-r.beat < window+life+lease, false
 	}
 }
 
@@ -132,15 +136,21 @@ func (m *model) beat(key string, in *arguments) []any {
 	done, verify, fresh, back, leave, proper := in.flag(), in.flag(), in.flag(), in.flag(), in.flag(), in.flag()
 	window, slack, lease, life := in.number(), in.number(), in.number(), in.number()
 	wall, f := m.clock(), m.fleets[key]
-	now := wall
+	now, silence, others := wall, int64(0), false
 	if f != nil {
 		now += f.ahead
+		silence = now - f.seen
+		for other, r := range f.replicas {
+			others = others || other != id && !r.parted
+		}
 		if known == f.epoch && high >= 0 {
 			if now > high+slack {
 				now = high
 			} else if now < low-slack {
 				now = low
 			}
+		} else if others {
+			now = min(now, f.seen+life)
 		}
 		now = max(now, f.seen)
 	}
@@ -161,6 +171,8 @@ func (m *model) beat(key string, in *arguments) []any {
 	if me != nil && !leave && (back && known == f.epoch || 2*(now-me.beat) > window && (!me.needed || me.reported)) {
 		renew(f.whole || f.opens <= now)
 		me.needed = true
+	} else if me == nil && silence > window-life && others {
+		renew(f.whole || f.opens <= now)
 	}
 	if me == nil {
 		f.version++
@@ -189,7 +201,7 @@ func (m *model) beat(key string, in *arguments) []any {
 		if r == nil {
 			continue
 		}
-		if now-r.beat > 10*window {
+		if now-r.beat > 10*window && (!r.needed || r.reported || f.opens <= now) {
 			delete(f.replicas, other)
 			continue
 		}

@@ -225,7 +225,7 @@ func TestALimitIsUsedUpAndNeverExceeded(t *testing.T) {
 }
 
 func TestNothingThatBefallsMints(t *testing.T) {
-	worlds(t, 60, func(t *testing.T, seed uint64) {
+	worlds(t, 16, func(t *testing.T, seed uint64) {
 		w := newWorld(t, seed, shared, 3)
 		w.loss = 0.02
 		until := -1
