@@ -253,3 +253,15 @@ func TestProbesRunEightAtATime(t *testing.T) {
 	mustEqual(t, 30, len(g.requests()))
 	mustEqual(t, 8, g.peak)
 }
+
+func TestADeploymentThatIsFullIsNotProbed(t *testing.T) {
+	g := &gateway{answer: func(w http.ResponseWriter, model string) {
+		if model == "down" { // refused by its provider, as what Envoy adds for a deployment that was tried shows
+			w.Header().Set("X-Litellm-Model-Id", "down")
+		}
+		w.WriteHeader(http.StatusTooManyRequests)
+	}}
+	body := get(t, portTo(t, g, two, nil), "/health").Body.(map[string]any)
+	mustEqual(t, []any{0.0, 1.0, 1.0}, []any{body["healthy_count"], body["unhealthy_count"], body["skipped_count"]})
+	mustEqual(t, any("its limits admit no request now"), body["skipped_endpoints"].([]any)[0].(map[string]any)["reason"])
+}

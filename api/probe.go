@@ -50,8 +50,10 @@ func (c *caller) call(ctx context.Context, d *routing.Deployment) verdict {
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	status, text, err := c.post(ctx, path, body)
+	status, text, tried, err := c.post(ctx, path, body)
 	switch {
+	case status == http.StatusTooManyRequests && !tried:
+		return verdict{skipped: "its limits admit no request now"}
 	case errors.Is(err, context.DeadlineExceeded):
 		return verdict{err: fmt.Sprintf("no answer within %s", c.timeout)}
 	case err != nil:
@@ -62,22 +64,23 @@ func (c *caller) call(ctx context.Context, d *routing.Deployment) verdict {
 	return verdict{}
 }
 
-// post returns the status and at most 64 KiB of the body.
-func (c *caller) post(ctx context.Context, path string, body object) (status int, text []byte, err error) {
+// post returns the status and at most 64 KiB of the body, and whether the deployment has been tried for it:
+// an answer of Nestor's own names none.
+func (c *caller) post(ctx context.Context, path string, body object) (status int, text []byte, tried bool, err error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.target+path, bytes.NewReader(encode(body)))
 	if err != nil {
-		return 0, nil, err
+		return 0, nil, false, err
 	}
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set(nestorv1.HeaderProbe, c.secret)
 	r.Header.Set("X-Litellm-Num-Retries", "0")
 	answer, err := c.client.Do(r)
 	if err != nil {
-		return 0, nil, err
+		return 0, nil, false, err
 	}
 	defer answer.Body.Close()
 	text, err = io.ReadAll(io.LimitReader(answer.Body, 64<<10))
-	return answer.StatusCode, text, err
+	return answer.StatusCode, text, answer.Header.Get(nestorv1.HeaderModelID) != "", err
 }
 
 // modeOf is what the deployment is for: model_info.mode, else by the model's name.

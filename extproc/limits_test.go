@@ -281,16 +281,17 @@ func TestALoneDeploymentIsWaitedForOnlyAsLongAsBackOffTakes(t *testing.T) {
 	})
 }
 
-func TestAProbeIsNeverDenied(t *testing.T) {
+func TestAProbeIsWithinTheLimits(t *testing.T) {
 	s, l := limited(t, one("rpm: 1"))
-	probe := map[string]string{"authorization": "", nestorv1.HeaderProbe: "probe-secret"}
-	for n := range 3 {
-		probe[nestorv1.HeaderRequest] = fmt.Sprint("p", n)
-		a := begin(t, s, probe, `{"model":"d1","messages":[]}`)
-		a.ended(t, s, how{status: 200, usage: tokens(1, 1)})
-	}
+	probe := map[string]string{"authorization": "", nestorv1.HeaderProbe: "probe-secret", nestorv1.HeaderRequest: "p"}
+	a := begin(t, s, probe, `{"model":"d1","messages":[]}`)
+	a.ended(t, s, how{status: 200, usage: tokens(1, 1)})
 	if got := l.used(t, leaf); got != (ratelimit.Amounts{1, 2, 0}) {
-		t.Errorf("used %v, want the one probe for which there was room", got)
+		t.Errorf("used %v, want the probe", got)
+	}
+	probe[nestorv1.HeaderRequest] = "q"
+	if r := decideFor(t, s, probe, `{"model":"d1","messages":[]}`); r.GetImmediateResponse() == nil {
+		t.Error("a probe passed for which there was no room")
 	}
 	if r := asked(t, s, "r", chat); r.GetImmediateResponse() == nil {
 		t.Error("a request passed where a probe had taken what was left")

@@ -71,8 +71,7 @@ func (s *Server) life(d *decided) time.Duration {
 }
 
 // reserve picks a deployment with what the attempt is going to use. Where only the guess of the answer is larger than
-// every limit, it makes do with the whole limit. A probe that finds no room goes without: a deployment that is
-// merely busy must not look broken.
+// every limit, it makes do with the whole limit.
 func (s *Server) reserve(ctx context.Context, view *routing.View, d *decided, q routing.Query) (routing.Pick, error) {
 	d.reserved = q.Hold.Amounts[ratelimit.Tokens]
 	p, err := view.Pick(ctx, d.target, q)
@@ -80,11 +79,6 @@ func (s *Server) reserve(ctx context.Context, view *routing.View, d *decided, q 
 	if onlyGuessTooLarge(limit, d) {
 		d.reserved = limit.Room.Limit
 		q.Hold.Amounts[ratelimit.Tokens] = d.reserved
-		p, err = view.Pick(ctx, d.target, q)
-		limit = obstacle(err)
-	}
-	if limit != nil && d.request.probe {
-		d.reserved, q.Regardless = 0, true
 		p, err = view.Pick(ctx, d.target, q)
 	}
 	return p, err

@@ -25,8 +25,6 @@ type Query struct {
 
 	// Hold is what the attempt reserves of everything that limits its pick; its Entities are left to the pick.
 	Hold ratelimit.Reservation
-	// Regardless takes a target that is one deployment whatever its quota, and reserves nothing.
-	Regardless bool
 }
 
 // Pick is a deployment chosen for one attempt.
@@ -118,7 +116,7 @@ func (p *picking) choose() (leaf int32, ok bool) {
 	defer v.mu.RUnlock()
 	p.path = p.path[:0]
 	if p.t.group == none {
-		return p.t.leaf, p.mayCall() && (p.q.Regardless || !p.tightOn(p.t.leaf))
+		return p.t.leaf, p.mayCall() && !p.tightOn(p.t.leaf)
 	}
 	if len(p.q.Exclude) == 0 && p.q.Skip == 0 && !p.apart {
 		p.seed(0)
@@ -136,7 +134,7 @@ func (p *picking) choose() (leaf int32, ok bool) {
 // mayCall is for a target that is one deployment: cooling or not, there is no other.
 func (p *picking) mayCall() bool {
 	v, leaf := p.v, p.t.leaf
-	return leaf != none && p.q.Skip == 0 && !v.snapshot.graph.Closed(leaf) && (p.q.Regardless || v.outUntil(leaf) == 0) &&
+	return leaf != none && p.q.Skip == 0 && !v.snapshot.graph.Closed(leaf) && v.outUntil(leaf) == 0 &&
 		!p.deniedOn(leaf) && !slices.Contains(p.q.Exclude, v.snapshot.deployments[leaf].ID)
 }
 
@@ -204,7 +202,7 @@ func (p *picking) closeDenied(state *share.State) (leaves []int32) {
 // reserve holds what the request needs of all gates on the way.
 func (p *picking) reserve(ctx context.Context, leaf int32) (ratelimit.Standing, *ratelimit.Denial) {
 	v := p.v
-	if v.entities == nil || p.q.Regardless && p.t.group == none {
+	if v.entities == nil {
 		return unlimited(), nil
 	}
 	p.gates = v.snapshot.gatesOn(leaf, p.path, p.gates[:0])
