@@ -24,7 +24,10 @@ func checkCommand() *cobra.Command {
 }
 
 func check(path string, stdout, stderr io.Writer) error {
-	_, snapshot, notes, err := compile(path, provider.New(os.LookupEnv))
+	cfg, snapshot, notes, err := compile(path, provider.New(os.LookupEnv))
+	if err == nil {
+		_, err = redisOf(settings{}, cfg)
+	}
 	if err != nil {
 		return report(stderr, err)
 	}

@@ -21,11 +21,12 @@ func openLimits(s settings, cfg *config.Config, client string, log *slog.Logger)
 	if place.Given() {
 		return shareLimits(s, place, log)
 	}
+	tellUnshared(cfg, log)
 	store, err := keepLimits(s, client, log)
 	if err != nil {
 		return nil, err
 	}
-	return &limits{store: store, close: []func(){func() { _ = store.Close() }}}, nil
+	return &limits{store: store, place: place, close: []func(){func() { _ = store.Close() }}}, nil
 }
 
 // keepLimits opens the store of one process, which keeps what was used in a file of the data directory.

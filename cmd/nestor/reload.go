@@ -136,6 +136,10 @@ func (r *reloader) reload(ctx context.Context) {
 		// The address is that of the start: without a key it must not be open now.
 		_, err = clientAddress(g.client, cfg.MasterKey == "", g.settings.allowAnonymous)
 	}
+	var place redisPlace
+	if err == nil {
+		place, err = redisOf(g.settings, cfg)
+	}
 	if err != nil {
 		g.log.Error("config not reloaded: the one in force stays", "error", err)
 		return
@@ -156,6 +160,7 @@ func (r *reloader) reload(ctx context.Context) {
 	r.broken, r.content = false, files
 	r.follow()
 	logNotes(g.log, notes)
+	g.limits.tellMoved(place, g.log)
 	sum := snapshot.Summary()
 	g.log.Info("config reloaded", "groups", sum.Groups, "deployments", sum.Deployments, "upstreams", sum.Upstreams)
 }

@@ -5,19 +5,18 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/nestor-gateway/nestor/extproc/forward"
 	"github.com/nestor-gateway/nestor/ratelimit/redis"
 	"github.com/nestor-gateway/nestor/routing"
-	"github.com/nestor-gateway/nestor/routing/config"
 )
 
 // limits is the store of limits, and what replicas share beside it.
 type limits struct {
 	store    routing.Limits
+	place    redisPlace
 	replicas *redis.Replicas // nil where nothing is shared
 	// share begins to tell the other replicas what a router learns, and the router what they do.
 	share func(r *routing.Router)
@@ -31,22 +30,9 @@ func (l *limits) Close() {
 	}
 }
 
-// redisOf is where Redis is: the setting goes before the config. LiteLLM's REDIS_* variables fill in what the config leaves open.
-func redisOf(s settings, cfg *config.Config) (redis.Settings, error) {
-	if s.redisURL != "" {
-		return redis.Settings{URL: s.redisURL}, nil
-	}
-	c := cfg.Redis
-	place := redis.Settings{URL: c.URL.Reveal(), Host: c.Host, Port: c.Port, Password: c.Password.Reveal(), DB: c.DB}
-	if c == (config.Redis{}) {
-		return place, nil
-	}
-	return place.WithEnvironment(os.Getenv)
-}
-
 // shareLimits opens the store that replicas share.
-func shareLimits(s settings, place redis.Settings, log *slog.Logger) (*limits, error) {
-	client, err := redis.Connect(place)
+func shareLimits(s settings, place redisPlace, log *slog.Logger) (*limits, error) {
+	client, err := redis.Connect(place.Settings)
 	if err != nil {
 		return nil, err
 	}
@@ -55,16 +41,16 @@ func shareLimits(s settings, place redis.Settings, log *slog.Logger) (*limits, e
 	if err != nil {
 		return nil, err
 	}
-	store := redis.NewStore(client, redis.Options{Fresh: s.freshLimits, Prefix: s.redisPrefix, Log: log})
+	store := redis.NewStore(client, redis.Options{Fresh: s.freshLimits, Prefix: place.prefix, Log: log})
 	self := redis.NewID()
-	replicas := redis.Join(client, s.redisPrefix, redis.Replica{ID: self, Address: address})
-	l := &limits{store: store, replicas: replicas, close: []func(){func() { _ = client.Close() }, func() { _ = store.Close() }, replicas.Close}}
+	replicas := redis.Join(client, place.prefix, redis.Replica{ID: self, Address: address})
+	l := &limits{store: store, place: place, replicas: replicas, close: []func(){func() { _ = client.Close() }, func() { _ = store.Close() }, replicas.Close}}
 	l.share = func(r *routing.Router) {
-		board := redis.NewBoard(client, s.redisPrefix, self, func(n redis.Notice) { r.Noticed(heard(n)) })
+		board := redis.NewBoard(client, place.prefix, self, func(n redis.Notice) { r.Noticed(heard(n)) })
 		l.close = append(l.close, func() { r.Notify(nil); board.Close() })
 		r.Notify(func(n routing.Notice) { board.Publish(posted(n)) })
 	}
-	log.Info("limits are shared", "redis", place, "replica", self, "advertise", address)
+	log.Info("limits are shared", "redis", place.where(), "replica", self, "advertise", address)
 	return l, nil
 }
 

@@ -82,6 +82,14 @@ func Connect(s Settings) (redis.UniversalClient, error) {
 	return redis.NewUniversalClient(options), nil
 }
 
+// Check returns the error that Connect would; nothing is asked of Redis.
+func (s Settings) Check() error {
+	if _, err := s.options(); err != nil {
+		return fmt.Errorf("redis: %w", err)
+	}
+	return nil
+}
+
 func (s Settings) options() (*redis.UniversalOptions, error) {
 	o := defaults()
 	if s.URL != "" {

@@ -168,12 +168,3 @@ type Group struct {
 	Fallbacks          []string
 	Hidden             bool
 }
-
-// Redis holds the redis_* settings; the zero value means none.
-type Redis struct {
-	URL      Secret
-	Host     string
-	Port     int
-	Password Secret
-	DB       int
-}

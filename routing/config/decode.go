@@ -82,6 +82,7 @@ type decoder struct {
 	variables   map[string]string
 	credentials map[string]*tree.Node
 	meant       map[string]string
+	redis       redisPlaces
 	visited     int
 }
 
@@ -113,6 +114,7 @@ func (d *decoder) decode(name string, src []byte) (ok bool) {
 	d.masterKey()
 	d.each(merged, "router_settings", d.router)
 	d.each(merged, "litellm_settings", d.module)
+	d.chosenRedis()
 	d.each(merged, "model_groups", d.groups)
 	return d.modelList(merged, name)
 }
@@ -220,9 +222,9 @@ func (d *decoder) ignore(f tree.Pair, lost string) {
 	d.report.WarnOnce(f.Key.At, "", fmt.Sprintf("%s is not supported: %s", f.Key.Text, lost))
 }
 
-// asksForNothing reports whether a setting leaves things as they are. All are off by default but ssl_verify.
+// asksForNothing reports whether a setting leaves things as they are. All are off by default but two.
 func asksForNothing(f tree.Pair) bool {
-	if f.Key.Text == "ssl_verify" {
+	if f.Key.Text == "ssl_verify" || f.Key.Text == "ssl_check_hostname" {
 		on, _ := tree.Boolean(f.Value.Text)
 		return on && f.Value.Plain
 	}
@@ -266,6 +268,8 @@ func (d *decoder) proxy(v *tree.Node) {
 			if d.text("database_url", f.Value, &url); url != "" {
 				d.report.Warn(f.Key.At, "", "database_url is not supported: no database is used")
 			}
+		case "coordination_redis":
+			d.coordinationRedis(f)
 		default:
 			d.unsupported(&d.known.Proxy, f)
 		}

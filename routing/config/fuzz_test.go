@@ -97,7 +97,7 @@ func secretsOf(src []byte) []string {
 		seen[n] = true
 		for _, p := range n.Pairs {
 			switch p.Key.Text {
-			case "api_key", "master_key", "redis_password", "redis_url", "database_url":
+			case "api_key", "master_key", "redis_password", "redis_url", "password", "url", "sentinel_password", "database_url":
 				if _, isReference := reference(p.Value); !isReference && len(p.Value.Text) >= 8 && strings.Count(string(src), p.Value.Text) == 1 {
 					secrets = append(secrets, p.Value.Text)
 				}

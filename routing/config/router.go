@@ -17,7 +17,7 @@ func (d *decoder) router(v *tree.Node) {
 	r := &d.cfg.Router
 	for _, f := range d.fields("router_settings", v) {
 		key, v := f.Key.Text, f.Value
-		if d.reliability(f, r) || d.redis(key, v) {
+		if d.reliability(f, r) || d.routerRedis(f) {
 			continue
 		}
 		switch key {
@@ -49,6 +49,7 @@ func (d *decoder) router(v *tree.Node) {
 			d.unsupported(&d.known.Router, f)
 		}
 	}
+	d.routerKwargs()
 }
 
 // reliability reads what router_settings and litellm_settings both have.
@@ -79,6 +80,7 @@ func (d *decoder) reliability(f tree.Pair, r *Router) bool {
 func (d *decoder) module(v *tree.Node) {
 	var m Router
 	for _, f := range d.fields("litellm_settings", v) {
+		d.caching(f)
 		switch key := f.Key.Text; {
 		case d.reliability(f, &m), key == "telemetry":
 		case key == "request_timeout":
@@ -108,41 +110,6 @@ func orElse[T any](to **T, other *T) {
 func orElseList[T any](to *[]T, other []T) {
 	if len(*to) == 0 {
 		*to = other
-	}
-}
-
-// redis reads the redis_* keys of router_settings.
-func (d *decoder) redis(key string, v *tree.Node) bool {
-	r := &d.cfg.Redis
-	switch key {
-	case "redis_url":
-		d.secret(key, v, &r.URL)
-	case "redis_host":
-		d.text(key, v, &r.Host)
-	case "redis_port":
-		d.port(key, v, &r.Port)
-	case "redis_password":
-		d.secret(key, v, &r.Password)
-	case "redis_db":
-		var n *int
-		if whole(d, key, v, 0, &n); n != nil {
-			r.DB = *n
-		}
-	default:
-		return false
-	}
-	return true
-}
-
-func (d *decoder) port(key string, v *tree.Node, to *int) {
-	var n *int
-	whole(d, key, v, 0, &n)
-	switch {
-	case n == nil:
-	case *n == 0 || *n > 65535:
-		d.report.Problem(v.At, "write a number from 1 to 65535", "%s is no port", key)
-	default:
-		*to = *n
 	}
 }
 

@@ -6,7 +6,7 @@ package known
 // routerKeys are the parameters of LiteLLM's Router.
 const routerKeys = `
 : client_ttl debug_level ignore_invalid_deployments router_general_settings set_verbose tag_filtering_match_any
-answers are not cached: cache_kwargs cache_responses caching_groups
+answers are not cached: cache_responses caching_groups
 health checks take no part in routing: background_health_check_model_groups enable_health_check_routing health_check_ignore_transient_errors
   health_check_staleness_threshold
 tags take no part in routing: enable_tag_filtering tag_routing_prefix
@@ -123,7 +123,6 @@ these paths are not served: admin_only_routes allowed_routes claude_code_gateway
   search_tool_deny_by_default search_tools use_client_credentials_pass_through_routes vector_store_deny_by_default
 client headers reach providers by a fixed list: forward_client_headers_to_llm_api forward_openai_org_id
 the model must be named in the request: completion_model image_generation_model
-limits are not shared through it; see redis_url in router_settings: coordination_redis
 it has no effect: admission_queue_timeout_seconds allow_client_side_credentials allow_unmanaged_response_ids allowed_file_extensions
   always_include_stream_usage blocked_file_extensions control_plane_url drain_endpoint_token enable_audit_logs enable_drain_endpoint
   enable_public_model_hub enforce_fallback_model_access enforced_batch_output_expires_after enforced_file_expires_after

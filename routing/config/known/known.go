@@ -12,9 +12,9 @@ const (
 	topSupported    = "model_list router_settings litellm_settings general_settings model_groups environment_variables include credential_list"
 	topOthers       = "guardrails mcp_servers mcp_tools callback_settings search_tools sandbox_tools vector_store_registry files_settings finetune_settings assistant_settings default_vertex_config prompts agent_list agents policies policy_attachments worker_registry pass_through_endpoints plugins classifier_plugin"
 	entrySupported  = "model_name litellm_params model_info"
-	routerSupported = "model_group_alias routing_strategy routing_strategy_args num_retries timeout stream_timeout allowed_fails cooldown_time max_fallbacks disable_cooldowns retry_policy allowed_fails_policy model_group_retry_policy retry_budget limits_without_redis fallbacks default_fallbacks context_window_fallbacks content_policy_fallbacks redis_url redis_host redis_port redis_password redis_db"
+	routerSupported = "model_group_alias routing_strategy routing_strategy_args num_retries timeout stream_timeout allowed_fails cooldown_time max_fallbacks disable_cooldowns retry_policy allowed_fails_policy model_group_retry_policy retry_budget limits_without_redis fallbacks default_fallbacks context_window_fallbacks content_policy_fallbacks redis_url redis_host redis_port redis_password redis_db cache_kwargs"
 	moduleSupported = "num_retries request_timeout fallbacks default_fallbacks context_window_fallbacks content_policy_fallbacks max_fallbacks allowed_fails telemetry"
-	proxySupported  = "master_key database_url"
+	proxySupported  = "master_key database_url coordination_redis"
 	groupSupported  = "routing_strategy num_retries timeout rpm tpm max_parallel_requests limits_without_redis fallbacks hidden"
 	paramSupported  = "model custom_llm_provider api_key api_base base_url api_version organization rpm tpm max_parallel_requests weight order timeout request_timeout stream_timeout cooldown_time num_retries input_cost_per_token output_cost_per_token extra_headers headers extra_body litellm_credential_name"
 
@@ -48,8 +48,8 @@ type Section struct {
 
 // Catalog is every section.
 type Catalog struct {
-	Top, Entry, Router, StrategyArgs, Module, Proxy, Group, Param Section
-	Request, Provider                                             map[string]bool
+	Top, Entry, Router, StrategyArgs, Module, Proxy, Group, Param, Redis, CacheParams Section
+	Request, Provider                                                                 map[string]bool
 }
 
 func NewCatalog() *Catalog {
@@ -62,6 +62,8 @@ func NewCatalog() *Catalog {
 		Proxy:        newSection("general_settings", proxySupported, generalKeys),
 		Group:        newSection("a group of model_groups", groupSupported, ""),
 		Param:        newSection("litellm_params", paramSupported, paramKeys),
+		Redis:        newSection("a Redis", redisSupported, redisKeys),
+		CacheParams:  newSection("cache_params", cacheParamsSupported, cacheParamsKeys),
 		Request:      set(requestParams),
 		Provider:     set(providerParams),
 	}
