@@ -29,7 +29,14 @@ func bootstrapCommand() *cobra.Command {
 		Long: "Print the small bootstrap of an Envoy that gets all else from `nestor serve` (ADS),\n" +
 			"or with --static a whole configuration for the upstreams of a config.",
 		Args: exactly(),
-		RunE: func(c *cobra.Command, _ []string) error {
+		RunE: func(c *cobra.Command, _ []string) (err error) {
+			metering, err := c.Flags().GetString("metering")
+			if err != nil {
+				return err
+			}
+			if s.options.Inband, err = isInband(metering); err != nil {
+				return err
+			}
 			return bootstrap(s, c.OutOrStdout(), c.ErrOrStderr())
 		},
 	}
@@ -44,6 +51,7 @@ func bootstrapCommand() *cobra.Command {
 	f.StringVar(&o.NodeID, "node-id", "nestor", "Envoy's node id")
 	f.Uint32Var(&o.BodyLimit, "body-limit", 32<<20, "largest request body, in bytes")
 	f.DurationVar(&o.RequestTimeout, "request-timeout", 300*time.Second, "how long a client may take to send a request")
+	meteringFlag(f)
 	f.StringVar(&o.CAFile, "ca-file", os.Getenv("SSL_CERT_FILE"), "the certificates that Envoy trusts in providers (default: the system's)")
 	return c
 }

@@ -111,6 +111,7 @@ func (g *gateway) assemble() error {
 		Metrics:     extproc.NewMetrics(registry),
 		ProbeSecret: probe,
 		LargeBodies: largeBodies,
+		Inband:      g.envoy.Inband,
 		Log:         g.log,
 	}
 	g.grpc = grpc.NewServer(g.envoy.GRPCOptions()...)
@@ -196,7 +197,9 @@ func (g *gateway) shutdown() {
 }
 
 func (s settings) envoyOptions(client string) envoy.Options {
+	inband, _ := isInband(s.metering) // checked when the settings were read
 	return envoy.Options{
+		Inband:         inband,
 		Listen:         client,
 		Processors:     []string{reachable(s.grpcListen)},
 		API:            reachable(s.httpListen),

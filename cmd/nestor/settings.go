@@ -33,6 +33,7 @@ type settings struct {
 	redisPrefix    string // empty: what the config says, else redis.DefaultPrefix
 	advertise      string
 	freshLimits    bool
+	metering       string
 	logLevel       string
 	logFormat      string
 	allowAnonymous bool
@@ -53,9 +54,23 @@ func settingsFlags(f *pflag.FlagSet) {
 	f.String("redis-url", "", "the Redis through which replicas share limits and cooldowns (redis://, rediss://, redis+cluster://, redis+sentinel://); goes before the config's")
 	f.String("redis-prefix", "", "what all keys in Redis begin with; the replicas of a fleet have the same, and no other fleet (default: nestor, after the namespace that the config names)")
 	f.String("advertise", "", "HOST:PORT at which other replicas reach --grpc-listen (default: that, or an address of this machine)")
+	meteringFlag(f)
 	f.String("log-level", "info", "debug, info, warn or error")
 	f.String("log-format", "text", "text or json")
 	f.Bool("allow-anonymous", false, "serve every address without a master key")
+}
+
+func meteringFlag(f *pflag.FlagSet) {
+	f.String("metering", "native", "who reads the usage of answers: Envoy's own filters (native), or the processor (inband), "+
+		"for an Envoy that has one filter alone")
+}
+
+func isInband(metering string) (bool, error) {
+	switch metering {
+	case "native", "inband":
+		return metering == "inband", nil
+	}
+	return false, fmt.Errorf("--metering %s is neither native nor inband", metering)
 }
 
 func envoyFlags(f *pflag.FlagSet) {
@@ -92,6 +107,7 @@ func readSettings(c *cobra.Command) (settings, error) {
 		redisPrefix:    v.GetString("redis-prefix"),
 		advertise:      v.GetString("advertise"),
 		freshLimits:    v.GetBool("fresh-limits"),
+		metering:       v.GetString("metering"),
 		logLevel:       v.GetString("log-level"),
 		logFormat:      v.GetString("log-format"),
 		allowAnonymous: v.GetBool("allow-anonymous"),
@@ -126,6 +142,9 @@ func (s settings) check() error {
 		if err := redis.CheckPrefix(s.redisPrefix); err != nil {
 			return fmt.Errorf("--redis-prefix: %w", err)
 		}
+	}
+	if _, err := isInband(s.metering); err != nil {
+		return err
 	}
 	if s.requestTimeout <= 0 || s.grace <= 0 {
 		return fmt.Errorf("--request-timeout and --grace must be more than 0")
