@@ -4,6 +4,8 @@ import (
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	grpclogv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/grpc/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
@@ -27,4 +29,10 @@ func accessLog() *accesslogv3.AccessLog {
 			AdditionalRequestHeadersToLog: []string{nestorv1.HeaderRequest, nestorv1.HeaderAttempt},
 		})},
 	}
+}
+
+// signsOfLife has an entry made of every attempt again and again while it is in flight, of the type
+// DownstreamPeriodic: so the processor can tell one that goes on from one whose last entry was lost.
+func signsOfLife(o Options) *hcmv3.HttpConnectionManager_HcmAccessLogOptions {
+	return &hcmv3.HttpConnectionManager_HcmAccessLogOptions{AccessLogFlushInterval: durationpb.New(o.Signs)}
 }

@@ -91,7 +91,8 @@ func attemptManager(o Options) *hcmv3.HttpConnectionManager {
 			InitialStreamWindowSize:     wrapperspb.UInt32(o.BodyLimit),
 			InitialConnectionWindowSize: wrapperspb.UInt32(1<<31 - 1),
 		},
-		AccessLog: []*accesslogv3.AccessLog{accessLog()},
+		AccessLog:        []*accesslogv3.AccessLog{accessLog()},
+		AccessLogOptions: signsOfLife(o),
 		// Requests pass them downwards, answers upwards.
 		HttpFilters: []*hcmv3.HttpFilter{
 			luaFilter(),

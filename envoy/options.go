@@ -15,6 +15,8 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/keepalive"
+
+	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
 )
 
 // Options are what a configuration of Envoy depends on besides the upstreams.
@@ -34,6 +36,8 @@ type Options struct {
 	BodyLimit uint32
 	// RequestTimeout is how long a client may take to send its request; zero means 300 s.
 	RequestTimeout time.Duration
+	// Signs is how often Envoy tells of every attempt that it is still in flight; zero means nestorv1.SignInterval.
+	Signs time.Duration
 	// CAFile is the bundle in PEM that upstreams' certificates are verified against, a path as
 	// Envoy sees it; empty means the one that this machine's distribution has.
 	CAFile string
@@ -63,6 +67,9 @@ func (o Options) withDefaults() (Options, error) {
 	if o.RequestTimeout == 0 {
 		o.RequestTimeout = defaultRequestTimeout
 	}
+	if o.Signs == 0 {
+		o.Signs = nestorv1.SignInterval
+	}
 	if o.CAFile == "" {
 		o.CAFile = SystemCAFile(os.Stat)
 	}
@@ -72,6 +79,9 @@ func (o Options) withDefaults() (Options, error) {
 func (o Options) check() error {
 	if o.BodyLimit > maxBodyLimit {
 		return fmt.Errorf("body limit %d: the most is %d bytes", o.BodyLimit, maxBodyLimit)
+	}
+	if o.Signs < time.Millisecond {
+		return fmt.Errorf("signs of life every %s: the least is 1ms", o.Signs)
 	}
 	if len(o.Processors) == 0 {
 		return errors.New("no address of the processor's gRPC port is given")

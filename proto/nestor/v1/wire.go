@@ -1,5 +1,7 @@
 package nestorv1
 
+import "time"
+
 // The names that the processor and the Envoy configuration agree on.
 
 // Dynamic metadata.
@@ -86,3 +88,6 @@ const (
 
 // IdleSeconds returns the idle times for which a route exists, ascending.
 func IdleSeconds() []int { return []int{1, 2, 5, 10, 30, 60, 120, 300, 600} }
+
+// SignInterval is how often Envoy says of an attempt that it is still in flight, unless it is told otherwise.
+const SignInterval = 30 * time.Second

@@ -1,0 +1,118 @@
+package envoy_test
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	datav3 "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
+
+	"github.com/nestor-gateway/nestor/envoy"
+	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
+)
+
+// An attempt gives signs of life in each of its phases, with its Decision as soon as there is one, and none once
+// it has ended. (It gives none either while only the client has not yet read what the upstream has sent whole.)
+func TestAnAttemptGivesSignsOfLifeUntilItEnds(t *testing.T) {
+	begin := func(w http.ResponseWriter, status int, text string) {
+		w.Header().Set("content-type", "text/event-stream")
+		w.WriteHeader(status)
+		io.WriteString(w, text)
+		http.NewResponseController(w).Flush()
+	}
+	for name, c := range map[string]struct {
+		deciding bool // the phase is that of the decision
+		reading  bool // the phase is that in which the client does not read
+		answer   func(w http.ResponseWriter, wait func())
+	}{
+		"while it is decided": {deciding: true, answer: func(http.ResponseWriter, func()) {}},
+		"before the headers":  {answer: func(_ http.ResponseWriter, wait func()) { wait() }},
+		"before the body": {answer: func(w http.ResponseWriter, wait func()) {
+			begin(w, http.StatusOK, "")
+			wait()
+		}},
+		"amid a stream": {answer: func(w http.ResponseWriter, wait func()) {
+			begin(w, http.StatusOK, "data: {\"usage\":{\"total_tokens\":5}}\n\n")
+			wait()
+		}},
+		"amid a failure": {answer: func(w http.ResponseWriter, wait func()) {
+			begin(w, http.StatusInternalServerError, "")
+			wait()
+		}},
+		"while nobody reads it": {reading: true, answer: func(w http.ResponseWriter, _ func()) {
+			// More than any buffer on the way has room for.
+			begin(w, http.StatusOK, strings.Repeat("data: "+strings.Repeat("x", 1<<20)+"\n\n", 80))
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			goOn := make(chan struct{})
+			wait := func() { <-goOn }
+			up := upstream(t, "up", func(w http.ResponseWriter, r *http.Request) {
+				io.Copy(io.Discard, r.Body)
+				c.answer(w, wait)
+			})
+			g := startGateway(t, func(h map[string]string) decision {
+				if c.deciding {
+					wait()
+				}
+				return always("up", nestorv1.KeyDecision, h[nestorv1.HeaderRequest])(h)
+			}, func(o *envoy.Options) { o.Signs = 50 * time.Millisecond }, up)
+			answered := make(chan struct{})
+			go func() {
+				defer close(answered)
+				resp, err := http.Post(g.url("/v1/chat/completions"), "application/json", strings.NewReader("{}"))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer resp.Body.Close()
+				if c.reading {
+					wait()
+				}
+				io.Copy(io.Discard, resp.Body)
+			}()
+			eventually(t, "signs of life", func() bool { return len(g.process.logged()) >= 5 })
+			for _, e := range g.process.logged() {
+				g.isSign(t, e, !c.deciding)
+			}
+			close(goOn)
+			<-answered
+			g.endsOnce(t)
+		})
+	}
+}
+
+// isSign checks an entry of an attempt in flight.
+func (g *gateway) isSign(t *testing.T, e *logEntry, decided bool) {
+	t.Helper()
+	common := e.GetCommonProperties()
+	got := common.GetMetadata().GetFilterMetadata()[nestorv1.Namespace].AsMap()[nestorv1.KeyDecision]
+	want := any(nil)
+	if decided {
+		want = g.process.seen()[0][nestorv1.HeaderRequest]
+	}
+	if kind := common.GetAccessLogType(); kind != datav3.AccessLogType_DownstreamPeriodic || got != want {
+		t.Errorf("%v with decision %v, want a sign of life with %v", kind, got, want)
+	}
+}
+
+// endsOnce wants the entry of the end to be the last.
+func (g *gateway) endsOnce(t *testing.T) {
+	t.Helper()
+	ends := func() (n int) {
+		for _, e := range g.process.logged() {
+			if e.GetCommonProperties().GetAccessLogType() == datav3.AccessLogType_DownstreamEnd {
+				n++
+			}
+		}
+		return n
+	}
+	eventually(t, "the entry of the end", func() bool { return ends() > 0 })
+	until := len(g.process.logged())
+	<-time.After(4 * g.options.Signs)
+	if more := len(g.process.logged()) - until; more > 0 || ends() != 1 {
+		t.Errorf("%d entries after the end", more)
+	}
+}
