@@ -38,8 +38,8 @@ func keepLimits(s settings, client string, log *slog.Logger) (*ratelimit.Memory,
 		Warn: func(text string) { log.Warn("limits: " + text) },
 	})
 	if err != nil {
-		return nil, fmt.Errorf("limits: %w; processes that serve together share limits through --redis-url, "+
-			"others need a --data-dir of their own", err)
+		return nil, fmt.Errorf("limits of %s: %w; processes that serve together share limits through --redis-url, "+
+			"others need a --data-dir of their own", client, err)
 	}
 	if _, err := os.Stat(filepath.Join(s.dataDir, name)); err != nil {
 		log.Warn("limits: what they have used is not kept: after a restart they admit nothing for one minute", "error", err)
