@@ -25,11 +25,12 @@ const (
 func loaded(t *testing.T, listen, text string) (g *gateway, path string) {
 	t.Helper()
 	path = writeConfig(t, text)
-	g, err := newGateway(settings{config: path, listen: listen, grpcListen: "127.0.0.1:4001", httpListen: "127.0.0.1:4002"},
+	g, err := newGateway(settings{config: path, listen: listen, grpcListen: "127.0.0.1:4001", httpListen: "127.0.0.1:4002", dataDir: t.TempDir()},
 		io.Discard, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(g.limits.Close)
 	return g, path
 }
 
