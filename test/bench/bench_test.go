@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -129,5 +130,55 @@ func TestStreamsEndWithinTheirRuns(t *testing.T) {
 				t.Errorf("%s: a run of %v", l.name, d)
 			}
 		}
+	}
+}
+
+func TestCommandsOfScriptsAreNotCounted(t *testing.T) {
+	c := commands{}
+	for _, line := range []string{
+		"# Commandstats", "cmdstat_evalsha:calls=12,usec=80,usec_per_call=6.67,rejected_calls=0,failed_calls=0", "cmdstat_time:calls=9,usec=1",
+		"cmdstat_client|setname:calls=2,usec=5", "",
+	} {
+		c.add(line)
+	}
+	if diff := cmp.Diff(commands{"evalsha": 12, "client|setname": 2}, c); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if n := c.since(commands{"evalsha": 4, "client|setname": 2}); n != 8 {
+		t.Errorf("%d since, want 8", n)
+	}
+}
+
+func TestLimitsInRedisAreJudged(t *testing.T) {
+	const ms = time.Millisecond
+	slow := shared{rate: rates()[0], memory: []time.Duration{ms, ms, ms}, redis: []time.Duration{ms, 3 * ms / 2, 5 * ms / 4}, requests: 100, commands: 31}
+	fast := shared{rate: rates()[1], requests: 1000, commands: 50}
+	want := []verdict{
+		{"What Redis adds to p50, over limits in memory", "<= 0.2 ms", "rpm 6000, 1 connection", "0.25 ms (0.00 to 0.50)", false},
+		{"Commands to Redis, a request and limit", "<= 0.30", "rpm 6000", "0.310", false},
+		{"Commands to Redis, a request and limit", "<= 0.05", "rpm 60000", "0.050", true},
+	}
+	if diff := cmp.Diff(want, judgeShared([]shared{slow, fast}), cmp.AllowUnexported(verdict{})); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestATempoIsNineTenthsOfItsLimit(t *testing.T) {
+	for _, r := range rates() {
+		if n := float64(r.connections) * time.Minute.Seconds() / r.every().Seconds(); n > 0.9*float64(r.rpm)+1 || n < 0.9*float64(r.rpm)-1 {
+			t.Errorf("%v requests a minute for a limit of %d", n, r.rpm)
+		}
+	}
+}
+
+func TestEveryLimitStandsEverywhere(t *testing.T) {
+	text := limited("127.0.0.1:1")
+	for _, name := range []string{"rpm", "tpm", "max_parallel_requests"} {
+		if n := strings.Count(text, name+":"); n != 6 {
+			t.Errorf("%s: %d times, want on three deployments, two references and a group:\n%s", name, n, text)
+		}
+	}
+	if text := nested("127.0.0.1:1"); strings.Contains(text, "rpm") || strings.Count(text, "weight:") != 3 {
+		t.Errorf("limits, or no weights, in\n%s", text)
 	}
 }

@@ -25,11 +25,31 @@ func deployments(mock string) [3]string {
 	return d
 }
 
-// nested is the config of Nestor: `fast` is made of two groups.
+// nested is the config of Nestor: `fast` is made of two groups. Nothing is limited.
 func nested(mock string) string {
-	d := deployments(mock)
+	d := unlimited(mock)
 	return modelList(entry{"fast", "{model: large}"}, entry{"fast", "{model: small}"},
 		entry{"large", d[0]}, entry{"small", d[1]}, entry{"small", d[2]})
+}
+
+// limited is nested with limits of every kind on everything, far above any load.
+func limited(mock string) string {
+	const most = "rpm: 90_000_000, tpm: 900_000_000_000, max_parallel_requests: 10_000"
+	d := deployments(mock)
+	for i := range d {
+		d[i] = strings.TrimSuffix(d[i], "}") + ", tpm: 900_000_000_000, max_parallel_requests: 10_000}"
+	}
+	return modelList(entry{"fast", "{model: large, " + most + "}"}, entry{"fast", "{model: small, " + most + "}"},
+		entry{"large", d[0]}, entry{"small", d[1]}, entry{"small", d[2]}) + "model_groups: {fast: {" + most + "}}\n"
+}
+
+// unlimited are the deployments with weights in place of limits, which are the same shares.
+func unlimited(mock string) [3]string {
+	d := deployments(mock)
+	for i := range d {
+		d[i] = strings.Replace(d[i], fmt.Sprintf("rpm: %d", 30_000_000*(i+1)), fmt.Sprintf("weight: %d", i+1), 1)
+	}
+	return d
 }
 
 // flat is the config of LiteLLM, which has no groups of groups: the same deployments in one group.

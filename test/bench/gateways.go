@@ -18,7 +18,7 @@ type starter struct {
 
 // light are the subjects that are measured in turn.
 func (b *bench) light() []starter {
-	return []starter{{"plain", b.plain}, {"floor", b.floor}, {"nestor", b.nestor}}
+	return []starter{{"plain", b.plain}, {"floor", b.floor}, {"nestor", b.nestor}, {"limits", b.limits}}
 }
 
 // startMock starts the provider that all subjects have behind them, and returns its address.
@@ -86,22 +86,29 @@ func (b *bench) startEnvoy(name, config string) (*crew.Process, error) {
 		"--concurrency", strconv.Itoa(b.options.workers))
 }
 
-func (b *bench) nestor(mock string) (*subject, error) {
+func (b *bench) nestor(mock string) (*subject, error) { return b.startNestor("nestor", nested(mock)) }
+
+// limits is Nestor with limits at every place where one can stand, kept in memory.
+func (b *bench) limits(mock string) (*subject, error) { return b.startNestor("limits", limited(mock)) }
+
+// startNestor starts one with a config of its own.
+func (b *bench) startNestor(name, text string, flags ...string) (*subject, error) {
 	at, err := crew.FreeAddresses(3)
 	if err != nil {
 		return nil, err
 	}
-	config, err := write(b.dir, "nested.yaml", []byte(nested(mock)))
+	config, err := write(b.dir, name+".yaml", []byte(text))
 	if err != nil {
 		return nil, err
 	}
-	p, err := b.crew.Start("nestor", nil, b.tools.nestor, "run", "--config", config, "--listen", at[0], "--grpc-listen", at[1],
-		"--http-listen", at[2], "--data-dir", filepath.Join(b.dir, "data"), "--fresh-limits", "--envoy", b.tools.envoy,
-		"--envoy-concurrency", strconv.Itoa(b.options.workers), "--grace", "5s")
+	argv := []string{b.tools.nestor, "run", "--config", config, "--listen", at[0], "--grpc-listen", at[1], "--http-listen", at[2],
+		"--data-dir", filepath.Join(b.dir, "data", name), "--fresh-limits", "--envoy", b.tools.envoy,
+		"--envoy-concurrency", strconv.Itoa(b.options.workers), "--grace", "5s"}
+	p, err := b.crew.Start(name, nil, append(argv, flags...)...)
 	if err != nil {
 		return nil, err
 	}
-	return &subject{name: "nestor", address: at[0], parts: []crew.Part{crew.Children(envoyPart, p), crew.Alone(processorPart, p)}}, nil
+	return &subject{name: name, address: at[0], parts: []crew.Part{crew.Children(envoyPart, p), crew.Alone(processorPart, p)}}, nil
 }
 
 // litellm asks nothing of the network, and gives its workers the time that they need to start together.

@@ -109,7 +109,7 @@ type series struct {
 
 // pace is how long everything takes.
 type pace struct {
-	light, litellm series
+	light, litellm, shared series
 	// settle passes after a run before the CPU is read.
 	settle time.Duration
 	// How long the subjects may take to start, and how long LiteLLM's last worker after its first.
@@ -120,12 +120,14 @@ func paceOf(quick bool) pace {
 	p := pace{
 		light:   series{rounds: 5, warm: time.Second, run: 4 * time.Second},
 		litellm: series{rounds: 2, warm: 2 * time.Second, run: 4 * time.Second},
+		shared:  series{warm: 65 * time.Second, run: 20 * time.Second},
 		settle:  150 * time.Millisecond, startup: 30 * time.Second,
 		litellmStartup: 3 * time.Minute, litellmSettle: 5 * time.Second,
 	}
 	if quick {
 		p.light = series{rounds: 2, warm: 300 * time.Millisecond, run: time.Second}
 		p.litellm = series{rounds: 1, warm: 1500 * time.Millisecond, run: 2500 * time.Millisecond}
+		p.shared = series{warm: 5 * time.Second, run: 5 * time.Second}
 	}
 	return p
 }

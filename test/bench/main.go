@@ -3,12 +3,14 @@
 //	plain    an Envoy that only forwards
 //	floor    Nestor's Envoy configuration with a processor that does nothing (see noop)
 //	nestor   `nestor run` with a group made of groups
+//	limits   the same with limits everywhere, in memory
+//	redis    what one limit costs that is kept in Redis
 //	litellm  LiteLLM from PyPI with the same deployments and as many workers as cores
 //
 // All of them stand before the same mock provider and get the same load from wrk. It prints what
 // it measures and writes docs/benchmarks.md. Linux only: it reads /proc.
 //
-//	go run ./test/bench [-quick] [-skip litellm]
+//	go run ./test/bench [-quick] [-skip litellm,redis]
 package main
 
 import (
@@ -39,11 +41,11 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	o := options{workers: runtime.NumCPU()}
-	flag.BoolVar(&o.quick, "quick", false, "shorter and fewer runs: three minutes instead of a dozen, and coarser figures")
+	flag.BoolVar(&o.quick, "quick", false, "shorter and fewer runs: four minutes instead of a quarter of an hour, and coarser figures")
 	flag.StringVar(&o.out, "out", "docs/benchmarks.md", "the report to write")
 	flag.StringVar(&o.nestor, "nestor", "bin/nestor", "the nestor to measure")
 	flag.StringVar(&o.envoy, "envoy", os.Getenv("ENVOY"), "the Envoy for all that have one (default: $ENVOY, else envoy on the PATH)")
-	flag.StringVar(&o.skip, "skip", "", "subjects to leave out, separated by commas")
+	flag.StringVar(&o.skip, "skip", "", "subjects to leave out, and redis, separated by commas")
 	flag.Parse()
 	if err := run(ctx, o); err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nestor-gateway/nestor/test/bench/crew"
@@ -17,6 +18,7 @@ type bench struct {
 	dir     string
 	pace    pace
 	results results
+	shared  []shared
 }
 
 // sample is one run.
@@ -49,11 +51,17 @@ func (b *bench) measureAll(ctx context.Context) error {
 		return err
 	}
 	for _, l := range loads() {
-		if err := b.measure(ctx, l, subjects, b.pace.light); err != nil {
+		if err := b.measure(ctx, l, meant(l, subjects), b.pace.light); err != nil {
 			return fmt.Errorf("%s: %w", l.name, err)
 		}
 	}
 	b.crew.Stop(1) // the mock stays
+	if b.tools.redis != "" {
+		if err := b.measureShared(ctx, mock); err != nil {
+			return err
+		}
+		b.crew.Stop(1)
+	}
 	if b.tools.litellm == "" {
 		return nil
 	}
@@ -96,6 +104,14 @@ func (b *bench) measureLiteLLM(ctx context.Context, mock string) error {
 		}
 	}
 	return nil
+}
+
+// meant leaves out who has nothing new to say of streams: limits cost the same once for each.
+func meant(l load, subjects []*subject) []*subject {
+	if !l.stream {
+		return subjects
+	}
+	return slices.DeleteFunc(slices.Clone(subjects), func(s *subject) bool { return s.name == "limits" })
 }
 
 // measure gives every subject the load, in turn inside each round.

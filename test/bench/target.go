@@ -33,6 +33,7 @@ func targets() []target {
 	rateOver := under("litellm", rateOf)
 	return []target{
 		{"Nestor's CPU over the no-op processor's", "<= 1.35", unary, beside("floor", partOf(processorPart)), atMost(1.35), "%.2f", nil},
+		{"Nestor's CPU with limits over the no-op processor's", "<= 1.45", unary, against("limits", "floor", partOf(processorPart)), atMost(1.45), "%.2f", nil},
 		{"Envoy's CPU over the floor's Envoy", "<= 1.10", unary, beside("floor", partOf(envoyPart)), atMost(1.1), "%.2f", nil},
 		{"CPU of a streamed event over the floor's", "<= 1.10", stream, beside("floor", sample.total), atMost(1.1), "%.2f", nil},
 		{"Memory of nestor after the load", "< 60 MB", small, megabytes, below60, "%.0f MB", nil},
@@ -62,8 +63,13 @@ func megabytes(r results, l load) []float64 {
 
 // beside divides Nestor's figure by another subject's of the same round.
 func beside(other string, figure func(sample) float64) func(results, load) []float64 {
+	return against("nestor", other, figure)
+}
+
+// against divides one subject's figure by another's of the same round.
+func against(one, other string, figure func(sample) float64) func(results, load) []float64 {
 	return func(r results, l load) []float64 {
-		ours, theirs := r[l.name]["nestor"], r[l.name][other]
+		ours, theirs := r[l.name][one], r[l.name][other]
 		var ratios []float64
 		for i := range min(len(ours), len(theirs)) {
 			ratios = append(ratios, figure(ours[i])/figure(theirs[i]))

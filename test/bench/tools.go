@@ -21,12 +21,13 @@ type tools struct {
 	nestor, noop string
 	envoy        string
 	litellm      string // empty when it is skipped
+	redis        string // the same
 	versions     map[string]string
 }
 
 func findTools(ctx context.Context, o options, dir string) (*tools, error) {
 	t := &tools{versions: map[string]string{}}
-	for _, find := range []func(context.Context, options, string) error{t.findNestor, t.findEnvoy, t.buildNoop, t.findWrk, t.findLiteLLM} {
+	for _, find := range []func(context.Context, options, string) error{t.findNestor, t.findEnvoy, t.buildNoop, t.findWrk, t.findRedis, t.findLiteLLM} {
 		if err := find(ctx, o, dir); err != nil {
 			return nil, err
 		}
@@ -75,6 +76,27 @@ func (t *tools) findWrk(ctx context.Context, _ options, dir string) error {
 		t.versions["wrk"] = words[1]
 	}
 	return nil
+}
+
+// findRedis takes the redis-server of NESTOR_TEST_REDIS, else that which the tests get.
+func (t *tools) findRedis(ctx context.Context, o options, _ string) error {
+	if o.skips("redis") {
+		return nil
+	}
+	path := os.Getenv("NESTOR_TEST_REDIS")
+	if path == "" {
+		out, err := output(ctx, filepath.Join("test", "tools", "get"), "redis")
+		if err != nil {
+			return fmt.Errorf("no redis-server: %w\nname one with NESTOR_TEST_REDIS, or pass -skip redis", err)
+		}
+		path = strings.TrimSpace(out)
+	}
+	said, err := output(ctx, path, "--version") // "Redis server v=7.0.15 sha=..."
+	if _, rest, found := strings.Cut(said, " v="); found {
+		t.versions["Redis"], _, _ = strings.Cut(rest, " ")
+	}
+	t.redis = path
+	return err
 }
 
 // findLiteLLM takes the Python of NESTOR_LITELLM_PYTHON, else that of .tools/litellm, which it makes.
