@@ -19,13 +19,14 @@ import (
 type wire struct {
 	world *world
 	rand  *rand.Rand
+	cut   bool
 }
 
 var errLost = errors.New("lost")
 
 func (w *wire) run(ctx context.Context, calls []*call) {
 	w.world.mu.Lock()
-	kind, delay, down := w.rand.Float64(), time.Duration(w.rand.IntN(20))*time.Millisecond, w.world.down
+	kind, delay, down := w.rand.Float64(), time.Duration(w.rand.IntN(20))*time.Millisecond, w.world.down || w.cut
 	loss := w.world.loss
 	w.world.mu.Unlock()
 	fail := func() {
@@ -79,10 +80,9 @@ type world struct {
 	step     time.Duration
 	began    time.Time
 	replicas []*Store
+	idle     int // the replica that gets no requests but its first; -1 for none
 	entity   []ratelimit.Entity
 	uses     []*usage
-	parallel int
-	most     int
 }
 
 type usage struct {
@@ -92,7 +92,7 @@ type usage struct {
 }
 
 func newWorld(t *testing.T, seed uint64, limit ratelimit.Limit, replicas int) *world {
-	w := &world{t: t, rand: rand.New(rand.NewPCG(seed, 7)), limit: limit, began: time.Now()}
+	w := &world{t: t, rand: rand.New(rand.NewPCG(seed, 7)), limit: limit, began: time.Now(), idle: -1}
 	w.model = newModel(func() int64 {
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -106,7 +106,7 @@ func newWorld(t *testing.T, seed uint64, limit ratelimit.Limit, replicas int) *w
 }
 
 func (w *world) start(fresh bool) {
-	s := newStore(&wire{w, rand.New(rand.NewPCG(w.rand.Uint64(), 1))}, 1, Options{Fresh: fresh})
+	s := newStore(&wire{world: w, rand: rand.New(rand.NewPCG(w.rand.Uint64(), 1))}, 1, Options{Fresh: fresh})
 	s.start()
 	w.replicas = append(w.replicas, s)
 	w.entity = append(w.entity, s.Declare([]ratelimit.Limit{w.limit})[0])
@@ -122,7 +122,10 @@ func (w *world) crash(i int) {
 
 func (w *world) request() {
 	i := w.rand.IntN(len(w.replicas))
-	s, q := w.replicas[i], &ratelimit.Reservation{Amounts: ratelimit.Amounts{1, w.rand.Int64N(100), 1}, Entities: w.entity[i : i+1 : i+1], Life: 5 * time.Minute}
+	if i == w.idle {
+		return
+	}
+	s, q := w.replicas[i], &ratelimit.Reservation{Amounts: ratelimit.Amounts{1, w.rand.Int64N(100), 1}, Life: 5 * time.Minute}
 	q.Entities = []ratelimit.Entity{w.entity[i]}
 	w.ids++
 	binary.BigEndian.PutUint64(q.ID[:], w.ids)
@@ -220,6 +223,56 @@ func TestALimitIsUsedUpAndNeverExceeded(t *testing.T) {
 		w.end()
 		if admitted := w.check(); admitted*100 < 97*5*240 {
 			t.Errorf("%d admitted, want 97 %% of %d", admitted, 5*240)
+		}
+	})
+}
+
+// burst makes as many requests at once.
+func (w *world) burst(n int) {
+	for range n {
+		w.request()
+	}
+}
+
+func TestACrashLeavesTheLeaseCharged(t *testing.T) {
+	worlds(t, 6, func(t *testing.T, seed uint64) {
+		limit := shared
+		limit.Most = ratelimit.Amounts{600, none, none}
+		w := newWorld(t, seed, limit, 2)
+		// A replica dies while it uses up its lease; what it leaves is asked for as soon as it is free.
+		for second := range 240 {
+			for range 20 {
+				w.burst(3)
+				time.Sleep(50 * time.Millisecond)
+			}
+			if second%3 == 2 {
+				w.crash(w.rand.IntN(2))
+			}
+		}
+		w.end()
+		w.check()
+	})
+}
+
+func TestALeaseIsNotUsedAfterItsEnd(t *testing.T) {
+	worlds(t, 4, func(t *testing.T, seed uint64) {
+		limit := shared
+		limit.Most, limit.Lost = ratelimit.Amounts{600, none, none}, ratelimit.Closed
+		w := newWorld(t, seed, limit, 2)
+		w.run(3*time.Second, func(int) {})
+		// One replica is cut off with a lease and not asked; the other uses up the limit, and then the first is asked.
+		w.set(func() { w.replicas[0].server.(*wire).cut = true })
+		w.idle = 0
+		w.run(25*time.Second, func(int) { w.burst(40) })
+		w.idle = 1
+		w.burst(400)
+		time.Sleep(10 * time.Second)
+		w.idle = 0
+		w.run(40*time.Second, func(int) { w.burst(40) })
+		w.set(func() { w.replicas[0].server.(*wire).cut = false })
+		w.end()
+		if used := w.check(); used < 600 {
+			t.Errorf("%d admitted, want the limit used up", used)
 		}
 	})
 }
