@@ -78,6 +78,7 @@ func TestDeathBetweenAnyTwoStores(t *testing.T) {
 		{"settle at less", func(m *mortal) { m.Settle(ID{1}, Amounts{1, 30}) }},
 		{"settle at more", func(m *mortal) { m.Settle(ID{2}, Amounts{1, 350}) }},
 		{"expire", func(m *mortal) { m.now = time.Hour + 10*time.Second; m.used() }},
+		{"renew", func(m *mortal) { m.Renew(ID{4}, 2*time.Hour) }},
 		{"settle at less requests and more tokens", func(m *mortal) { m.Settle(ID{4}, Amounts{0, 310}) }},
 		{"reserve in a new bucket", func(m *mortal) { m.reserve(5, 70, time.Hour) }},
 		{"refund", func(m *mortal) { m.Refund(ID{5}) }},

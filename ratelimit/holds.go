@@ -50,6 +50,9 @@ func (q *holds) remove(h *hold) {
 	}
 }
 
+// postpone puts a hold, which ends later than it did, in its place.
+func (q holds) postpone(h *hold) { q.down(h.place, ending{h.of.ends, h}) }
+
 // up puts a hold at the place, or nearer to the first.
 func (q holds) up(place int, e ending) {
 	for place > 0 {

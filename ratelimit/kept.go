@@ -61,7 +61,7 @@ func (m *Memory) open(o Options) {
 	file, contents, err := m.lock.Load(m.now())
 	if err == nil {
 		m.file, m.opens = file, contents.Opens
-		m.load(contents)
+		m.load(contents, m.now()+o.Life)
 		if wait := m.opens - m.now(); wait > 0 {
 			o.Warn(fmt.Sprintf("what limits had used could not be read from %s by an earlier process: for %s more, %s",
 				o.File, wait.Round(time.Second), closed))
@@ -78,8 +78,9 @@ func (m *Memory) open(o Options) {
 	}
 }
 
-// load takes over windows and reservations. Entities have no limits until they are declared.
-func (m *Memory) load(c *journal.Contents) {
+// load takes over windows and reservations, which end at the earliest at a time. Entities have no limits until
+// they are declared.
+func (m *Memory) load(c *journal.Contents, earliest time.Duration) {
 	byRing := map[*journal.Ring]*entity{}
 	for _, found := range c.Rings {
 		e := m.newEntity()
@@ -95,7 +96,7 @@ func (m *Memory) load(c *journal.Contents) {
 		byID[found.ID] = append(byID[found.ID], found)
 	}
 	for id, found := range byID {
-		m.loadReservation(id, found, byRing)
+		m.loadReservation(id, found, byRing, earliest)
 	}
 }
 
@@ -109,9 +110,13 @@ func (w *window) load(buckets []journal.Bucket) {
 	}
 }
 
-// loadReservation puts a reservation back. A process that died at the wrong moment leaves some of its holds.
-func (m *Memory) loadReservation(id ID, found []journal.FoundHold, byRing map[*journal.Ring]*entity) {
-	r := &reservation{id: id, amounts: found[0].Amounts, ends: found[0].Ends, loaded: true}
+// loadReservation puts a reservation back. A process that died at the wrong moment leaves some of its holds, or
+// has postponed some of them.
+func (m *Memory) loadReservation(id ID, found []journal.FoundHold, byRing map[*journal.Ring]*entity, earliest time.Duration) {
+	r := &reservation{id: id, amounts: found[0].Amounts, ends: earliest, loaded: true}
+	for _, h := range found {
+		r.ends = max(r.ends, h.Ends)
+	}
 	r.prepare(len(found))
 	slices.SortFunc(found, func(a, b journal.FoundHold) int {
 		return cmp.Compare(byRing[a.Ring].order, byRing[b.Ring].order)

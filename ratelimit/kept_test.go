@@ -22,6 +22,7 @@ const none = ratelimit.None
 type keeper struct {
 	*testing.T
 	path  string
+	life  time.Duration // Options.Life
 	clock *limitertest.Clock
 	warns []string
 	*ratelimit.Memory
@@ -43,7 +44,7 @@ func (k *keeper) open(fresh bool, most ...ratelimit.Amounts) {
 	k.Helper()
 	k.warns = nil
 	m, err := ratelimit.OpenMemory(ratelimit.Options{
-		Now: k.clock.Now, File: k.path, Fresh: fresh, Warn: func(s string) { k.warns = append(k.warns, s) }})
+		Now: k.clock.Now, File: k.path, Fresh: fresh, Life: k.life, Warn: func(s string) { k.warns = append(k.warns, s) }})
 	if err != nil {
 		k.Fatal(err)
 	}

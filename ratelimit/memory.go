@@ -19,6 +19,9 @@ type Options struct {
 	// File keeps what was used, for OpenMemory; it belongs into a directory of the process's own.
 	// "" keeps nothing. Beside it there will be a file of its name and ".lock".
 	File string
+	// Life is how long what an earlier process held, and nobody settles, is held from the opening on at least. It may
+	// still be in use, though nobody could renew it meanwhile.
+	Life time.Duration
 	// Warn is told, in words, why limits are closed or will be after a restart. It may be nil.
 	Warn func(string)
 

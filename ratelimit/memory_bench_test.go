@@ -83,3 +83,21 @@ func BenchmarkMemory(b *testing.B) {
 		benchmarkMemory(b, NewMemory(Options{Fresh: true}), 1, Unlimited())
 	})
 }
+
+// BenchmarkRenew renews one of a thousand reservations each time, all of them at one entity.
+func BenchmarkRenew(b *testing.B) {
+	m := NewMemory(Options{Fresh: true})
+	q := Reservation{Amounts: Amounts{1, 500, 1}, Life: time.Minute}
+	q.Entities = m.Declare([]Limit{{Name: "deployment:a", Most: Amounts{None, None, 1 << 20}}})
+	for i := range 1000 {
+		binary.LittleEndian.PutUint64(q.ID[:], uint64(i))
+		m.Reserve(context.Background(), &q)
+	}
+	b.ReportAllocs()
+	for i := range b.N {
+		binary.LittleEndian.PutUint64(q.ID[:], uint64(i)%1000)
+		if !m.Renew(q.ID, time.Minute) {
+			b.Fatal("it is not held")
+		}
+	}
+}

@@ -9,7 +9,8 @@ import (
 	"github.com/nestor-gateway/nestor/ratelimit/journal"
 )
 
-// A reservation that was made. Its shard's lock guards it; id, amounts and ends don't change while it is held.
+// A reservation that was made. Its shard's lock guards it; id and amounts don't change while it is held, and ends
+// only with all of its entities' locks taken.
 type reservation struct {
 	id      ID
 	amounts Amounts

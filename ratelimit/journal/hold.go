@@ -37,6 +37,9 @@ func (h *Hold) Put(v *Held) {
 	h.commit(holdRing, int64(v.Ring.index)+1)
 }
 
+// Postpone changes when the hold, which is there, ends.
+func (h *Hold) Postpone(ends time.Duration) { h.commit(holdEnds, millis(ends)) }
+
 // Clear says that the hold holds nothing any more.
 func (h *Hold) Clear() { h.commit(holdRing, 0) }
 

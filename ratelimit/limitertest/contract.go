@@ -168,6 +168,66 @@ func testExpiry(t *testing.T, b *bench) {
 	b.uses(t, e, ratelimit.Amounts{4, 110, 2})
 }
 
+func testRenew(t *testing.T, b *bench) {
+	e := b.declare(ratelimit.Amounts{none, none, 3}, ratelimit.Amounts{none, none, none})
+	var ids [3]ratelimit.ID
+	for i := range ids {
+		ids[i] = b.newID()
+		q := ratelimit.Reservation{ID: ids[i], Amounts: ratelimit.Amounts{1, 50, 1}, Entities: e, Life: time.Duration(10+i) * time.Second}
+		if _, denial := b.Reserve(context.Background(), &q); denial != nil {
+			t.Fatal(denial)
+		}
+	}
+	const long = 10 * time.Second
+	held := func(want int64) {
+		t.Helper()
+		for _, e := range e {
+			if got := b.Usage(e).Used[ratelimit.Parallel]; got != want {
+				t.Fatalf("%d are held, want %d", got, want)
+			}
+		}
+	}
+	b.clock.Advance(long - instant)
+	if !b.Renew(ids[0], long) || !b.Renew(ids[2], time.Second) || !b.Renew(ids[2], -long) {
+		t.Fatal("what is held can't be renewed")
+	}
+	b.clock.Advance(instant) // at 10 s
+	held(3)
+	b.clock.Advance(time.Second) // at 11 s the second ends, at 12 s the third
+	held(2)
+	b.clock.Advance(time.Second - instant)
+	held(2)
+	b.clock.Advance(instant)
+	held(1)
+	for range 10 {
+		if !b.Renew(ids[0], long) {
+			t.Fatal("what was renewed can't be renewed again")
+		}
+		b.clock.Advance(long - instant)
+		held(1)
+	}
+	b.clock.Advance(instant)
+	held(0)
+	if b.Settle(ids[0], ratelimit.Amounts{1, 0}) {
+		t.Fatal("what has settled by itself is settled again")
+	}
+	b.admitted(t, ratelimit.Amounts{1, 10, 1}, e...)
+}
+
+func testRenewNothing(t *testing.T, b *bench) {
+	e := b.declare(ratelimit.Amounts{none, none, 2})
+	settled, ended := b.admitted(t, ratelimit.Amounts{1, 10, 1}, e...), b.admitted(t, ratelimit.Amounts{1, 10, 1}, e...)
+	b.Settle(settled, ratelimit.Amounts{1, 10})
+	if b.Renew(settled, life) || b.Renew(b.newID(), life) {
+		t.Fatal("what is not held is renewed")
+	}
+	b.clock.Advance(life)
+	if b.Renew(ended, life) || b.Settle(ended, ratelimit.Amounts{1, 10}) {
+		t.Fatal("what has settled by itself is renewed")
+	}
+	b.uses(t, e[0], ratelimit.Amounts{})
+}
+
 func testParallelLimit(t *testing.T, b *bench) {
 	e := b.declare(ratelimit.Amounts{none, none, 2})[0]
 	first := b.admitted(t, ratelimit.Amounts{1, 10, 1}, e)

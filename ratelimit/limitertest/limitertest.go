@@ -14,6 +14,7 @@ import (
 // Store is what the suite looks at.
 type Store interface {
 	ratelimit.Limiter
+	Renew(id ratelimit.ID, life time.Duration) bool
 	Declare(limits []ratelimit.Limit) []ratelimit.Entity
 	Usage(e ratelimit.Entity) ratelimit.Usage
 }
@@ -55,6 +56,8 @@ func (s Suite) Run(t *testing.T) {
 		"more than reserved counts from its settlement":  testOverrun,
 		"a refund leaves nothing":                        testRefund,
 		"a reservation settles by itself":                testExpiry,
+		"a reservation that is renewed settles later":    testRenew,
+		"what is not held can't be renewed":              testRenewNothing,
 		"a parallel limit holds at every moment":         testParallelLimit,
 		"what is larger than a limit is never admitted":  testNever,
 		"a limit of zero admits nothing":                 testZero,

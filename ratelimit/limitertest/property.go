@@ -172,6 +172,25 @@ func (m *model) again(t *rapid.T) {
 	t.Skip("nothing is held")
 }
 
+// renew has a reservation held for longer, or not as long as it is anyway.
+func (m *model) renew(t *rapid.T) {
+	if len(m.uses) == 0 {
+		t.Skip("nothing is reserved")
+	}
+	u := rapid.SampledFrom(m.uses).Draw(t, "renewed")
+	if u.ends == 0 {
+		t.Skip("an overrun is not renewed")
+	}
+	life := time.Duration(rapid.IntRange(1, 100_000).Draw(t, "life")) * instant
+	held := !u.settled && m.clock.Now() < u.ends
+	if m.Renew(u.id, life) != held {
+		t.Fatalf("the reservation was held: %t, want %t", !held, held)
+	}
+	if held {
+		u.ends = max(u.ends, m.clock.Now()+life)
+	}
+}
+
 func (m *model) pass(t *rapid.T) {
 	m.clock.Advance(time.Duration(rapid.OneOf(rapid.IntRange(1, 2000), rapid.IntRange(1, 70_000)).Draw(t, "ms")) * instant)
 }
@@ -212,7 +231,7 @@ func (s Suite) testAnyInterleaving(t *testing.T) {
 		m.reload(rt)
 		rt.Repeat(map[string]func(*rapid.T){
 			"reserve": m.reserve, "reserve ": m.reserve, "reserve  ": m.reserve,
-			"settle": m.settle, "again": m.again, "time": m.pass, "reload": m.reload, "": m.check,
+			"settle": m.settle, "renew": m.renew, "again": m.again, "time": m.pass, "reload": m.reload, "": m.check,
 		})
 	})
 }
