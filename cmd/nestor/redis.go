@@ -53,7 +53,8 @@ func prefixOf(c config.Redis) (string, error) {
 	return prefix, nil
 }
 
-// configured is the place of a config. As in LiteLLM, the sentinels know the user that Redis knows.
+// configured is the place of a config. As in LiteLLM, the sentinels know the user that Redis knows, and REDIS_DB does
+// not count for a cluster.
 func configured(c config.Redis) (redis.Settings, error) {
 	place := redis.Settings{
 		URL: c.URL.Reveal(), Host: c.Host, Port: c.Port, Nodes: c.Nodes, Sentinels: c.Sentinels, Master: c.Master,
@@ -65,6 +66,9 @@ func configured(c config.Redis) (redis.Settings, error) {
 	})
 	if place.SentinelPassword != "" {
 		place.SentinelUsername = cmp.Or(place.SentinelUsername, place.Username)
+	}
+	if len(place.Nodes) > 0 {
+		place.DB = 0
 	}
 	return place, err
 }

@@ -18,6 +18,7 @@ type plain redis.Settings
 func TestRedisOf(t *testing.T) {
 	t.Setenv("REDIS_HOST", "e")
 	t.Setenv("REDIS_PASSWORD", "pe")
+	t.Setenv("REDIS_DB", "")
 	at := config.Position{File: "c", Line: 1, Column: 1}
 	for name, tc := range map[string]struct {
 		settings settings
@@ -35,7 +36,7 @@ func TestRedisOf(t *testing.T) {
 			Host: "h", Port: 7, Username: "u", Password: "p", DB: 2, TLS: true, SkipVerify: true,
 			Sentinels: []string{"s:1"}, Master: "m", SentinelUsername: "u", SentinelPassword: "sp",
 		}, "nestor"},
-		"nodes":           {settings{}, config.Redis{At: at, Nodes: []string{"a", "b"}}, redis.Settings{Nodes: []string{"a", "b"}, Host: "e", Password: "pe"}, "nestor"},
+		"nodes":           {settings{}, config.Redis{At: at, Nodes: []string{"a", "b"}, Variables: map[string]config.Secret{"REDIS_DB": "3"}}, redis.Settings{Nodes: []string{"a", "b"}, Host: "e", Password: "pe"}, "nestor"},
 		"the environment": {settings{}, config.Redis{At: at}, redis.Settings{Host: "e", Password: "pe"}, "nestor"},
 		"variables of the file": {settings{}, config.Redis{At: at, Variables: map[string]config.Secret{"REDIS_HOST": "f", "REDIS_USERNAME": "u"}},
 			redis.Settings{Host: "e", Username: "u", Password: "pe"}, "nestor"},
