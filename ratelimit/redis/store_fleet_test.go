@@ -268,7 +268,7 @@ func TestALeaseIsNotUsedAfterItsEnd(t *testing.T) {
 		w.burst(400)
 		time.Sleep(10 * time.Second)
 		w.idle = 0
-		w.run(40*time.Second, func(int) { w.burst(40) })
+		w.run(40*time.Second, func(int) { w.burst(200) })
 		w.set(func() { w.replicas[0].server.(*wire).cut = false })
 		w.end()
 		if used := w.check(); used < 600 {
