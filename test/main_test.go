@@ -24,7 +24,19 @@ import (
 
 func TestMain(m *testing.M) {
 	flag.Bool("update", false, "rewrite the golden files")
+	flag.Parse()
+	runTogether()
 	os.Exit(build(m))
+}
+
+// runTogether has more tests at once than there are processors, unless -parallel says how many: the long ones
+// wait for windows to pass.
+func runTogether() {
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		_ = flag.Set("test.parallel", "6")
+	}
 }
 
 // build makes the program and runs the tests.
