@@ -14,7 +14,7 @@ import (
 	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
 )
 
-// accessLog receives one entry for every attempt, some 20 ms after its end.
+// accessLog receives an entry for every attempt some 20 ms after its end, and others while it is in flight.
 type accessLog struct {
 	accesslogv3.UnimplementedAccessLogServiceServer
 	server *Server
@@ -32,25 +32,27 @@ func (a *accessLog) StreamAccessLogs(stream accesslogv3.AccessLogService_StreamA
 			return ended(err)
 		}
 		for _, line := range m.GetHttpLogs().GetLogEntry() {
-			a.server.attemptEnded(line)
+			a.server.read(line)
 		}
 	}
 }
 
-// attemptEnded takes what an entry says into account. One that is made while an attempt goes on says nothing.
-func (s *Server) attemptEnded(line *datav3.HTTPAccessLogEntry) {
+// read takes what an entry says into account. One of an attempt in flight says that and nothing else.
+func (s *Server) read(line *datav3.HTTPAccessLogEntry) {
 	common := line.GetCommonProperties()
+	d := decisionOf(common.GetMetadata())
 	switch common.GetAccessLogType() {
 	case datav3.AccessLogType_NotSet, datav3.AccessLogType_DownstreamEnd:
-	default:
-		return
+		if d == nil {
+			s.neverDecided(line)
+			return
+		}
+		s.record(ending.Read(line, d))
+	case datav3.AccessLogType_DownstreamPeriodic:
+		if d != nil {
+			s.renew(d)
+		}
 	}
-	d := decisionOf(common.GetMetadata())
-	if d == nil {
-		s.neverDecided(line)
-		return
-	}
-	s.record(ending.Read(line, d))
 }
 
 // record takes the end of an attempt into account.

@@ -79,7 +79,7 @@ func BenchmarkEntry(b *testing.B) {
 		if err := proto.Unmarshal(raw, arrived); err != nil {
 			b.Fatal(err)
 		}
-		s.attemptEnded(arrived)
+		s.read(arrived)
 	}
 }
 

@@ -46,6 +46,7 @@ func (s *Server) answerTo(d *decided) *answer {
 // that breaks off looks the same. It answers whatever messages the filter's mode makes Envoy send.
 func (s *Server) follow(stream extprocv3.ExternalProcessor_ProcessServer, a *answer) error {
 	defer s.finish(a)
+	defer s.renewing(a.decision)()
 	for a.entry.Aborted {
 		m, err := stream.Recv()
 		if err != nil {

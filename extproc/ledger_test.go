@@ -127,7 +127,15 @@ func (a attempt) ended(t *testing.T, s *Server, h how) {
 	if h.more != nil {
 		h.more(line)
 	}
-	s.attemptEnded(line)
+	s.read(line)
+}
+
+// lives gives the server an entry of the attempt in flight, as it is amid a stream.
+func (a attempt) lives(t *testing.T, s *Server) {
+	t.Helper()
+	a.ended(t, s, how{status: 200, sent: 100, usage: tokens(1, 1), more: func(line *datav3.HTTPAccessLogEntry) {
+		line.CommonProperties.AccessLogType = datav3.AccessLogType_DownstreamPeriodic
+	}})
 }
 
 // failed runs the failure exchange of an attempt, and returns its reply.

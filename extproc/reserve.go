@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"strconv"
-	"time"
 
 	"github.com/nestor-gateway/nestor/extproc/announced"
 	"github.com/nestor-gateway/nestor/extproc/estimate"
@@ -15,14 +14,6 @@ import (
 	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
 	"github.com/nestor-gateway/nestor/ratelimit"
 	"github.com/nestor-gateway/nestor/routing"
-)
-
-const (
-	// streamLife is how long the reservation of a stream is held: nothing bounds a stream but its silences.
-	streamLife = time.Hour
-	// lateEntry is how long after its end an attempt's access log entry may still come: entries wait in Envoy
-	// while every nestor is down.
-	lateEntry = time.Minute
 )
 
 // reservationID is the reservation's of an attempt. Every replica computes the same one.
@@ -49,7 +40,7 @@ func (s *Server) hold(d *decided) ratelimit.Reservation {
 	return ratelimit.Reservation{
 		ID:      reservationID(d.request.id, d.request.attempt),
 		Amounts: ratelimit.Amounts{ratelimit.Requests: 1, ratelimit.Tokens: d.estimate.Total(), ratelimit.Parallel: 1},
-		Life:    s.life(d),
+		Life:    Life(s.Signs),
 	}
 }
 
@@ -59,15 +50,6 @@ func (d *decided) completions() int64 {
 		return 0
 	}
 	return d.fields.Completions()
-}
-
-// life is the longest that the attempt can take until its access log entry.
-func (s *Server) life(d *decided) time.Duration {
-	longest := s.views.Longest(d.plan.Snapshot) + lateEntry
-	if d.fields.Stream {
-		return max(longest, streamLife)
-	}
-	return longest
 }
 
 // reserve picks a deployment with what the attempt is going to use. Where only the guess of the answer is larger than

@@ -25,6 +25,7 @@ import (
 	"github.com/nestor-gateway/nestor/extproc/provider"
 	"github.com/nestor-gateway/nestor/extproc/retry"
 	"github.com/nestor-gateway/nestor/extproc/views"
+	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
 	"github.com/nestor-gateway/nestor/routing"
 )
 
@@ -59,7 +60,9 @@ type Options struct {
 	// Inband keeps an exchange up from its decision to the end of the answer, for an Envoy that has one filter
 	// and no access log: usage is read from the bytes of the answer.
 	Inband bool
-	Log    *slog.Logger
+	// Signs is how often Envoy says of an attempt that it is in flight; nestorv1.SignInterval unless given.
+	Signs time.Duration
+	Log   *slog.Logger
 	// Now is time.Now unless given.
 	Now func() time.Time
 }
@@ -80,6 +83,9 @@ type Server struct {
 func New(o Options) *Server {
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Signs == 0 {
+		o.Signs = nestorv1.SignInterval
 	}
 	return &Server{
 		Options: o,

@@ -1,6 +1,8 @@
 package extproc
 
 import (
+	"time"
+
 	"github.com/nestor-gateway/nestor/extproc/ending"
 	"github.com/nestor-gateway/nestor/extproc/estimate"
 	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
@@ -12,6 +14,8 @@ type Elsewhere interface {
 	Settle(holder, deployment string, id ratelimit.ID, used ratelimit.Amounts)
 	// Refund gives a reservation back; holder is empty where nobody knows which replica it is.
 	Refund(holder, deployment string, id ratelimit.ID)
+	// Renew has a reservation held for a time from now on at least.
+	Renew(holder string, id ratelimit.ID, life time.Duration)
 }
 
 // settle replaces what an attempt has reserved by what it used, or gives it back where it was nothing. False when
@@ -23,7 +27,7 @@ func (s *Server) settle(d *nestorv1.Decision, far ending.Reach, tokens int64) bo
 		return true
 	}
 	used := ratelimit.Amounts{ratelimit.Requests: 1, ratelimit.Tokens: tokens}
-	if d.Holder != s.Replica && d.Holder != "" && s.Elsewhere != nil {
+	if s.isElsewhere(d.Holder) {
 		s.Elsewhere.Settle(d.Holder, d.Deployment, id, used)
 		return true
 	}
@@ -34,8 +38,13 @@ func (s *Server) settle(d *nestorv1.Decision, far ending.Reach, tokens int64) bo
 	return held
 }
 
+// isElsewhere reports whether a holder is another replica, as far as its reservations can be reached.
+func (s *Server) isElsewhere(holder string) bool {
+	return holder != s.Replica && holder != "" && s.Elsewhere != nil
+}
+
 func (s *Server) refund(holder, deployment string, id ratelimit.ID) {
-	if holder != s.Replica && holder != "" && s.Elsewhere != nil {
+	if s.isElsewhere(holder) {
 		s.Elsewhere.Refund(holder, deployment, id)
 		return
 	}

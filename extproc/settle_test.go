@@ -197,33 +197,6 @@ func TestNothingIsHeldDuringTheBackOff(t *testing.T) {
 	})
 }
 
-func TestAnEntryInTheMidstOfAnAttemptSettlesNothing(t *testing.T) {
-	s, l := limited(t, oneDeployment)
-	a := begin(t, s, nil, chat)
-	a.ended(t, s, how{status: 200, usage: tokens(1, 1), more: func(line *datav3.HTTPAccessLogEntry) {
-		line.CommonProperties.AccessLogType = datav3.AccessLogType_DownstreamPeriodic
-	}})
-	if got := l.used(t, leaf); got != (ratelimit.Amounts{1, estimated, 1}) {
-		t.Errorf("used %v", got)
-	}
-}
-
-func TestAnEntryThatNeverComesLeavesTheEstimate(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s, l := limited(t, oneDeployment)
-		begin(t, s, nil, chat)
-		begin(t, s, map[string]string{"x-nestor-request": "r2"}, `{"model":"fast","messages":[],"stream":true}`)
-		time.Sleep(11*time.Minute + 30*time.Second) // 600 s, and then some for entries that wait in Envoy
-		if got := l.used(t, leaf); got[ratelimit.Parallel] != 1 {
-			t.Errorf("used %v after 11 minutes, want the stream alone in flight", got)
-		}
-		time.Sleep(time.Hour)
-		if got := l.used(t, leaf); got != (ratelimit.Amounts{}) {
-			t.Errorf("used %v after an hour", got)
-		}
-	})
-}
-
 // others records what is settled elsewhere.
 type others struct{ said []string }
 
@@ -235,18 +208,23 @@ func (o *others) Refund(holder, deployment string, _ ratelimit.ID) {
 	o.said = append(o.said, fmt.Sprint("refund ", holder, " ", deployment))
 }
 
+func (o *others) Renew(holder string, _ ratelimit.ID, life time.Duration) {
+	o.said = append(o.said, fmt.Sprint("renew ", holder, " for ", life))
+}
+
 func TestWhatAnotherReplicaHoldsIsSettledThere(t *testing.T) {
 	here, l := limited(t, oneDeployment)
 	here.Replica = "here"
 	there, elsewhere := fixture(t, oneDeployment), &others{}
 	there.Replica, there.Elsewhere = "there", elsewhere
 	a := begin(t, here, nil, chat)
+	a.lives(t, there)
 	a.failed(t, there, how{status: 503, details: "cluster_not_found"}, nil)
 	a.ended(t, there, how{status: 200, usage: tokens(1, 2)})
 	attempt{}.ended(t, there, how{abort: true, unsent: true, more: func(line *datav3.HTTPAccessLogEntry) {
 		line.Request = &datav3.HTTPRequestProperties{RequestHeaders: map[string]string{nestorv1.HeaderRequest: "request-9", nestorv1.HeaderAttempt: "1"}}
 	}})
-	want := []string{"refund here d1", "settle here d1 [1 3 0]", "refund  "}
+	want := []string{"renew here for 2m0s", "refund here d1", "settle here d1 [1 3 0]", "refund  "}
 	if diff := cmp.Diff(want, elsewhere.said); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

@@ -12,6 +12,9 @@ type Limits interface {
 	// Declare puts limits in force, and returns their entities in the same order. An entity that was declared
 	// before, by its name, keeps what it has used; one that is no longer declared is forgotten once nothing of it counts.
 	Declare(limits []ratelimit.Limit) []ratelimit.Entity
+	// Renew has a reservation held for a time from now on at least: it is still in use. It reports whether the
+	// reservation was held.
+	Renew(id ratelimit.ID, life time.Duration) bool
 	Usage(e ratelimit.Entity) ratelimit.Usage
 }
 
@@ -44,6 +47,11 @@ func (r *Router) Refund(deployment string, id ratelimit.ID) bool {
 	r.reopen(deployment)
 	r.look(deployment)
 	return true
+}
+
+// Renew has the reservation of an attempt in flight held for a time from now on at least. See Limits.
+func (r *Router) Renew(id ratelimit.ID, life time.Duration) bool {
+	return r.limits != nil && r.limits.Renew(id, life)
 }
 
 // reopen opens what was full and has room, now that something at a deployment was given back.

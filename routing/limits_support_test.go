@@ -191,6 +191,12 @@ func (g *gatekeeper) Settle(id ratelimit.ID, _ ratelimit.Amounts) bool {
 
 func (g *gatekeeper) Refund(id ratelimit.ID) bool { return g.Settle(id, ratelimit.Amounts{}) }
 
+func (g *gatekeeper) Renew(id ratelimit.ID, _ time.Duration) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.held[id]
+}
+
 func (g *gatekeeper) Usage(e ratelimit.Entity) ratelimit.Usage {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -7,6 +7,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
@@ -23,6 +24,7 @@ const maxQueued = 1 << 16
 type Ledger interface {
 	Settle(deployment string, id ratelimit.ID, used ratelimit.Amounts) bool
 	Refund(deployment string, id ratelimit.ID) bool
+	Renew(id ratelimit.ID, life time.Duration) bool
 }
 
 // Directory knows the replicas that live.
@@ -117,12 +119,21 @@ func (f *Forwarder) Refund(holder, deployment string, id ratelimit.ID) {
 	}
 }
 
+// Renew has what an attempt holds at a replica held for a time from now on at least. It never waits.
+func (f *Forwarder) Renew(holder string, id ratelimit.ID, life time.Duration) {
+	if holder == f.Self {
+		f.Ledger.Renew(id, life)
+		return
+	}
+	f.put(holder, &nestorv1.Settlement{Id: id[:], LifeMs: max(1, life.Milliseconds())})
+}
+
 func (f *Forwarder) put(holder string, s *nestorv1.Settlement) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	q, ok := f.queues[holder]
 	if f.closing.Err() != nil || ok && len(q.waiting) >= maxQueued {
-		f.drop(1)
+		f.drop(s)
 		return
 	}
 	if !ok {
@@ -149,7 +160,17 @@ func (f *Forwarder) take(q *queue, n int) []*nestorv1.Settlement {
 	return batch
 }
 
-func (f *Forwarder) drop(n int) { f.dropped.Add(float64(n)) }
+func (f *Forwarder) drop(batch ...*nestorv1.Settlement) { f.dropped.Add(settlements(batch)) }
+
+// settlements counts what is no mere sign of life.
+func settlements(batch []*nestorv1.Settlement) (n float64) {
+	for _, s := range batch {
+		if s.LifeMs == 0 {
+			n++
+		}
+	}
+	return n
+}
 
 // retire removes a queue unless something waits in it.
 func (f *Forwarder) retire(holder string, q *queue) bool {

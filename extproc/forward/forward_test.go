@@ -32,6 +32,7 @@ type ledger struct {
 	mu    sync.Mutex
 	held  map[ratelimit.ID]string
 	ended map[ratelimit.ID]string
+	lives map[ratelimit.ID]time.Duration // how long what was renewed is held from then on
 	calls int
 }
 
@@ -62,6 +63,16 @@ func (l *ledger) Settle(deployment string, id ratelimit.ID, used ratelimit.Amoun
 
 func (l *ledger) Refund(deployment string, id ratelimit.ID) bool {
 	return l.end(deployment, id, "refund")
+}
+
+func (l *ledger) Renew(id ratelimit.ID, life time.Duration) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.lives == nil {
+		l.lives = map[ratelimit.ID]time.Duration{}
+	}
+	l.lives[id] = life
+	return l.held[id] != ""
 }
 
 func (l *ledger) state() (held int, ended map[ratelimit.ID]string, calls int) {
@@ -391,6 +402,8 @@ func TestWhatIsNoSettlementIsRefusedWhole(t *testing.T) {
 		"short id":          {Id: good[:8]},
 		"negative tokens":   {Id: other[:], Deployment: "d1", Tokens: -1},
 		"negative requests": {Id: other[:], Deployment: "d1", Requests: -1},
+		"negative life":     {Id: other[:], Deployment: "d1", LifeMs: -1},
+		"endless life":      {Id: other[:], Deployment: "d1", LifeMs: 1 << 62},
 	} {
 		_, err := (&service{forwarder: f}).Settle(t.Context(), &nestorv1.SettleRequest{
 			Holder: "a", Settlements: []*nestorv1.Settlement{{Id: good[:], Deployment: "d0"}, bad},

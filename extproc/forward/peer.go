@@ -43,7 +43,7 @@ func (f *Forwarder) serve(holder string, q *queue) {
 		batch := f.take(q, maxBatch)
 		if len(batch) > 0 {
 			if !p.deliver(batch) {
-				f.drop(len(f.take(q, maxQueued)))
+				f.drop(f.take(q, maxQueued)...)
 			}
 			continue
 		}
@@ -75,10 +75,10 @@ func (p *peer) deliver(batch []*nestorv1.Settlement) bool {
 		last := f.closing.Err() != nil
 		switch err := p.send(batch); {
 		case err == nil:
-			f.forwarded.Add(float64(len(batch)))
+			f.forwarded.Add(settlements(batch))
 			return true
 		case last || p.isFinal(err):
-			f.drop(len(batch))
+			f.drop(batch...)
 			f.Log.Warn("settlements dropped", "replica", p.holder, "error", err)
 			return false
 		}

@@ -2,6 +2,7 @@ package forward
 
 import (
 	"context"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -10,6 +11,9 @@ import (
 	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
 	"github.com/nestor-gateway/nestor/ratelimit"
 )
+
+// maxLife is the longest that a sign of life can have something held.
+const maxLife = 24 * time.Hour
 
 // service takes what other replicas have to settle here.
 type service struct {
@@ -28,7 +32,7 @@ func (s *service) Settle(_ context.Context, r *nestorv1.SettleRequest) (*nestorv
 		return nil, status.Errorf(codes.NotFound, "this is replica %q, not %q", s.forwarder.Self, r.Holder)
 	}
 	for _, one := range r.Settlements {
-		if len(one.Id) != len(ratelimit.ID{}) || one.Requests < 0 || one.Tokens < 0 {
+		if len(one.Id) != len(ratelimit.ID{}) || one.Requests < 0 || one.Tokens < 0 || one.LifeMs < 0 || one.LifeMs > maxLife.Milliseconds() {
 			return nil, status.Errorf(codes.InvalidArgument, "no settlement: %v", one)
 		}
 	}
@@ -43,6 +47,9 @@ func (s *service) Settle(_ context.Context, r *nestorv1.SettleRequest) (*nestorv
 
 func (s *service) settle(one *nestorv1.Settlement) bool {
 	id := ratelimit.ID(one.Id)
+	if one.LifeMs > 0 {
+		return s.forwarder.Ledger.Renew(id, time.Duration(one.LifeMs)*time.Millisecond)
+	}
 	if one.Refund {
 		return s.forwarder.Ledger.Refund(one.Deployment, id)
 	}

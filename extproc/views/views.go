@@ -30,19 +30,13 @@ type Views struct {
 type numbered struct {
 	view  *routing.View
 	since time.Time
-	// longest is the longest timeout of its snapshot.
-	longest time.Duration
-}
-
-func number(v *routing.View, since time.Time) numbered {
-	return numbered{v, since, v.Snapshot().LongestTimeout()}
 }
 
 // New counts from a number that no earlier process has reached.
 func New(r *routing.Router, now func() time.Time) *Views {
 	begin := now()
 	v := &Views{router: r, now: now, latest: uint64(begin.UnixNano())}
-	v.kept[v.latest%keptViews] = number(r.View(), begin)
+	v.kept[v.latest%keptViews] = numbered{r.View(), begin}
 	return v
 }
 
@@ -67,7 +61,7 @@ func (v *Views) advance() (*routing.View, uint64) {
 		over := v.latest
 		time.AfterFunc(Life, func() { v.drop(over) })
 		v.latest++
-		v.kept[v.latest%keptViews] = number(now, v.now())
+		v.kept[v.latest%keptViews] = numbered{now, v.now()}
 	}
 	return now, v.latest
 }
@@ -96,21 +90,6 @@ func (v *Views) Age(n uint64) time.Duration {
 		return 0
 	}
 	return v.now().Sub(k.since)
-}
-
-// Longest is the longest timeout of the snapshot of that number, or of the latest when it is no longer known.
-func (v *Views) Longest(n uint64) time.Duration {
-	k, ok := v.find(n)
-	if !ok {
-		k, _ = v.find(v.newest())
-	}
-	return k.longest
-}
-
-func (v *Views) newest() uint64 {
-	v.mu.RLock()
-	defer v.mu.RUnlock()
-	return v.latest
 }
 
 func (v *Views) find(n uint64) (numbered, bool) {

@@ -74,7 +74,7 @@ func (x *SettleRequest) GetSettlements() []*Settlement {
 	return nil
 }
 
-// Settlement is the end of one reservation.
+// Settlement is the end of one reservation, or a sign of life.
 type Settlement struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// 16 bytes.
@@ -83,8 +83,11 @@ type Settlement struct {
 	// Nothing was used: the reservation is given back whole.
 	Refund bool `protobuf:"varint,3,opt,name=refund,proto3" json:"refund,omitempty"`
 	// What was used.
-	Requests      int64 `protobuf:"varint,4,opt,name=requests,proto3" json:"requests,omitempty"`
-	Tokens        int64 `protobuf:"varint,5,opt,name=tokens,proto3" json:"tokens,omitempty"`
+	Requests int64 `protobuf:"varint,4,opt,name=requests,proto3" json:"requests,omitempty"`
+	Tokens   int64 `protobuf:"varint,5,opt,name=tokens,proto3" json:"tokens,omitempty"`
+	// More than 0: the attempt goes on, and what it has reserved is held for as many milliseconds from now on at
+	// least. Nothing is settled.
+	LifeMs        int64 `protobuf:"varint,6,opt,name=life_ms,json=lifeMs,proto3" json:"life_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -154,9 +157,16 @@ func (x *Settlement) GetTokens() int64 {
 	return 0
 }
 
+func (x *Settlement) GetLifeMs() int64 {
+	if x != nil {
+		return x.LifeMs
+	}
+	return 0
+}
+
 type SettleReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How many of the reservations were still held.
+	// How many of the reservations were still held, those that go on among them.
 	Settled       uint32 `protobuf:"varint,1,opt,name=settled,proto3" json:"settled,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -206,7 +216,7 @@ const file_nestor_v1_ledger_proto_rawDesc = "" +
 	"\x16nestor/v1/ledger.proto\x12\tnestor.v1\"`\n" +
 	"\rSettleRequest\x12\x16\n" +
 	"\x06holder\x18\x01 \x01(\tR\x06holder\x127\n" +
-	"\vsettlements\x18\x02 \x03(\v2\x15.nestor.v1.SettlementR\vsettlements\"\x88\x01\n" +
+	"\vsettlements\x18\x02 \x03(\v2\x15.nestor.v1.SettlementR\vsettlements\"\xa1\x01\n" +
 	"\n" +
 	"Settlement\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x1e\n" +
@@ -215,7 +225,8 @@ const file_nestor_v1_ledger_proto_rawDesc = "" +
 	"deployment\x12\x16\n" +
 	"\x06refund\x18\x03 \x01(\bR\x06refund\x12\x1a\n" +
 	"\brequests\x18\x04 \x01(\x03R\brequests\x12\x16\n" +
-	"\x06tokens\x18\x05 \x01(\x03R\x06tokens\"'\n" +
+	"\x06tokens\x18\x05 \x01(\x03R\x06tokens\x12\x17\n" +
+	"\alife_ms\x18\x06 \x01(\x03R\x06lifeMs\"'\n" +
 	"\vSettleReply\x12\x18\n" +
 	"\asettled\x18\x01 \x01(\rR\asettled2D\n" +
 	"\x06Ledger\x12:\n" +
