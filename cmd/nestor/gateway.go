@@ -111,6 +111,7 @@ func (g *gateway) assemble() error {
 		Metrics:     extproc.NewMetrics(registry),
 		ProbeSecret: probe,
 		LargeBodies: largeBodies,
+		Signs:       g.settings.signs,
 		Inband:      g.envoy.Inband,
 		Log:         g.log,
 	}
@@ -207,6 +208,7 @@ func (s settings) envoyOptions(client string) envoy.Options {
 		NodeID:         s.nodeID,
 		BodyLimit:      s.bodyLimit,
 		RequestTimeout: s.requestTimeout,
+		Signs:          s.signs,
 		CAFile:         os.Getenv("SSL_CERT_FILE"),
 	}
 }

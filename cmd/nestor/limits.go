@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/nestor-gateway/nestor/extproc"
 	"github.com/nestor-gateway/nestor/ratelimit"
 	"github.com/nestor-gateway/nestor/routing/config"
 )
@@ -34,7 +35,7 @@ func openLimits(s settings, cfg *config.Config, client string, log *slog.Logger)
 func keepLimits(s settings, client string, log *slog.Logger) (*ratelimit.Memory, error) {
 	name := "limits-" + strings.NewReplacer(":", "_", "[", "", "]", "").Replace(client)
 	store, err := ratelimit.OpenMemory(ratelimit.Options{
-		File: filepath.Join(s.dataDir, name), Fresh: s.freshLimits,
+		File: filepath.Join(s.dataDir, name), Fresh: s.freshLimits, Life: extproc.Life(s.signs),
 		Warn: func(text string) { log.Warn("limits: " + text) },
 	})
 	if err != nil {

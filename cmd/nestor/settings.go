@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 	"github.com/spf13/viper"
 
+	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
 	"github.com/nestor-gateway/nestor/ratelimit/redis"
 )
 
@@ -24,6 +25,7 @@ type settings struct {
 	adminListen    string
 	requestTimeout time.Duration
 	grace          time.Duration
+	signs          time.Duration
 	bodyLimit      uint32
 	envoy          string
 	concurrency    int
@@ -48,6 +50,8 @@ func settingsFlags(f *pflag.FlagSet) {
 	f.String("http-listen", "127.0.0.1:4002", "where Envoy reaches the HTTP port; /metrics is on this address only")
 	f.Duration("request-timeout", 300*time.Second, "how long a client may take to send a request")
 	f.Duration("grace", 30*time.Second, "how long requests in flight may take to end after SIGTERM")
+	f.Duration("signs-of-life", nestorv1.SignInterval, "how often Envoy says of a request that it is in flight; after four times that without a sign, or the log entry "+
+		"of its end, its place among max_parallel_requests is free; the same at all replicas")
 	f.Uint32("body-limit", 32<<20, "largest request body, in bytes")
 	f.String("data-dir", defaultDataDir(), "where Nestor keeps state of its own")
 	f.Bool("fresh-limits", false, "a first start: where nothing is recorded of what limits were used, nothing was")
@@ -99,6 +103,7 @@ func readSettings(c *cobra.Command) (settings, error) {
 		adminListen:    v.GetString("admin-listen"),
 		requestTimeout: v.GetDuration("request-timeout"),
 		grace:          v.GetDuration("grace"),
+		signs:          v.GetDuration("signs-of-life"),
 		bodyLimit:      v.GetUint32("body-limit"),
 		envoy:          v.GetString("envoy"),
 		concurrency:    v.GetInt("envoy-concurrency"),
@@ -137,6 +142,9 @@ func (s settings) check() error {
 	}
 	if s.bodyLimit < 1<<10 || s.bodyLimit > 1<<30 {
 		return fmt.Errorf("--body-limit %d is not between 1 KiB and 1 GiB", s.bodyLimit)
+	}
+	if s.signs < time.Second {
+		return fmt.Errorf("--signs-of-life %s is less than a second", s.signs)
 	}
 	if s.redisPrefix != "" {
 		if err := redis.CheckPrefix(s.redisPrefix); err != nil {
