@@ -168,7 +168,7 @@ type pathsTo struct {
 func (s *Snapshot) pathsFrom(group int32) pathsTo {
 	p := pathsTo{s: s, links: map[int32][]*link{group: {{group: group, length: 1}}}}
 	var below []int32
-	s.walk(group, func(g int32) bool {
+	s.graph.Walk(group, share.AllWays{}, func(g int32) bool {
 		below = append(below, g)
 		return true
 	})

@@ -6,54 +6,37 @@ import (
 	"strings"
 
 	"github.com/nestor-gateway/nestor/ratelimit"
+	"github.com/nestor-gateway/nestor/routing/quota"
 	"github.com/nestor-gateway/nestor/routing/share"
 )
 
-// gates are what a pick reserves of: first every deployment, limited or not, so that a gate and its leaf have one
-// number; then the references and the groups that have limits.
-type gates struct {
-	limits []ratelimit.Limit
-	// places are the references, from the gate that is called firstWay on; after them come the groups.
-	places     []share.Place
-	references []reference
-	groups     []int32
-	// atPlace and ofGroup lead back.
-	atPlace map[share.Place]int32
-	ofGroup map[int32]int32
-}
-
-// reference is the number-th entry, from 1, by which a group refers to a target.
-type reference struct {
-	from, to string
-	number   int
-}
-
-// name is that of its limits. With its colons written otherwise no name is taken for a part of another.
-func (r reference) name() string {
+// referenceName is that of the limits of a reference. With its colons written otherwise no name is taken for a part
+// of another.
+func referenceName(from, to string, number int) string {
 	part := strings.NewReplacer("%", "%25", ":", "%3A")
-	return fmt.Sprintf("reference:%s:%s:%d", part.Replace(r.from), part.Replace(r.to), r.number)
+	return fmt.Sprintf("reference:%s:%s:%d", part.Replace(from), part.Replace(to), number)
 }
 
-func (c *compiler) gates(s *Snapshot, targets []Target) gates {
+// gates lists what has limits, and every deployment.
+func (c *compiler) gates(s *Snapshot, targets []Target) *quota.Gates {
 	c.noteZeros()
-	g := gates{atPlace: map[share.Place]int32{}, ofGroup: map[int32]int32{}}
 	lost := c.lostOf(s)
+	deployments := make([]ratelimit.Limit, len(s.deployments))
 	for i, d := range s.deployments {
-		g.limits = append(g.limits, ratelimit.Limit{Name: "deployment:" + d.ID, Most: most(d.RPM, d.TPM, d.MaxParallel), Lost: lost[i]})
+		deployments[i] = ratelimit.Limit{Name: "deployment:" + d.ID, Most: most(d.RPM, d.TPM, d.MaxParallel), Lost: lost[i]}
 	}
+	var references []quota.Reference
+	var groups []quota.Group
 	numbers := c.numberReferences(targets)
 	for i := range s.nodes[:s.fileGroups] {
-		c.referenceGates(&g, s, int32(i), targets, numbers)
-	}
-	for i := range s.nodes[:s.fileGroups] {
-		own := &s.nodes[i].settings
-		if limited := most(own.RPM, own.TPM, own.MaxParallel); limited != ratelimit.Unlimited() {
-			g.ofGroup[int32(i)] = int32(len(g.limits))
-			g.groups = append(g.groups, int32(i))
-			g.limits = append(g.limits, ratelimit.Limit{Name: "group:" + s.nodes[i].name, Most: limited, Lost: c.lost(s.nodes[i].name)})
+		n := &s.nodes[i]
+		references = append(references, c.referenceGates(n, int32(i), targets, numbers)...)
+		if limited := most(n.settings.RPM, n.settings.TPM, n.settings.MaxParallel); limited != ratelimit.Unlimited() {
+			l := ratelimit.Limit{Name: "group:" + n.name, Most: limited, Lost: c.lost(n.name)}
+			groups = append(groups, quota.Group{Group: int32(i), Limit: l})
 		}
 	}
-	return g
+	return quota.NewGates(deployments, references, groups)
 }
 
 // noteZeros says where a limit of 0 at once does more than in LiteLLM, whose Router takes it for none.
@@ -92,8 +75,8 @@ func (c *compiler) numberReferences(targets []Target) []int {
 	return numbers
 }
 
-func (c *compiler) referenceGates(g *gates, s *Snapshot, group int32, targets []Target, numbers []int) {
-	n := &s.nodes[group]
+// referenceGates lists the references of a group that have limits.
+func (c *compiler) referenceGates(n *node, group int32, targets []Target, numbers []int) (all []quota.Reference) {
 	for tier, entries := range n.tiers {
 		for k, i := range entries {
 			p := &c.cfg.Entries[i].Params
@@ -101,14 +84,14 @@ func (c *compiler) referenceGates(g *gates, s *Snapshot, group int32, targets []
 			if numbers[i] == 0 || limited == ratelimit.Unlimited() {
 				continue
 			}
-			place := share.Place{Group: group, Tier: int32(tier), Member: int32(k)}
-			g.atPlace[place] = int32(len(g.limits))
-			g.places = append(g.places, place)
-			r := reference{n.name, targets[i].Group, numbers[i]}
-			g.references = append(g.references, r)
-			g.limits = append(g.limits, ratelimit.Limit{Name: r.name(), Most: limited, Lost: c.lost(n.name)})
+			to := targets[i].Group
+			all = append(all, quota.Reference{
+				Place: share.Place{Group: group, Tier: int32(tier), Member: int32(k)}, From: n.name, To: to, Number: numbers[i],
+				Limit: ratelimit.Limit{Name: referenceName(n.name, to, numbers[i]), Most: limited, Lost: c.lost(n.name)},
+			})
 		}
 	}
+	return all
 }
 
 // lostOf says for each deployment what its limit does without the store: as the groups that declare it say,
@@ -142,30 +125,4 @@ func (c *compiler) lost(group string) ratelimit.Policy {
 		return ratelimit.Open
 	}
 	return ratelimit.Share
-}
-
-// firstWay is the gate after those of the deployments.
-func (s *Snapshot) firstWay() int32 { return int32(len(s.deployments)) }
-
-// wayPassed says which place or group a gate stands at that is no deployment's.
-func (s *Snapshot) wayPassed(gate int32) (p share.Place, group int32, isPlace bool) {
-	i := int(gate - s.firstWay())
-	if i < len(s.gates.places) {
-		return s.gates.places[i], none, true
-	}
-	return p, s.gates.groups[i-len(s.gates.places)], false
-}
-
-// gatesOn appends the gates that a leaf and the way to it pass, the leaf's first.
-func (s *Snapshot) gatesOn(leaf int32, path []share.Place, to []int32) []int32 {
-	to = append(to, leaf)
-	for _, p := range path {
-		if gate, limited := s.gates.ofGroup[p.Group]; limited {
-			to = append(to, gate)
-		}
-		if gate, limited := s.gates.atPlace[p]; limited {
-			to = append(to, gate)
-		}
-	}
-	return to
 }

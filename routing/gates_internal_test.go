@@ -19,7 +19,7 @@ func limitsOf(t *testing.T, yaml string) []ratelimit.Limit {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s.gates.limits
+	return s.gates.Limits()
 }
 
 func TestWhatIsLimitedAndByWhatName(t *testing.T) {

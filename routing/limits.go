@@ -1,9 +1,11 @@
 package routing
 
 import (
+	"slices"
 	"time"
 
 	"github.com/nestor-gateway/nestor/ratelimit"
+	"github.com/nestor-gateway/nestor/routing/quota"
 )
 
 // Limits is the store that keeps the limits of deployments, references and groups, and counts what is in flight.
@@ -60,16 +62,19 @@ func (r *Router) reopen(deployment string) {
 	r.each(func(v *View) { v.reopen(deployment) })
 }
 
-// fill closes a full entity in all views until a time. Had anything been freed since the store was asked, and
-// freed counts up to then, it may have room again that nobody else would find: who gave it back may have
-// looked before it was closed.
-func (r *Router) fill(e ratelimit.Entity, d ratelimit.Dimension, until time.Duration, freed uint64) {
-	r.each(func(v *View) { v.fill(e, d, until) })
-	if r.freed.Load() == freed {
-		return
-	}
-	if u := r.limits.Usage(e); u.Used[d] < u.Most[d] {
-		r.each(func(v *View) { v.unfill(e) })
+// lack is what a limit has too little of until a time: nothing at all where it is full, else less than the amount.
+type lack struct {
+	quota.Amount
+	full  bool
+	until time.Duration
+}
+
+// lacks closes an entity in all views. Had anything been freed since the store was asked, and freed counts up to then,
+// it may have room again that nobody else would find: who gave it back may have looked before it was closed.
+func (r *Router) lacks(e ratelimit.Entity, l lack, freed uint64) {
+	r.each(func(v *View) { v.lack(e, l) })
+	if r.freed.Load() != freed && l.Left(r.limits.Usage(e)) {
+		r.each(func(v *View) { v.regain(e, l) })
 	}
 }
 
@@ -78,20 +83,20 @@ func (r *Router) declare(s *Snapshot, older []*View) []ratelimit.Entity {
 	if r.limits == nil {
 		return nil
 	}
-	all := s.gates.limits[:len(s.gates.limits):len(s.gates.limits)]
+	all := slices.Clip(s.gates.Limits())
 	known := make(map[string]bool, len(all))
 	for i := range all {
 		known[all[i].Name] = true
 	}
 	for _, v := range older {
-		for _, l := range v.snapshot.gates.limits {
+		for _, l := range v.snapshot.gates.Limits() {
 			if !known[l.Name] {
 				known[l.Name] = true
 				all = append(all, l)
 			}
 		}
 	}
-	return r.limits.Declare(all)[:len(s.gates.limits)]
+	return r.limits.Declare(all)[:len(s.gates.Limits())]
 }
 
 // carryOver gives a new view what was known in the one before it: which limits are full, unless they have
@@ -119,8 +124,8 @@ func (r *Router) carryOver(v *View) {
 		if !ok {
 			continue
 		}
-		if d, until := old.fullUntil(was); until > 0 && old.snapshot.gates.limits[was] == v.snapshot.gates.limits[gate] {
-			v.fill(e, d, until)
+		if l := old.fullness(was); l.full && *old.snapshot.gates.Limit(was) == *v.snapshot.gates.Limit(int32(gate)) {
+			v.lack(e, l)
 		}
 	}
 }

@@ -112,7 +112,7 @@ func (v *View) Live(t Target) Live {
 	leaves := v.snapshot.leavesOf(t)
 	below := map[int32]bool{}
 	if t.group != none {
-		v.snapshot.walk(t.group, func(group int32) bool {
+		v.snapshot.graph.Walk(t.group, share.AllWays{}, func(group int32) bool {
 			below[group] = true
 			return true
 		})
@@ -154,12 +154,12 @@ func (v *View) lookAt(l *Live, leaves []int32, groups map[int32]bool, more func(
 
 func (v *View) liveLeaf(leaf int32, now time.Duration) LiveDeployment {
 	d := v.snapshot.deployments[leaf]
-	l := LiveDeployment{ID: d.ID, Name: v.snapshot.gates.limits[leaf].Name, Model: d.Written, APIBase: d.Base.String()}
+	l := LiveDeployment{ID: d.ID, Name: v.snapshot.gates.Limit(leaf).Name, Model: d.Written, APIBase: d.Base.String()}
 	l.Latency, l.FirstToken = v.router.speeds.means(d.ID, now, v.snapshot.tuning.TTL)
 	if text := d.Refuses(); text != "" {
 		l.WhyNot = append(l.WhyNot, Reason{Why: Configured, Text: text})
 	}
-	if end := v.cooling.End(leaf); end > 0 {
+	if end := v.state.CoolingUntil(leaf); end > 0 {
 		l.Cooldown = (end - now).Seconds()
 		l.WhyNot = append(l.WhyNot, Reason{Why: Cooling, Seconds: l.Cooldown})
 	}
@@ -167,7 +167,7 @@ func (v *View) liveLeaf(leaf int32, now time.Duration) LiveDeployment {
 		l.WhyNot = append(l.WhyNot, full)
 	}
 	for d := range ratelimit.Dimension(ratelimit.Dimensions) {
-		if end := v.spent.End(leaf*ratelimit.Dimensions + int32(d)); end > 0 {
+		if end := v.state.SpentUntil(leaf, d); end > 0 {
 			l.WhyNot = append(l.WhyNot, Reason{Why: Exhausted, Dimension: d.String(), Seconds: (end - now).Seconds()})
 		}
 	}
@@ -177,12 +177,11 @@ func (v *View) liveLeaf(leaf int32, now time.Duration) LiveDeployment {
 
 // fullReason is empty for a gate that is not full.
 func (v *View) fullReason(gate int32, now time.Duration) Reason {
-	calendar, i := v.calendarOf(gate)
-	end := calendar.End(i)
+	in, end := v.state.FullUntil(gate)
 	if end == 0 {
 		return Reason{}
 	}
-	return Reason{Why: Full, Limit: v.snapshot.gates.limits[gate].Name, Dimension: v.fullIn[gate].String(), Seconds: (end - now).Seconds()}
+	return Reason{Why: Full, Limit: v.snapshot.gates.Limit(gate).Name, Dimension: in.String(), Seconds: (end - now).Seconds()}
 }
 
 func (v *View) fullUse(gate int32, now time.Duration) *Until {
@@ -195,15 +194,17 @@ func (v *View) fullUse(gate int32, now time.Duration) *Until {
 
 func (v *View) liveWays(groups map[int32]bool, now time.Duration) ([]LiveReference, []LiveGroup) {
 	references, own := []LiveReference{}, []LiveGroup{}
-	for gate := v.snapshot.firstWay(); int(gate) < len(v.snapshot.gates.limits); gate++ {
-		p, group, isPlace := v.snapshot.wayPassed(gate)
-		switch {
-		case isPlace && groups[p.Group]:
-			r := v.snapshot.gates.references[gate-v.snapshot.firstWay()]
+	gates := v.snapshot.gates
+	for _, r := range gates.References() {
+		if gate, _ := gates.AtPlace(r.Place); groups[r.Place.Group] {
 			references = append(references, LiveReference{
-				Name: v.snapshot.gates.limits[gate].Name, Group: r.from, To: r.to, Number: r.number, Limits: v.uses(gate), Full: v.fullUse(gate, now)})
-		case !isPlace && groups[group]:
-			own = append(own, LiveGroup{Name: v.snapshot.gates.limits[gate].Name, Group: v.snapshot.nodes[group].name, Limits: v.uses(gate), Full: v.fullUse(gate, now)})
+				Name: r.Limit.Name, Group: r.From, To: r.To, Number: r.Number, Limits: v.uses(gate), Full: v.fullUse(gate, now)})
+		}
+	}
+	for _, group := range gates.Groups() {
+		if gate, _ := gates.OfGroup(group); groups[group] {
+			own = append(own, LiveGroup{
+				Name: gates.Limit(gate).Name, Group: v.snapshot.nodes[group].name, Limits: v.uses(gate), Full: v.fullUse(gate, now)})
 		}
 	}
 	return references, own
@@ -211,10 +212,7 @@ func (v *View) liveWays(groups map[int32]bool, now time.Duration) ([]LiveReferen
 
 // uses tells how the limits of a gate stand.
 func (v *View) uses(gate int32) []Use {
-	u := ratelimit.Usage{Most: v.snapshot.gates.limits[gate].Most}
-	if v.entities != nil {
-		u = v.router.limits.Usage(v.entities[gate])
-	}
+	u := v.usage(gate)
 	all := make([]Use, ratelimit.Dimensions)
 	for d := range all {
 		all[d] = Use{Dimension: ratelimit.Dimension(d).String(), Used: u.Used[d], Reset: u.Reset[d].Seconds()}
@@ -229,7 +227,7 @@ func (v *View) uses(gate int32) []Use {
 func (v *View) forecast(l *Live, t Target, leaves []int32, below map[int32]bool, now time.Duration) {
 	if t.group == none {
 		d := &l.Deployments[0]
-		d.Eligible = !v.snapshot.graph.Closed(t.leaf) && v.outUntil(t.leaf) == 0
+		d.Eligible = !v.snapshot.graph.Closed(t.leaf) && v.state.OutUntil(t.leaf) == 0
 		d.Probability = new(float64)
 		if d.Eligible {
 			*d.Probability = 1
@@ -257,10 +255,10 @@ func (v *View) forecast(l *Live, t Target, leaves []int32, below map[int32]bool,
 
 // bent is the state, or where cooldown is all that is in the way, the state that a pick then makes of it.
 func (v *View) bent(t Target) *share.State {
-	if v.state.Live(t.group) {
-		return v.state
+	if v.state.Shares.Live(t.group) {
+		return v.state.Shares
 	}
-	state := v.state.Fork()
+	state := v.state.Shares.Fork()
 	if leaf, ok := v.firstBack(t, state, nil); ok {
 		state.Set(leaf, true)
 	}
@@ -279,9 +277,8 @@ func (v *View) fullAbove(leaf int32, below map[int32]bool, now time.Duration) []
 		}
 	}
 	var all []Reason
-	v.ways.Each(func(way int32) {
-		gate := s.firstWay() + way
-		p, group, isPlace := s.wayPassed(gate)
+	v.state.EachFullWay(func(gate int32) {
+		p, group, isPlace := s.gates.Way(gate)
 		if isPlace {
 			m := s.graph.Group(p.Group).Tiers[p.Tier].Members[p.Member]
 			if above[p.Group] && (m.Group && above[m.To] || !m.Group && m.To == leaf) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/nestor-gateway/nestor/ratelimit"
+	"github.com/nestor-gateway/nestor/routing/quota"
 	"github.com/nestor-gateway/nestor/routing/share"
 )
 
@@ -89,17 +90,10 @@ type picking struct {
 	entities []ratelimit.Entity
 	hold     ratelimit.Reservation
 	// denied is by gate; apart says that one of them is open to others.
-	denied map[int32]denied
+	denied map[int32]quota.Denied
 	apart  bool
 	// promised are the leaves drawn that the store does not count as in flight yet.
 	promised []int32
-}
-
-// denied is a gate that this pick can't pass before a time.
-type denied struct {
-	until     time.Duration
-	dimension ratelimit.Dimension
-	never     bool
 }
 
 // seed makes rng the source of the n-th draw for the target. Draws of one seed are independent of each other, in one
@@ -120,7 +114,7 @@ func (p *picking) choose() (leaf int32, ok bool) {
 	}
 	if len(p.q.Exclude) == 0 && p.q.Skip == 0 && !p.apart {
 		p.seed(0)
-		leaf, p.path, ok = p.draw(v.state, p.path)
+		leaf, p.path, ok = p.draw(v.state.Shares, p.path)
 		if ok && !p.deniedOn(leaf) && !p.tightOn(leaf) {
 			return leaf, true
 		}
@@ -134,7 +128,7 @@ func (p *picking) choose() (leaf int32, ok bool) {
 // mayCall is for a target that is one deployment: cooling or not, there is no other.
 func (p *picking) mayCall() bool {
 	v, leaf := p.v, p.t.leaf
-	return leaf != none && p.q.Skip == 0 && !v.snapshot.graph.Closed(leaf) && v.outUntil(leaf) == 0 &&
+	return leaf != none && p.q.Skip == 0 && !v.snapshot.graph.Closed(leaf) && v.state.OutUntil(leaf) == 0 &&
 		!p.deniedOn(leaf) && !slices.Contains(p.q.Exclude, v.snapshot.deployments[leaf].ID)
 }
 
@@ -144,7 +138,7 @@ func (p *picking) deniedOn(leaf int32) bool {
 	if len(p.denied) == 0 {
 		return false
 	}
-	p.gates = p.v.snapshot.gatesOn(leaf, p.path, p.gates[:0])
+	p.gates = p.v.snapshot.gates.On(leaf, p.path, p.gates[:0])
 	return slices.ContainsFunc(p.gates, func(gate int32) bool {
 		_, no := p.denied[gate]
 		return no
@@ -153,7 +147,7 @@ func (p *picking) deniedOn(leaf int32) bool {
 
 // chooseApart chooses in a copy of the state that is changed for this query.
 func (p *picking) chooseApart() (leaf int32, ok bool) {
-	v, state := p.v, p.v.state.Fork()
+	v, state := p.v, p.v.state.Shares.Fork()
 	out := p.closeDenied(state)
 	for _, id := range p.q.Exclude {
 		if leaf, ok := v.snapshot.byID[id]; ok {
@@ -187,16 +181,26 @@ func (p *picking) chooseApart() (leaf int32, ok bool) {
 // closeDenied closes in a state what denied, or has too little left, and lists the leaves of it.
 func (p *picking) closeDenied(state *share.State) (leaves []int32) {
 	closeOne := func(gate int32) {
-		p.v.put(state, gate, false)
-		if gate < p.v.snapshot.firstWay() {
+		p.v.snapshot.gates.Put(state, gate, false)
+		if p.v.snapshot.gates.IsLeaf(gate) {
 			leaves = append(leaves, gate)
 		}
 	}
 	for gate := range p.denied {
 		closeOne(gate)
 	}
-	p.v.tight.each(&p.q.Hold.Amounts, closeOne)
+	p.v.state.EachTight(&p.q.Hold.Amounts, closeOne)
 	return leaves
+}
+
+// tightOn reports whether the way that was drawn passes a gate that has too little for this request.
+func (p *picking) tightOn(leaf int32) bool {
+	v := p.v
+	if v.state.NothingTight() {
+		return false
+	}
+	p.gates = v.snapshot.gates.On(leaf, p.path, p.gates[:0])
+	return slices.ContainsFunc(p.gates, func(gate int32) bool { return v.state.Tight(gate, &p.q.Hold.Amounts) })
 }
 
 // reserve holds what the request needs of all gates on the way.
@@ -205,7 +209,7 @@ func (p *picking) reserve(ctx context.Context, leaf int32) (ratelimit.Standing, 
 	if v.entities == nil {
 		return unlimited(), nil
 	}
-	p.gates = v.snapshot.gatesOn(leaf, p.path, p.gates[:0])
+	p.gates = v.snapshot.gates.On(leaf, p.path, p.gates[:0])
 	p.entities = p.entities[:0]
 	for _, gate := range p.gates {
 		p.entities = append(p.entities, v.entities[gate])
@@ -229,18 +233,19 @@ func (p *picking) deny(d *ratelimit.Denial, freed uint64) {
 	v, gate := p.v, p.gates[max(0, slices.Index(p.entities, d.Entity))]
 	until := v.elapsed() + d.RetryAfter
 	if p.denied == nil {
-		p.denied = map[int32]denied{}
+		p.denied = map[int32]quota.Denied{}
 	}
-	p.denied[gate] = denied{until, d.Dimension, d.Never}
+	p.denied[gate] = quota.Denied{Until: until, Dimension: d.Dimension, Never: d.Never}
 	p.apart = p.apart || !d.Full || d.Never
 	p.redraws++
-	switch asked := p.q.Hold.Amounts[d.Dimension]; {
-	case d.Never:
-	case d.Full:
-		v.router.fill(v.entities[gate], d.Dimension, until, freed)
-	default:
-		v.router.tighten(v.entities[gate], amount{d.Dimension, asked}, until, freed)
+	if d.Never {
+		return
 	}
+	l := lack{quota.Amount{Dimension: d.Dimension, N: p.q.Hold.Amounts[d.Dimension]}, d.Full, until}
+	if d.Full {
+		l.N = 1
+	}
+	v.router.lacks(v.entities[gate], l, freed)
 }
 
 func (p *picking) result(leaf int32, standing ratelimit.Standing) Pick {

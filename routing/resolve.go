@@ -68,8 +68,11 @@ func (t Target) Deployments() []*Deployment {
 
 // leavesOf counts what Deployments lists.
 func (s *Snapshot) leavesOf(t Target) []int32 {
+	if t.group == none {
+		return []int32{t.leaf}
+	}
 	var leaves []int32
-	s.eachLeaf(t, func(leaf int32) bool {
+	s.graph.WalkLeaves(t.group, share.AllWays{}, func(leaf int32) bool {
 		leaves = append(leaves, leaf)
 		return true
 	})
@@ -77,75 +80,15 @@ func (s *Snapshot) leavesOf(t Target) []int32 {
 	return slices.Compact(leaves)
 }
 
-// eachLeaf visits the leaves of a target, each at least once, until f returns false.
-func (s *Snapshot) eachLeaf(t Target, f func(leaf int32) bool) {
-	if t.group == none {
-		f(t.leaf)
-		return
-	}
-	s.walk(t.group, func(group int32) bool { return s.leavesIn(group, anyWay{}, f) })
-}
-
-// ways says which members and groups let requests through.
-type ways interface {
-	MemberOpen(p share.Place) bool
-	GroupOpen(group int32) bool
-}
-
-// anyWay is all ways, closed or not.
-type anyWay struct{}
-
-func (anyWay) MemberOpen(share.Place) bool { return true }
-func (anyWay) GroupOpen(int32) bool        { return true }
-
 // eachOpenLeaf visits the leaves of a target that admit anything, ever, and to which one of the ways leads,
 // each at least once, until f returns false.
-func (s *Snapshot) eachOpenLeaf(t Target, w ways, f func(leaf int32) bool) {
+func (s *Snapshot) eachOpenLeaf(t Target, w share.Ways, f func(leaf int32) bool) {
 	open := func(leaf int32) bool { return s.graph.Closed(leaf) || f(leaf) }
 	if t.group == none {
 		open(t.leaf)
 		return
 	}
-	if w.GroupOpen(t.group) {
-		s.walkAlong(t.group, w, func(group int32) bool { return s.leavesIn(group, w, open) })
-	}
-}
-
-// leavesIn visits the leaves that are open members of a group.
-func (s *Snapshot) leavesIn(group int32, w ways, f func(leaf int32) bool) bool {
-	for i, tier := range s.graph.Group(group).Tiers {
-		for k := range tier.Members {
-			m := &tier.Members[k]
-			if !m.Group && w.MemberOpen(share.Place{Group: group, Tier: int32(i), Member: int32(k)}) && !f(m.To) {
-				return false
-			}
-		}
-	}
-	return true
-}
-
-// walk visits a group and every group below it once, until f returns false.
-func (s *Snapshot) walk(group int32, f func(group int32) bool) { s.walkAlong(group, anyWay{}, f) }
-
-// walkAlong is walk along the references and into the groups that are open.
-func (s *Snapshot) walkAlong(group int32, w ways, f func(group int32) bool) {
-	seen := map[int32]bool{group: true}
-	for stack := []int32{group}; len(stack) > 0; {
-		top := stack[len(stack)-1]
-		stack = stack[:len(stack)-1]
-		if !f(top) {
-			return
-		}
-		for i, tier := range s.graph.Group(top).Tiers {
-			for k := range tier.Members {
-				m := &tier.Members[k]
-				if m.Group && !seen[m.To] && w.GroupOpen(m.To) && w.MemberOpen(share.Place{Group: top, Tier: int32(i), Member: int32(k)}) {
-					seen[m.To] = true
-					stack = append(stack, m.To)
-				}
-			}
-		}
-	}
+	s.graph.WalkLeaves(t.group, w, open)
 }
 
 // wildcard is a group whose name is a pattern.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/nestor-gateway/nestor/routing/config"
 	"github.com/nestor-gateway/nestor/routing/cooldown"
+	"github.com/nestor-gateway/nestor/routing/quota"
 	"github.com/nestor-gateway/nestor/routing/share"
 )
 
@@ -24,7 +25,7 @@ type Snapshot struct {
 	names, models map[string]Target
 	wildcards     []wildcard
 
-	gates     gates
+	gates     *quota.Gates
 	upstreams []Upstream
 	summary   Summary
 	fallbacks fallbackLists

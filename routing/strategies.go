@@ -48,7 +48,7 @@ func newChooser(v *View) *strategy.Chooser {
 	for i := range kinds {
 		kinds[i], _ = s.strategyOf(int32(i))
 	}
-	return strategy.NewChooser(s.graph, v.state, kinds, s.tuning.Tuning, strategy.Facts{
+	return strategy.NewChooser(s.graph, v.state.Shares, kinds, s.tuning.Tuning, strategy.Facts{
 		Now: v.elapsed, Used: v.used,
 		Speed: func(leaf int32) *strategy.Speed { return v.router.speeds.of(s.deployments[leaf].ID) },
 		Price: func(leaf int32) float64 { return priceOf(s.deployments[leaf]) },
@@ -84,7 +84,7 @@ func (v *View) used(leaf int32) (inFlight, tokens int64) {
 	if v.entities == nil {
 		return 0, 0
 	}
-	u := v.router.limits.Usage(v.entities[leaf]).Used
+	u := v.usage(leaf).Used
 	return u[ratelimit.Parallel], u[ratelimit.Tokens]
 }
 

@@ -38,10 +38,10 @@ model_list:
 	v.cool("a", 5*time.Second)
 	now = now.Add(10 * time.Second)
 	v.cool("b", 20*time.Second)
-	if end := v.cooling.End(s.byID["a"]); end != 0 {
+	if end := v.state.CoolingUntil(s.byID["a"]); end != 0 {
 		t.Errorf("a cooldown that ended is still kept until %v", end)
 	}
-	if end := v.cooling.End(s.byID["b"]); end != 20*time.Second {
+	if end := v.state.CoolingUntil(s.byID["b"]); end != 20*time.Second {
 		t.Errorf("the new cooldown ends at %v", end)
 	}
 }

@@ -1,0 +1,57 @@
+package share
+
+// Ways says which members and groups let requests through: a Graph those that ever do, a State those that do now.
+type Ways interface {
+	MemberOpen(p Place) bool
+	GroupOpen(group int32) bool
+}
+
+// AllWays are all of them, closed or not.
+type AllWays struct{}
+
+// MemberOpen is true.
+func (AllWays) MemberOpen(Place) bool { return true }
+
+// GroupOpen is true.
+func (AllWays) GroupOpen(int32) bool { return true }
+
+// Walk visits a group, open or not, and every group below it to which open ways lead, once, until f returns false.
+func (g *Graph) Walk(group int32, w Ways, f func(group int32) bool) {
+	seen := map[int32]bool{group: true}
+	for stack := []int32{group}; len(stack) > 0; {
+		top := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		if !f(top) {
+			return
+		}
+		g.eachOpen(top, w, func(m *Member) bool {
+			if m.Group && !seen[m.To] && w.GroupOpen(m.To) {
+				seen[m.To] = true
+				stack = append(stack, m.To)
+			}
+			return true
+		})
+	}
+}
+
+// WalkLeaves visits the leaves to which open ways lead from a group, each at least once, until f returns false.
+func (g *Graph) WalkLeaves(group int32, w Ways, f func(leaf int32) bool) {
+	if !w.GroupOpen(group) {
+		return
+	}
+	g.Walk(group, w, func(group int32) bool {
+		return g.eachOpen(group, w, func(m *Member) bool { return m.Group || f(m.To) })
+	})
+}
+
+// eachOpen calls f for the open members of a group until it returns false, and reports whether it never did.
+func (g *Graph) eachOpen(group int32, w Ways, f func(m *Member) bool) bool {
+	for i, tier := range g.groups[group].Tiers {
+		for k := range tier.Members {
+			if w.MemberOpen(Place{group, int32(i), int32(k)}) && !f(&tier.Members[k]) {
+				return false
+			}
+		}
+	}
+	return true
+}
