@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -153,4 +154,30 @@ func TestWhatTheDeadHaveUsedCounts(t *testing.T) {
 	if n := len(r.sightings()); n <= limit {
 		t.Errorf("%d requests in 80 s: the limit did not open again", n)
 	}
+}
+
+// A new version is rolled out while the limit is being used up: no fault, so nothing is lost and nothing minted.
+func TestARollingRestartNeitherMintsNorLoses(t *testing.T) {
+	t.Parallel()
+	const limit = 300
+	f, r := rushAt(t, 3, limit)
+	begin := time.Now()
+	// The first window is used up slowly enough that every replica is restarted in the middle of it.
+	wait := r.start(40, 80*time.Second, func() time.Duration { return 3*time.Second + rand.N(4*time.Second) })
+	for _, g := range f.replicas {
+		<-time.After(4 * time.Second)
+		g.nestor.signal(t, syscall.SIGTERM)
+		if status := g.nestor.exitStatus(t, 15*time.Second); status != 0 {
+			t.Errorf("exit status %d", status)
+		}
+		g.again()
+	}
+	if n := len(r.sightings()); n < limit/10 || n >= limit {
+		t.Errorf("%d of %d were used when all had been restarted: the test shows nothing", n, limit)
+	}
+	wait()
+	if n := between(r.sightings(), begin, begin.Add(time.Minute)); n < limit*97/100 {
+		t.Errorf("%d requests in the window of the restarts, want 97 %% of %d", n, limit)
+	}
+	r.within(limit)
 }
