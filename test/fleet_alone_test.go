@@ -4,7 +4,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -28,7 +27,7 @@ func TestWithoutRedisEachReplicaKeepsToItsShare(t *testing.T) {
 	t.Parallel()
 	onlyLong(t)
 	const limit = 300
-	f, r := rushAt(t, 3, limit)
+	f, r := rushAt(t, 3, rpm(limit))
 	begin := time.Now()
 	wait := r.start(90, 250*time.Second, oneToFive)
 	r.reach(limit/3, 20*time.Second)
@@ -58,7 +57,7 @@ func TestAReplicaThatAloneLosesRedisTakesNothingTwice(t *testing.T) {
 	const limit = 120
 	r := &rush{t: t}
 	u := r.witness(provideAs(t, mock.Options{Name: "a"}))
-	config := yaml(strings.Replace(sixHundred, "600", strconv.Itoa(limit), 1), u)
+	config := yaml(strings.Replace(oneLimit, "rpm: 600", rpm(limit), 1), u)
 	redis := redistest.Single(t)
 	line := wire(t, redis.Address)
 	for _, address := range []string{line.address, redis.Address} {

@@ -13,8 +13,8 @@ import (
 	"github.com/nestor-gateway/nestor/cmd/nestor/mock"
 )
 
-// sixHundred is one deployment behind a group of groups.
-const sixHundred = `
+// oneLimit is one deployment behind a group of groups.
+const oneLimit = `
 model_list:
   - {model_name: fast, litellm_params: {model: below}}
   - model_name: below
@@ -34,7 +34,7 @@ func (r *rush) start(clients int, length time.Duration, slow func() time.Duratio
 			poll = 500 * time.Millisecond
 		}
 		wg.Go(func() {
-			r.client(ctx, i, poll, func() string { return ask("fast", "delay="+slow().String()) })
+			r.client(ctx, i, poll, func() string { return ask("fast", "events=20;delay="+slow().String(), `,"max_tokens":20`) })
 		})
 	}
 	return func() { wg.Wait(); cancel() }
@@ -54,7 +54,7 @@ func TestAFleetKeepsOneLimit(t *testing.T) {
 	if long() {
 		quiet, after = 3, 5*time.Minute
 	}
-	f, r := rushAt(t, 3, limit)
+	f, r := rushAt(t, 3, rpm(limit))
 	begin := time.Now()
 	faults := begin.Add(time.Duration(quiet) * time.Minute)
 	wait := r.start(clients, time.Until(faults)+after, fiveToFifteen)
@@ -80,11 +80,15 @@ func TestAFleetKeepsOneLimit(t *testing.T) {
 	}
 }
 
-// rushAt makes a fleet with one limit of requests.
-func rushAt(t *testing.T, replicas, limit int) (*fleet, *rush) {
+// rpm and tpm write a limit of so many requests a minute, of those that a rush sends.
+func rpm(requests int) string { return "rpm: " + strconv.Itoa(requests) }
+func tpm(requests int) string { return "tpm: " + strconv.Itoa(requests*(prompt+20)) }
+
+// rushAt makes a fleet with one limit.
+func rushAt(t *testing.T, replicas int, limit string) (*fleet, *rush) {
 	r := &rush{t: t}
 	u := r.witness(provideAs(t, mock.Options{Name: "a"}))
-	f := runFleet(t, replicas, yaml(strings.Replace(sixHundred, "600", strconv.Itoa(limit), 1), u))
+	f := runFleet(t, replicas, yaml(strings.Replace(oneLimit, "rpm: 600", limit, 1), u))
 	for _, g := range f.replicas {
 		r.urls = append(r.urls, g.url)
 	}
@@ -118,19 +122,24 @@ func (r *rush) recovered(from time.Time, limit int) {
 func TestWhatHangsMintsNothing(t *testing.T) {
 	t.Parallel()
 	const limit = 300
-	f, r := rushAt(t, 2, limit)
-	wait := r.start(60, 100*time.Second, func() time.Duration { return time.Second + rand.N(8*time.Second) })
-	r.reach(limit/3, 20*time.Second)
-	f.redis.Pause()
-	<-time.After(4 * time.Second)
-	f.redis.Resume()
-	r.reach(limit+limit/3, 90*time.Second)
-	f.replicas[0].stop(7 * time.Second) // longer than leases live, and than it counts as alive
-	n := len(r.sightings())
-	wait()
-	r.within(limit)
-	if len(r.sightings()) == n {
-		t.Error("nothing was admitted after a replica had hung")
+	for name, limited := range map[string]string{"requests": rpm(limit), "tokens": tpm(limit)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f, r := rushAt(t, 2, limited)
+			wait := r.start(60, 100*time.Second, func() time.Duration { return time.Second + rand.N(8*time.Second) })
+			r.reach(limit/3, 20*time.Second)
+			f.redis.Pause()
+			<-time.After(4 * time.Second)
+			f.redis.Resume()
+			r.reach(limit+limit/3, 90*time.Second)
+			f.replicas[0].stop(7 * time.Second) // longer than leases live, and than it counts as alive
+			n := len(r.sightings())
+			wait()
+			r.within(limit)
+			if len(r.sightings()) == n {
+				t.Error("nothing was admitted after a replica had hung")
+			}
+		})
 	}
 }
 
@@ -138,7 +147,7 @@ func TestWhatHangsMintsNothing(t *testing.T) {
 func TestWhatTheDeadHaveUsedCounts(t *testing.T) {
 	t.Parallel()
 	const limit = 100
-	f, r := rushAt(t, 3, limit)
+	f, r := rushAt(t, 3, rpm(limit))
 	all := r.urls
 	r.urls = all[:1]
 	begin := time.Now()
@@ -160,7 +169,7 @@ func TestWhatTheDeadHaveUsedCounts(t *testing.T) {
 func TestARollingRestartNeitherMintsNorLoses(t *testing.T) {
 	t.Parallel()
 	const limit = 300
-	f, r := rushAt(t, 3, limit)
+	f, r := rushAt(t, 3, rpm(limit))
 	begin := time.Now()
 	// The first window is used up slowly enough that every replica is restarted in the middle of it.
 	wait := r.start(40, 80*time.Second, func() time.Duration { return 3*time.Second + rand.N(4*time.Second) })
