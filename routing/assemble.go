@@ -3,33 +3,13 @@ package routing
 import (
 	"cmp"
 	"fmt"
-	"hash/fnv"
-	"math"
 	"slices"
 	"strings"
 
-	"github.com/nestor-gateway/nestor/routing/config"
+	"github.com/nestor-gateway/nestor/routing/composition"
 	"github.com/nestor-gateway/nestor/routing/cooldown"
-	"github.com/nestor-gateway/nestor/routing/deployment"
 	"github.com/nestor-gateway/nestor/routing/pattern"
-	"github.com/nestor-gateway/nestor/routing/share"
 )
-
-// lastOrder is the rank of members without an order: after all that have one.
-const lastOrder = math.MaxInt
-
-// node is a group of the graph: one of the file, or all entries with one litellm_params.model.
-type node struct {
-	name     string
-	settings config.Group
-	// tiers are the entries by order; orders are those orders, nil for the last tier.
-	tiers  [][]int32
-	orders []*int
-	// path is the group alone, ready for picks that pass no other.
-	path []string
-	// salt makes draws in different groups independent under one seed.
-	salt uint64
-}
 
 // name makes a snapshot in which names can be resolved, of a config in which nothing was found wrong so far.
 func (c *compiler) name() *Snapshot {
@@ -48,66 +28,29 @@ func (c *compiler) name() *Snapshot {
 }
 
 // refer finds, by entry, what the references mean.
-func (c *compiler) refer(s *Snapshot) []Target {
-	targets := make([]Target, len(c.cfg.Entries))
+func (c *compiler) refer(s *Snapshot) []composition.Target {
+	targets := make([]composition.Target, len(c.cfg.Entries))
 	for i := range targets {
-		targets[i] = Target{group: none, leaf: c.set.Of[i]}
 		ref := c.File.Entries[i].Ref
 		if ref == "" {
+			targets[i] = composition.Target{Group: none, Leaf: c.set.Of[i]}
 			continue
 		}
-		targets[i], _ = c.aliasTarget(s, ref)
-		if e := &c.cfg.Entries[i]; targets[i].captures != nil {
-			c.Problem(e.Params.ModelAt, fmt.Sprintf("%q leads to the pattern group %q, and a reference can't", e.Params.Model, targets[i].Group),
+		t, _ := c.aliasTarget(s, ref)
+		targets[i] = composition.Target{Group: t.group, Leaf: t.leaf, Reference: t.Group}
+		if e := &c.cfg.Entries[i]; t.captures != nil {
+			c.Problem(e.Params.ModelAt, fmt.Sprintf("%q leads to the pattern group %q, and a reference can't", e.Params.Model, t.Group),
 				"refer to a group without * in its name")
 		}
 	}
 	return targets
 }
 
-// build makes the graph of a snapshot in which nothing is wrong.
-func (c *compiler) build(s *Snapshot, targets []Target) {
-	groups := make([]share.Group, len(s.nodes))
-	for i := range s.nodes {
-		groups[i] = c.shareGroup(&s.nodes[i], targets)
-	}
-	closed := make([]bool, len(s.deployments))
-	for i, d := range s.deployments {
-		closed[i] = d.Refuses() != ""
-	}
-	s.graph = share.NewGraph(groups, closed)
-	s.gates = c.gates(s, targets)
-	s.summarize()
-}
-
-func (c *compiler) newNode(name string, entries []int32) node {
-	h := fnv.New64a()
-	h.Write([]byte(name))
-	n := node{name: name, path: []string{name}, salt: h.Sum64()}
-	rank := func(i int32) int {
-		if order := c.cfg.Entries[i].Params.Order; order != nil {
-			return *order
-		}
-		return lastOrder
-	}
-	slices.SortStableFunc(entries, func(a, b int32) int { return cmp.Compare(rank(a), rank(b)) })
-	for at := 0; at < len(entries); {
-		end := at + 1
-		for end < len(entries) && rank(entries[end]) == rank(entries[at]) {
-			end++
-		}
-		n.tiers = append(n.tiers, entries[at:end:end])
-		n.orders = append(n.orders, c.cfg.Entries[entries[at]].Params.Order)
-		at = end
-	}
-	return n
-}
-
 func (c *compiler) nameGroups(s *Snapshot) {
 	for i, name := range c.Names {
-		n := c.newNode(name, c.Members[i])
-		n.settings = c.cfg.Groups[name]
-		s.nodes = append(s.nodes, n)
+		g := composition.NewGroup(c.cfg, name, c.Members[i])
+		g.Settings = c.cfg.Groups[name]
+		s.groups = append(s.groups, g)
 		if !strings.Contains(name, "*") {
 			s.names[name] = Target{Group: name, group: int32(i), leaf: none}
 			continue
@@ -139,8 +82,8 @@ func (c *compiler) nameModels(s *Snapshot) {
 			s.models[model] = Target{Group: model, group: none, leaf: c.set.Of[entries[0]]}
 			continue
 		}
-		s.models[model] = Target{Group: model, group: int32(len(s.nodes)), leaf: none}
-		s.nodes = append(s.nodes, c.newNode(model, entries))
+		s.models[model] = Target{Group: model, group: int32(len(s.groups)), leaf: none}
+		s.groups = append(s.groups, composition.NewGroup(c.cfg, model, entries))
 	}
 }
 
@@ -190,47 +133,6 @@ func (c *compiler) nameIDs(s *Snapshot) {
 		}
 		s.names[d.ID] = Target{Group: d.ID, group: none, leaf: int32(i)}
 	}
-}
-
-func (c *compiler) shareGroup(n *node, targets []Target) share.Group {
-	g := share.Group{
-		Closed: deployment.AdmitsNothing(n.settings.RPM, n.settings.TPM, n.settings.MaxParallel),
-		Limit:  limits(n.settings.RPM, n.settings.TPM),
-	}
-	for _, entries := range n.tiers {
-		tier := share.Tier{Members: make([]share.Member, len(entries))}
-		for k, i := range entries {
-			p := &c.cfg.Entries[i].Params
-			tier.Weighted = tier.Weighted || p.Weight != nil
-			tier.Members[k] = shareMember(p, targets[i])
-		}
-		g.Tiers = append(g.Tiers, tier)
-	}
-	return g
-}
-
-func shareMember(p *config.Params, t Target) share.Member {
-	m := share.Member{
-		To: t.leaf, Weight: 1,
-		Closed: deployment.AdmitsNothing(p.RPM, p.TPM, p.MaxParallel), Limit: limits(p.RPM, p.TPM),
-	}
-	if p.Weight != nil {
-		m.Weight = *p.Weight
-	}
-	if t.group != none {
-		m.To, m.Group = t.group, true
-	}
-	return m
-}
-
-// limits gives rpm and tpm as the shares count them: 0 is none, and what is 0 in the file is closed anyway.
-func limits(rpm, tpm *int64) (l [2]float64) {
-	for i, n := range []*int64{rpm, tpm} {
-		if n != nil {
-			l[i] = float64(*n)
-		}
-	}
-	return l
 }
 
 // near is a hint for a name that means nothing.

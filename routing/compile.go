@@ -3,6 +3,7 @@
 package routing
 
 import (
+	"github.com/nestor-gateway/nestor/routing/composition"
 	"github.com/nestor-gateway/nestor/routing/config"
 	"github.com/nestor-gateway/nestor/routing/deployment"
 	"github.com/nestor-gateway/nestor/routing/reading"
@@ -29,6 +30,20 @@ func Compile(cfg *config.Config, providers Providers) (*Snapshot, []config.Diagn
 	if err := c.Err(); err != nil {
 		return nil, c.Notes(), err
 	}
-	c.build(s, targets)
+	c.noteZeros()
+	all := composition.Composition{Config: cfg, Deployments: s.deployments, Groups: s.groups, Targets: targets}
+	s.graph, s.gates = all.Graph(), all.Gates()
+	s.summarize()
 	return s, c.Notes(), nil
+}
+
+// noteZeros says where a limit of 0 at once does more than in LiteLLM, whose Router takes it for none.
+func (c *compiler) noteZeros() {
+	for i := range c.cfg.Entries {
+		e := &c.cfg.Entries[i]
+		if n := e.Params.MaxParallel; n != nil && *n == 0 {
+			c.Note(e.Position, "max_parallel_requests 0 lets nothing through; LiteLLM takes it for no limit",
+				"leave the key out where there is no limit")
+		}
+	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/nestor-gateway/nestor/routing"
 	"github.com/nestor-gateway/nestor/routing/config"
+	"github.com/nestor-gateway/nestor/routing/explain"
 )
 
 func TestLadderOfSharedGroups(t *testing.T) {
@@ -41,7 +42,7 @@ func TestLadderOfSharedGroups(t *testing.T) {
 	}
 }
 
-func treeSize(g *routing.TreeGroup) int {
+func treeSize(g *explain.Group) int {
 	n := 1
 	for _, tier := range g.Tiers {
 		for _, m := range tier.Members {

@@ -127,7 +127,7 @@ func (v *View) LiveAll() Live {
 	for i := range leaves {
 		leaves[i] = int32(i)
 	}
-	for i := range v.snapshot.nodes {
+	for i := range v.snapshot.groups {
 		groups[int32(i)] = true
 	}
 	var l Live
@@ -204,7 +204,7 @@ func (v *View) liveWays(groups map[int32]bool, now time.Duration) ([]LiveReferen
 	for _, group := range gates.Groups() {
 		if gate, _ := gates.OfGroup(group); groups[group] {
 			own = append(own, LiveGroup{
-				Name: gates.Limit(gate).Name, Group: v.snapshot.nodes[group].name, Limits: v.uses(gate), Full: v.fullUse(gate, now)})
+				Name: gates.Limit(gate).Name, Group: v.snapshot.groups[group].Name, Limits: v.uses(gate), Full: v.fullUse(gate, now)})
 		}
 	}
 	return references, own

@@ -99,7 +99,7 @@ type picking struct {
 // seed makes rng the source of the n-th draw for the target. Draws of one seed are independent of each other, in one
 // group and in others: what is picked after a failure or a denial does not depend on what failed or was denied.
 func (p *picking) seed(n int) {
-	p.rng.Seed(p.q.Seed^p.v.snapshot.nodes[p.t.group].salt, uint64(n)|uint64(p.redraws)<<32)
+	p.rng.Seed(p.q.Seed^p.v.snapshot.groups[p.t.group].Salt, uint64(n)|uint64(p.redraws)<<32)
 }
 
 // choose finds the next way to try.
@@ -256,11 +256,11 @@ func (p *picking) result(leaf int32, standing ratelimit.Standing) Pick {
 	case p.t.group == none:
 		pick.Path = []string{p.t.Group}
 	case len(p.path) == 1:
-		pick.Path = v.snapshot.nodes[p.path[0].Group].path
+		pick.Path = v.snapshot.groups[p.path[0].Group].Path
 	default:
 		pick.Path = make([]string, len(p.path))
 		for i, place := range p.path {
-			pick.Path[i] = v.snapshot.nodes[place.Group].name
+			pick.Path[i] = v.snapshot.groups[place.Group].Name
 		}
 	}
 	return pick

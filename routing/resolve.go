@@ -1,9 +1,9 @@
 package routing
 
 import (
-	"slices"
 	"strings"
 
+	"github.com/nestor-gateway/nestor/routing/composition"
 	"github.com/nestor-gateway/nestor/routing/pattern"
 	"github.com/nestor-gateway/nestor/routing/share"
 )
@@ -15,14 +15,14 @@ type Target struct {
 	Name, Group string
 
 	snapshot *Snapshot
-	// group counts the nodes; none when the target is the one deployment that leaf counts.
+	// group counts the groups; none when the target is the one deployment that leaf counts.
 	group, leaf int32
 	// captures is what each * of a pattern matched; nil where there is no pattern.
 	captures []string
 }
 
 // none is no group, or no deployment.
-const none = -1
+const none = composition.None
 
 // Resolve finds what a name means: a deployment's id, an alias, a group, the pattern with the most
 // literal characters that matches all of it, or the litellm_params.model of deployments, in this order.
@@ -71,13 +71,7 @@ func (s *Snapshot) leavesOf(t Target) []int32 {
 	if t.group == none {
 		return []int32{t.leaf}
 	}
-	var leaves []int32
-	s.graph.WalkLeaves(t.group, share.AllWays{}, func(leaf int32) bool {
-		leaves = append(leaves, leaf)
-		return true
-	})
-	slices.Sort(leaves)
-	return slices.Compact(leaves)
+	return s.graph.LeavesBelow(t.group)
 }
 
 // eachOpenLeaf visits the leaves of a target that admit anything, ever, and to which one of the ways leads,

@@ -14,6 +14,7 @@ import (
 
 	"github.com/nestor-gateway/nestor/routing"
 	"github.com/nestor-gateway/nestor/routing/config"
+	"github.com/nestor-gateway/nestor/routing/explain"
 )
 
 // TestScenarios runs the files of testdata/scenario: a config.yaml, what to ask, and what must come out.
@@ -143,7 +144,7 @@ func writeExplanation(out *strings.Builder, s *routing.Snapshot, model string, w
 	writeTree(out, e.Tree, "  ")
 }
 
-func writeTree(out *strings.Builder, g *routing.TreeGroup, indent string) {
+func writeTree(out *strings.Builder, g *explain.Group, indent string) {
 	if fmt.Fprintf(out, "%s%s", indent, g.Name); g.Shared {
 		fmt.Fprint(out, " (above)")
 	}

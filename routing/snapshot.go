@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/nestor-gateway/nestor/routing/composition"
 	"github.com/nestor-gateway/nestor/routing/config"
 	"github.com/nestor-gateway/nestor/routing/cooldown"
 	"github.com/nestor-gateway/nestor/routing/quota"
@@ -14,9 +15,8 @@ import (
 type Snapshot struct {
 	cfg   *config.Config
 	graph *share.Graph
-	// nodes are the groups of the graph: those of the file, then one for each
-	// litellm_params.model that several entries have.
-	nodes      []node
+	// groups are those of the graph: those of the file, then one for each litellm_params.model that several entries have.
+	groups     []composition.Group
 	fileGroups int
 
 	deployments []*Deployment
@@ -71,7 +71,7 @@ func (s *Snapshot) summarize() {
 
 // depth is how many groups the longest way from a group to a deployment passes.
 func (s *Snapshot) depth() int {
-	depths, deepest := make([]int, len(s.nodes)), 0
+	depths, deepest := make([]int, len(s.groups)), 0
 	for _, group := range s.graph.BottomUp() {
 		depths[group]++
 		deepest = max(deepest, depths[group])
@@ -100,16 +100,16 @@ func (s *Snapshot) Models() []Model {
 		aliases[a.Name] = true
 	}
 	var out []Model
-	for i := range s.nodes[:s.fileGroups] {
-		n := &s.nodes[i]
-		if n.settings.Hidden || aliases[n.name] {
+	for i := range s.groups[:s.fileGroups] {
+		g := &s.groups[i]
+		if g.Settings.Hidden || aliases[g.Name] {
 			continue
 		}
-		t, named := s.names[n.name]
+		t, named := s.names[g.Name]
 		if named && t.group != int32(i) {
 			continue
 		}
-		t = Target{Name: n.name, Group: n.name, group: int32(i), leaf: none, snapshot: s}
+		t = Target{Name: g.Name, Group: g.Name, group: int32(i), leaf: none, snapshot: s}
 		m := s.model(t)
 		m.Wildcard = !named
 		out = append(out, m)
@@ -130,7 +130,7 @@ func (s *Snapshot) model(t Target) Model {
 		m.RPM, m.TPM = plus(m.RPM, d.RPM), plus(m.TPM, d.TPM)
 	}
 	if t.group != none {
-		own := s.nodes[t.group].settings
+		own := s.groups[t.group].Settings
 		m.RPM, m.TPM = cmp.Or(own.RPM, m.RPM), cmp.Or(own.TPM, m.TPM)
 	}
 	return m

@@ -33,7 +33,7 @@ func newTuning(a *config.StrategyArgs) tuning {
 
 // strategyOf is the strategy of a group when it is called, and its name: its own, else the router's.
 func (s *Snapshot) strategyOf(group int32) (kind strategy.Kind, name string) {
-	name = s.nodes[group].settings.Strategy
+	name = s.groups[group].Settings.Strategy
 	if name == "" {
 		name = s.cfg.Router.Strategy
 	}
@@ -44,7 +44,7 @@ func (s *Snapshot) strategyOf(group int32) (kind strategy.Kind, name string) {
 // newChooser returns nil where shares decide everywhere.
 func newChooser(v *View) *strategy.Chooser {
 	s := v.snapshot
-	kinds := make([]strategy.Kind, len(s.nodes))
+	kinds := make([]strategy.Kind, len(s.groups))
 	for i := range kinds {
 		kinds[i], _ = s.strategyOf(int32(i))
 	}

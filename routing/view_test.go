@@ -15,6 +15,7 @@ import (
 
 	"github.com/nestor-gateway/nestor/routing"
 	"github.com/nestor-gateway/nestor/routing/config"
+	"github.com/nestor-gateway/nestor/routing/explain"
 )
 
 // inline declares everything that a group reaches in the group itself, once for each path. Deployments that are
@@ -64,7 +65,7 @@ func TestTreeWithoutWeightsAndOrdersIsItsInlineExpansion(t *testing.T) {
 	})
 }
 
-func chances(e *routing.Explanation) map[string]float64 {
+func chances(e *explain.Result) map[string]float64 {
 	p := map[string]float64{}
 	for _, d := range e.Deployments {
 		p[d.ID] = d.Probability

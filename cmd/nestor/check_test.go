@@ -47,7 +47,7 @@ func TestADrawingIsNoWiderForADeepConfig(t *testing.T) {
 		fmt.Fprintf(&text, "  - {model_name: g%d, litellm_params: {model: g%d}}\n", i, i+1)
 	}
 	text.WriteString("  - {model_name: g2000, litellm_params: {model: groq/x, api_key: k}}\n")
-	e, err := explain(writeConfig(t, text.String()), "g0", nil, io.Discard)
+	e, err := explainFile(writeConfig(t, text.String()), "g0", nil, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,7 @@ import (
 
 	"github.com/nestor-gateway/nestor/cmd/nestor/draw"
 	"github.com/nestor-gateway/nestor/extproc/provider"
-	"github.com/nestor-gateway/nestor/routing"
+	"github.com/nestor-gateway/nestor/routing/explain"
 )
 
 func explainCommand() *cobra.Command {
@@ -34,7 +34,7 @@ func explainCommand() *cobra.Command {
 			if o.live != "" {
 				return explainLive(c, args[0], o)
 			}
-			e, err := explain(args[0], args[1], o.without, c.ErrOrStderr())
+			e, err := explainFile(args[0], args[1], o.without, c.ErrOrStderr())
 			if err != nil {
 				return err
 			}
@@ -62,7 +62,7 @@ func explainLive(c *cobra.Command, model string, o explainOptions) error {
 	return writeOut(c.OutOrStdout(), o.asJSON, l, func(w io.Writer) { draw.Live(w, l) })
 }
 
-func explain(path, model string, without []string, stderr io.Writer) (*routing.Explanation, error) {
+func explainFile(path, model string, without []string, stderr io.Writer) (*explain.Result, error) {
 	_, snapshot, _, err := compile(path, provider.New(os.LookupEnv))
 	if err != nil {
 		return nil, report(stderr, err)

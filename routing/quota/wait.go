@@ -1,9 +1,7 @@
 package quota
 
 import (
-	"cmp"
 	"math"
-	"slices"
 	"time"
 
 	"github.com/nestor-gateway/nestor/ratelimit"
@@ -72,12 +70,7 @@ func later(a, b Wait) Wait {
 
 // GroupWait finds the way through a group that opens first, group by group from the bottom up.
 func (s *State) GroupWait(group int32, r *Request) Wait {
-	var below []int32
-	s.graph.Walk(group, s.graph, func(group int32) bool {
-		below = append(below, group)
-		return true
-	})
-	slices.SortFunc(below, func(a, b int32) int { return cmp.Compare(s.graph.Rank(a), s.graph.Rank(b)) })
+	below := s.graph.Below(group, s.graph)
 	waits := make(map[int32]Wait, len(below))
 	for _, group := range below {
 		waits[group] = s.groupWait(group, waits, r)

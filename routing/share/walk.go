@@ -1,5 +1,10 @@
 package share
 
+import (
+	"cmp"
+	"slices"
+)
+
 // Ways says which members and groups let requests through: a Graph those that ever do, a State those that do now.
 type Ways interface {
 	MemberOpen(p Place) bool
@@ -34,6 +39,16 @@ func (g *Graph) Walk(group int32, w Ways, f func(group int32) bool) {
 	}
 }
 
+// Below lists a group and every group below it to which open ways lead, each after all that it is made of.
+func (g *Graph) Below(group int32, w Ways) (groups []int32) {
+	g.Walk(group, w, func(group int32) bool {
+		groups = append(groups, group)
+		return true
+	})
+	slices.SortFunc(groups, func(a, b int32) int { return cmp.Compare(g.rank[a], g.rank[b]) })
+	return groups
+}
+
 // WalkLeaves visits the leaves to which open ways lead from a group, each at least once, until f returns false.
 func (g *Graph) WalkLeaves(group int32, w Ways, f func(leaf int32) bool) {
 	if !w.GroupOpen(group) {
@@ -42,6 +57,16 @@ func (g *Graph) WalkLeaves(group int32, w Ways, f func(leaf int32) bool) {
 	g.Walk(group, w, func(group int32) bool {
 		return g.eachOpen(group, w, func(m *Member) bool { return m.Group || f(m.To) })
 	})
+}
+
+// LeavesBelow lists the leaves below a group, closed or not, each once and in order.
+func (g *Graph) LeavesBelow(group int32) (leaves []int32) {
+	g.WalkLeaves(group, AllWays{}, func(leaf int32) bool {
+		leaves = append(leaves, leaf)
+		return true
+	})
+	slices.Sort(leaves)
+	return slices.Compact(leaves)
 }
 
 // eachOpen calls f for the open members of a group until it returns false, and reports whether it never did.

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/nestor-gateway/nestor/routing"
+	"github.com/nestor-gateway/nestor/routing/explain"
 )
 
 // column is one column of a table; number says that it is flush right.
@@ -60,7 +60,7 @@ func (t *table) line(row []string, widths []int) string {
 
 // Explanation prints the tree of the called group, and then every deployment
 // with its probability over all paths that lead to it.
-func Explanation(w io.Writer, e *routing.Explanation) {
+func Explanation(w io.Writer, e *explain.Result) {
 	if e.Group != e.Model {
 		fmt.Fprintf(w, "%s means %s\n\n", e.Model, e.Group)
 	}
@@ -78,7 +78,7 @@ func Explanation(w io.Writer, e *routing.Explanation) {
 	leaves.print(w)
 }
 
-func drawTree(w io.Writer, e *routing.Explanation) {
+func drawTree(w io.Writer, e *explain.Result) {
 	d := drawing{withIDs: ambiguous(e.Deployments), shared: map[string]bool{}, table: table{columns: []column{
 		{"TREE", false}, {"DEPLOYMENT", false}, {"WEIGHT", true}, {"RPM", true}, {"TPM", true}, {"PARALLEL", true},
 		{"SHARE", true}, {"PROBABILITY", true}, {"", false},
@@ -90,7 +90,7 @@ func drawTree(w io.Writer, e *routing.Explanation) {
 }
 
 // ambiguous reports whether two deployments can't be told apart by their models.
-func ambiguous(rows []routing.Row) bool {
+func ambiguous(rows []explain.Row) bool {
 	seen := map[string]bool{}
 	for _, r := range rows {
 		if seen[r.Model] {
@@ -123,7 +123,7 @@ func branch(indent string, last bool) (own, below string) {
 func tooDeep(indent string) bool { return utf8.RuneCountInString(indent) > 400 }
 
 // group draws the tiers of a group; a single tier without an order is not worth a line.
-func (d *drawing) group(g *routing.TreeGroup, indent string) {
+func (d *drawing) group(g *explain.Group, indent string) {
 	if len(g.Tiers) == 1 && g.Tiers[0].Order == nil {
 		d.members(g.Tiers[0], indent)
 		return
@@ -135,21 +135,21 @@ func (d *drawing) group(g *routing.TreeGroup, indent string) {
 	}
 }
 
-func tierName(t routing.TreeTier) string {
+func tierName(t explain.Tier) string {
 	if t.Order == nil {
 		return "no order"
 	}
 	return "order " + strconv.Itoa(*t.Order)
 }
 
-func tierNote(t routing.TreeTier) string {
+func tierNote(t explain.Tier) string {
 	if t.Active {
 		return ""
 	}
 	return "not in use"
 }
 
-func (d *drawing) members(t routing.TreeTier, indent string) {
+func (d *drawing) members(t explain.Tier, indent string) {
 	for i, m := range t.Members {
 		own, below := branch(indent, i == len(t.Members)-1)
 		d.add(own+memberName(m), d.id(m), weight(m.Weight), limit(m.RPM), limit(m.TPM), limit(m.MaxParallel),
@@ -160,14 +160,14 @@ func (d *drawing) members(t routing.TreeTier, indent string) {
 	}
 }
 
-func (d *drawing) id(m routing.TreeMember) string {
+func (d *drawing) id(m explain.Member) string {
 	if m.Deployment == nil || !d.withIDs {
 		return ""
 	}
 	return m.Deployment.ID
 }
 
-func memberName(m routing.TreeMember) string {
+func memberName(m explain.Member) string {
 	if m.Group != nil {
 		return m.Group.Name
 	}
@@ -175,7 +175,7 @@ func memberName(m routing.TreeMember) string {
 }
 
 // note says what is to be known of a member; indent is what stands before its own members.
-func (d *drawing) note(m routing.TreeMember, indent string) string {
+func (d *drawing) note(m explain.Member, indent string) string {
 	switch {
 	case m.Unavailable != "" || m.Group == nil:
 		return m.Unavailable
@@ -190,7 +190,7 @@ func (d *drawing) note(m routing.TreeMember, indent string) string {
 }
 
 // findShared collects the groups that a tree meets again after it has drawn them.
-func findShared(g *routing.TreeGroup, shared map[string]bool) {
+func findShared(g *explain.Group, shared map[string]bool) {
 	if g.Shared {
 		shared[g.Name] = true
 	}
