@@ -65,19 +65,21 @@ router_settings: {cooldown_time: 3, allowed_fails: 0}
 	}
 }
 
+const fewAtOnce = `
+model_list:
+  - model_name: few
+    litellm_params: {model: openai/few, api_base: $A/v1, api_key: k, max_parallel_requests: 9}
+    model_info: {id: few-id}
+router_settings: {num_retries: 0, disable_cooldowns: true}
+`
+
 // A limit of parallel requests holds for all replicas together; what a replica held that died comes back.
 func TestAFleetKeepsOneLimitOfParallelRequests(t *testing.T) {
 	t.Parallel()
 	const most = 9
 	a := provideAs(t, mock.Options{Name: "a"})
 	crowd := watch(t, a)
-	f := runFleet(t, 3, yaml(`
-model_list:
-  - model_name: few
-    litellm_params: {model: openai/few, api_base: $A/v1, api_key: k, max_parallel_requests: 9}
-    model_info: {id: few-id}
-router_settings: {num_retries: 0, disable_cooldowns: true}
-`, &upstream{a.Server, crowd.url}))
+	f := runFleet(t, 3, yaml(fewAtOnce, &upstream{a.Server, crowd.url}))
 	plans := []string{"delay=40ms", "events=4;gap=15ms", "status=500", "delay=15ms", "cut=30;delay=20ms"}
 	if found := f.swarm(f.replicas, plans); crowd.most() != most || found[http.StatusOK] == 0 || found[http.StatusTooManyRequests] == 0 {
 		t.Errorf("%d requests at once, want %d at most and at times; answers %v", crowd.most(), most, found)
