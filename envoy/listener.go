@@ -1,7 +1,6 @@
 package envoy
 
 import (
-	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	mutationv3 "github.com/envoyproxy/go-control-plane/envoy/config/common/mutation_rules/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
@@ -91,7 +90,7 @@ func attemptManager(o Options) *hcmv3.HttpConnectionManager {
 			InitialStreamWindowSize:     wrapperspb.UInt32(o.BodyLimit),
 			InitialConnectionWindowSize: wrapperspb.UInt32(1<<31 - 1),
 		},
-		AccessLog:        []*accesslogv3.AccessLog{accessLog()},
+		AccessLog:        accessLogs(),
 		AccessLogOptions: signsOfLife(o),
 		// Requests pass them downwards, answers upwards.
 		HttpFilters: []*hcmv3.HttpFilter{

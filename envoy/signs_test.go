@@ -4,6 +4,8 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -84,6 +86,41 @@ func TestAnAttemptGivesSignsOfLifeUntilItEnds(t *testing.T) {
 	}
 }
 
+// Signs that pile up while nobody reads them are dropped; ends are not.
+func TestSignsOfLifeTakeNoRoomFromEnds(t *testing.T) {
+	release := make(chan struct{})
+	var waiting atomic.Int32
+	up := upstream(t, "up", func(http.ResponseWriter, *http.Request) {
+		waiting.Add(1)
+		<-release
+	})
+	d := always("up", nestorv1.KeyDecision, strings.Repeat("ZGVj", 1000))
+	g := startGateway(t, d, func(o *envoy.Options) { o.Signs = time.Millisecond }, up)
+	const n = 20
+	var wait sync.WaitGroup
+	for range n {
+		wait.Go(func() { g.send(t, http.MethodPost, "/v1/chat/completions", "{}") })
+	}
+	eventually(t, "all are at the upstream", func() bool { return waiting.Load() == n })
+	g.grpc.Stop()
+	eventually(t, "the room for signs is full", func() bool { return g.stat(t, "access_logs.grpc_access_log.logs_dropped") > "0" })
+	close(release)
+	wait.Wait()
+	again := &processor{decide: d}
+	serveGRPC(t, g.options.Processors[0], again.register)
+	eventually(t, "every end", func() bool { return again.ends() == n })
+}
+
+// ends counts the entries of attempts that have ended.
+func (p *processor) ends() (n int) {
+	for _, e := range p.logged() {
+		if e.GetCommonProperties().GetAccessLogType() == datav3.AccessLogType_DownstreamEnd {
+			n++
+		}
+	}
+	return n
+}
+
 // isSign checks an entry of an attempt in flight.
 func (g *gateway) isSign(t *testing.T, e *logEntry, decided bool) {
 	t.Helper()
@@ -101,18 +138,10 @@ func (g *gateway) isSign(t *testing.T, e *logEntry, decided bool) {
 // endsOnce wants the entry of the end to be the last.
 func (g *gateway) endsOnce(t *testing.T) {
 	t.Helper()
-	ends := func() (n int) {
-		for _, e := range g.process.logged() {
-			if e.GetCommonProperties().GetAccessLogType() == datav3.AccessLogType_DownstreamEnd {
-				n++
-			}
-		}
-		return n
-	}
-	eventually(t, "the entry of the end", func() bool { return ends() > 0 })
+	eventually(t, "the entry of the end", func() bool { return g.process.ends() > 0 })
 	until := len(g.process.logged())
-	<-time.After(4 * g.options.Signs)
-	if more := len(g.process.logged()) - until; more > 0 || ends() != 1 {
+	<-time.After(4*g.options.Signs + 200*time.Millisecond) // as long as they may wait
+	if more := len(g.process.logged()) - until; more > 0 || g.process.ends() != 1 {
 		t.Errorf("%d entries after the end", more)
 	}
 }
