@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/nestor-gateway/nestor/routing"
+	"github.com/nestor-gateway/nestor/routing/live"
 )
 
 // Collector tells Prometheus how deployments and limits stand when it asks. Labels take their
@@ -49,19 +50,19 @@ func (c *Collector) Describe(out chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (c *Collector) Collect(out chan<- prometheus.Metric) {
-	live := c.view().LiveAll()
-	for i := range live.Deployments {
-		c.deployment(out, &live.Deployments[i])
+	status := c.view().LiveAll()
+	for i := range status.Deployments {
+		c.deployment(out, &status.Deployments[i])
 	}
-	for _, r := range live.References {
+	for _, r := range status.References {
 		c.limits(out, r.Name, r.Limits, r.Full)
 	}
-	for _, g := range live.Groups {
+	for _, g := range status.Groups {
 		c.limits(out, g.Name, g.Limits, g.Full)
 	}
 }
 
-func (c *Collector) deployment(out chan<- prometheus.Metric, d *routing.LiveDeployment) {
+func (c *Collector) deployment(out chan<- prometheus.Metric, d *live.Deployment) {
 	eligible := 0.0
 	if d.Eligible {
 		eligible = 1
@@ -76,21 +77,21 @@ func (c *Collector) deployment(out chan<- prometheus.Metric, d *routing.LiveDepl
 			gauge(out, of.desc, of.seconds, d.ID)
 		}
 	}
-	var full *routing.Until
+	var full *live.Until
 	for _, r := range d.WhyNot {
 		switch r.Why {
-		case routing.Exhausted:
+		case live.Exhausted:
 			gauge(out, c.spent, r.Seconds, d.ID, r.Dimension)
-		case routing.Full:
-			full = &routing.Until{Dimension: r.Dimension, Seconds: r.Seconds}
+		case live.Full:
+			full = &live.Until{Dimension: r.Dimension, Seconds: r.Seconds}
 		}
 	}
 	c.limits(out, d.Name, d.Limits, full)
 }
 
 // limits tells of the dimensions of an entity that are limited.
-func (c *Collector) limits(out chan<- prometheus.Metric, name string, uses []routing.Use, full *routing.Until) {
-	limited := func(u routing.Use) bool { return u.Limit != nil }
+func (c *Collector) limits(out chan<- prometheus.Metric, name string, uses []live.Use, full *live.Until) {
+	limited := func(u live.Use) bool { return u.Limit != nil }
 	if !slices.ContainsFunc(uses, limited) {
 		return
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/nestor-gateway/nestor/ratelimit"
 	"github.com/nestor-gateway/nestor/routing"
+	"github.com/nestor-gateway/nestor/routing/live"
 )
 
 // limited is a router that keeps limits in memory, on a clock.
@@ -92,7 +93,7 @@ func (l *limited) refused(t testing.TB, name string, tokens int64) *routing.None
 }
 
 // use is what live shows as used of a deployment: requests, tokens, in flight.
-func use(all []routing.Use) ratelimit.Amounts {
+func use(all []live.Use) ratelimit.Amounts {
 	var used ratelimit.Amounts
 	for d := range used {
 		used[d] = all[d].Used

@@ -9,6 +9,7 @@ import (
 
 	"github.com/nestor-gateway/nestor/ratelimit"
 	"github.com/nestor-gateway/nestor/routing"
+	"github.com/nestor-gateway/nestor/routing/live"
 )
 
 // standing is a config in which deployments are out for every reason.
@@ -39,8 +40,8 @@ func stand(t *testing.T) *limited {
 	return l
 }
 
-func reasons(all []routing.LiveDeployment) map[string][]routing.Reason {
-	by := map[string][]routing.Reason{}
+func reasons(all []live.Deployment) map[string][]live.Reason {
+	by := map[string][]live.Reason{}
 	for _, d := range all {
 		by[d.ID] = d.WhyNot
 	}
@@ -49,19 +50,19 @@ func reasons(all []routing.LiveDeployment) map[string][]routing.Reason {
 
 func TestLiveSaysWhyADeploymentIsOut(t *testing.T) {
 	l := stand(t)
-	live := l.View().Live(target(t, l.View().Snapshot(), "g"))
-	want := map[string][]routing.Reason{
+	status := l.View().Live(target(t, l.View().Snapshot(), "g"))
+	want := map[string][]live.Reason{
 		"up":      nil,
-		"cooling": {{Why: routing.Cooling, Seconds: 5}},
-		"full":    {{Why: routing.Full, Limit: "deployment:full", Dimension: "parallel", Seconds: 1}},
-		"spent":   {{Why: routing.Exhausted, Dimension: "requests", Seconds: 20}},
-		"off":     {{Why: routing.Configured, Text: "rpm is 0"}},
-		"below":   {{Why: routing.Full, Limit: "group:sub", Dimension: "tokens", Seconds: 60}},
+		"cooling": {{Why: live.Cooling, Seconds: 5}},
+		"full":    {{Why: live.Full, Limit: "deployment:full", Dimension: "parallel", Seconds: 1}},
+		"spent":   {{Why: live.Exhausted, Dimension: "requests", Seconds: 20}},
+		"off":     {{Why: live.Configured, Text: "rpm is 0"}},
+		"below":   {{Why: live.Full, Limit: "group:sub", Dimension: "tokens", Seconds: 60}},
 	}
-	if diff := cmp.Diff(want, reasons(live.Deployments)); diff != "" {
+	if diff := cmp.Diff(want, reasons(status.Deployments)); diff != "" {
 		t.Error(diff)
 	}
-	for _, d := range live.Deployments {
+	for _, d := range status.Deployments {
 		if up := d.ID == "up"; d.Eligible != up || (*d.Probability == 1) != up {
 			t.Errorf("%s: eligible %v with probability %v", d.ID, d.Eligible, *d.Probability)
 		}
@@ -70,8 +71,8 @@ func TestLiveSaysWhyADeploymentIsOut(t *testing.T) {
 
 func TestLiveShowsWhatIsUsed(t *testing.T) {
 	l := stand(t)
-	live := l.View().LiveAll()
-	up := live.Deployments[0]
+	status := l.View().LiveAll()
+	up := status.Deployments[0]
 	want := `{"id":"up","limit_name":"deployment:up","model":"openai/up","api_base":"https://api.openai.example/v1","eligible":true,"in_flight":1,"limits":[` +
 		`{"dimension":"requests","used":1,"limit":10,"reset_seconds":60},{"dimension":"tokens","used":3,"limit":1000,"reset_seconds":60},` +
 		`{"dimension":"parallel","used":1,"limit":null,"reset_seconds":0}],"cooldown_seconds":0,"first_token_seconds":0,"latency_seconds":0}`
@@ -80,14 +81,14 @@ func TestLiveShowsWhatIsUsed(t *testing.T) {
 		t.Error(diff, err)
 	}
 	one, fifty := int64(1), int64(50)
-	none := routing.Use{Dimension: "parallel"}
-	if diff := cmp.Diff([]routing.LiveReference{{Name: "reference:g:sub:1", Group: "g", To: "sub", Number: 1, Limits: []routing.Use{
-		{Dimension: "requests", Limit: &one}, {Dimension: "tokens"}, none}}}, live.References); diff != "" {
+	none := live.Use{Dimension: "parallel"}
+	if diff := cmp.Diff([]live.Reference{{Name: "reference:g:sub:1", Group: "g", To: "sub", Number: 1, Limits: []live.Use{
+		{Dimension: "requests", Limit: &one}, {Dimension: "tokens"}, none}}}, status.References); diff != "" {
 		t.Error(diff)
 	}
 	none.Used = 1
-	if diff := cmp.Diff([]routing.LiveGroup{{Name: "group:sub", Group: "sub", Full: &routing.Until{Dimension: "tokens", Seconds: 60}, Limits: []routing.Use{
-		{Dimension: "requests", Used: 1, Reset: 60}, {Dimension: "tokens", Used: 50, Limit: &fifty, Reset: 60}, none}}}, live.Groups); diff != "" {
+	if diff := cmp.Diff([]live.Group{{Name: "group:sub", Group: "sub", Full: &live.Until{Dimension: "tokens", Seconds: 60}, Limits: []live.Use{
+		{Dimension: "requests", Used: 1, Reset: 60}, {Dimension: "tokens", Used: 50, Limit: &fifty, Reset: 60}, none}}}, status.Groups); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -97,8 +98,8 @@ func TestLiveOfAllCoolingShowsTheOneThatIsPicked(t *testing.T) {
 	for _, d := range l.View().Snapshot().Deployments() {
 		l.Failed(d, routing.Failure{Class: routing.RateLimit, Status: 429})
 	}
-	live := l.View().Live(target(t, l.View().Snapshot(), "g"))
-	a, b := live.Deployments[0], live.Deployments[1]
+	status := l.View().Live(target(t, l.View().Snapshot(), "g"))
+	a, b := status.Deployments[0], status.Deployments[1]
 	if a.Eligible || *a.Probability != 0 || !b.Eligible || *b.Probability != 1 || b.Cooldown != 5 {
 		t.Errorf("got %+v and %+v: b comes back first", a, b)
 	}

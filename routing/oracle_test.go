@@ -13,6 +13,7 @@ import (
 
 	"github.com/nestor-gateway/nestor/routing"
 	"github.com/nestor-gateway/nestor/routing/config"
+	"github.com/nestor-gateway/nestor/routing/live"
 )
 
 // oracle follows the definition of composition word by word, slowly: it walks every path.
@@ -455,7 +456,7 @@ func TestPicksAmongFullLimitsFollowTheDefinition(t *testing.T) {
 }
 
 // sameForecast compares what live says of the next request with the definition.
-func sameForecast(t *rapid.T, l routing.Live, want map[string]float64) {
+func sameForecast(t *rapid.T, l live.Status, want map[string]float64) {
 	for _, d := range l.Deployments {
 		if math.Abs(*d.Probability-want[d.ID]) > 1e-12 {
 			t.Fatalf("live says %v of %s, the definition %v", *d.Probability, d.ID, want[d.ID])

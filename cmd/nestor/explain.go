@@ -55,7 +55,7 @@ type explainOptions struct {
 }
 
 func explainLive(c *cobra.Command, model string, o explainOptions) error {
-	l, err := live(c.Context(), o.live, model)
+	l, err := askLive(c.Context(), o.live, model)
 	if err != nil {
 		return err
 	}

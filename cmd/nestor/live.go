@@ -11,7 +11,7 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/nestor-gateway/nestor/routing"
+	"github.com/nestor-gateway/nestor/routing/live"
 )
 
 const (
@@ -20,8 +20,8 @@ const (
 	liveLimit = 256 << 20
 )
 
-// live asks the nestor whose HTTP port is at an address how a model stands.
-func live(ctx context.Context, address, model string) (*routing.Live, error) {
+// askLive asks the nestor whose HTTP port is at an address how a model stands.
+func askLive(ctx context.Context, address, model string) (*live.Status, error) {
 	if _, _, err := net.SplitHostPort(address); err != nil {
 		return nil, fmt.Errorf("--live %s is not HOST:PORT, that of --http-listen", address)
 	}
@@ -45,7 +45,7 @@ func live(ctx context.Context, address, model string) (*routing.Live, error) {
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("%s answers %s: %s", address, resp.Status, messageOf(body))
 	}
-	l := &routing.Live{}
+	l := &live.Status{}
 	if err := json.NewDecoder(body).Decode(l); err != nil {
 		return nil, fmt.Errorf("%s answers no status: %w; is it nestor's --http-listen?", address, err)
 	}

@@ -8,11 +8,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nestor-gateway/nestor/routing"
+	"github.com/nestor-gateway/nestor/routing/live"
 )
 
 // Live prints how the deployments of a model stand, and the references and groups that are limited.
-func Live(w io.Writer, l *routing.Live) {
+func Live(w io.Writer, l *live.Status) {
 	if l.Group != l.Model {
 		fmt.Fprintf(w, "%s means %s\n\n", l.Model, l.Group)
 	}
@@ -47,8 +47,8 @@ func probability(p *float64) string {
 }
 
 // use is "used/limit, reset", or what is used alone where there is no limit.
-func use(all []routing.Use, dimension string) string {
-	i := slices.IndexFunc(all, func(u routing.Use) bool { return u.Dimension == dimension })
+func use(all []live.Use, dimension string) string {
+	i := slices.IndexFunc(all, func(u live.Use) bool { return u.Dimension == dimension })
 	if i < 0 {
 		return ""
 	}
@@ -74,7 +74,7 @@ func seconds(s float64) string {
 	return d.Round(100 * time.Millisecond).String()
 }
 
-func state(d routing.LiveDeployment) string {
+func state(d live.Deployment) string {
 	var all []string
 	if d.Eligible {
 		all = append(all, "eligible")
@@ -85,19 +85,19 @@ func state(d routing.LiveDeployment) string {
 	return strings.Join(all, "; ")
 }
 
-func reason(r routing.Reason) string {
+func reason(r live.Reason) string {
 	switch r.Why {
-	case routing.Cooling:
+	case live.Cooling:
 		return "cooling for " + seconds(r.Seconds)
-	case routing.Full:
+	case live.Full:
 		return fmt.Sprintf("%s of %s used up for %s", r.Dimension, r.Limit, seconds(r.Seconds))
-	case routing.Exhausted:
+	case live.Exhausted:
 		return fmt.Sprintf("%s used up, its provider says, for %s", r.Dimension, seconds(r.Seconds))
 	}
 	return r.Text
 }
 
-func full(u *routing.Until) string {
+func full(u *live.Until) string {
 	if u == nil {
 		return ""
 	}
