@@ -9,16 +9,17 @@ func (s *State) Draw(group int32, rng *rand.PCG, path []Place) (m *Member, p flo
 	unit, p := s.Unit(group), 1.0
 	for {
 		g := s.at(group)
-		tier, t, shape := &s.graph.groups[group].Tiers[g.active], &g.tiers[g.active], s.graph.shapes[group][g.active]
+		tier, t := &s.graph.groups[group].Tiers[g.active], &g.tiers[g.active]
 		if g.value[unit] == 0 {
 			unit = g.value.unit()
 		}
 		by := unit
-		if tier.Weighted && t.sums[weight][0] > 0 {
+		if tier.Weighted && t.sums[weight].whole() > 0 {
 			by = weight
 		}
-		i, _ := shape.find(t.sums[by], uniform(rng)*t.sums[by][0])
-		p *= shape.leaves(t.sums[by])[i] / t.sums[by][0]
+		numbers := &t.sums[by]
+		i, _ := numbers.find(uniform(rng) * numbers.whole())
+		p *= numbers.number(i) / numbers.whole()
 		path = append(path, Place{group, g.active, i})
 		m = &tier.Members[i]
 		if !m.Group || tier.Weighted || s.Weighted(m.To) {

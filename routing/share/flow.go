@@ -46,7 +46,7 @@ type flowing struct {
 
 func (w *flowing) visit(group int32) {
 	g := w.s.at(group)
-	tier, t, shape := &w.s.graph.groups[group].Tiers[g.active], &g.tiers[g.active], w.s.graph.shapes[group][g.active]
+	tier, t := &w.s.graph.groups[group].Tiers[g.active], &g.tiers[g.active]
 	members := make([]float64, len(tier.Members))
 	w.flow.Members[group] = members
 	for u, rate := range w.rates[group] {
@@ -54,10 +54,10 @@ func (w *flowing) visit(group int32) {
 			continue
 		}
 		by, weights := Unit(u), 0.0
-		if tier.Weighted && t.sums[weight][0] > 0 {
-			by, weights = weight, t.sums[weight][0]
+		if tier.Weighted && t.sums[weight].whole() > 0 {
+			by, weights = weight, t.sums[weight].whole()
 		}
-		for i, v := range shape.leaves(t.sums[by]) {
+		for i, v := range t.sums[by].numbers() {
 			if v == 0 {
 				continue
 			}

@@ -17,14 +17,13 @@ func (s *State) Pick(group int32, rng *rand.PCG, path []Place) (leaf int32, pass
 			unit, drawn = g.value.unit(), false
 		}
 		by := unit
-		if tier.Weighted && t.sums[weight][0] > 0 {
+		if tier.Weighted && t.sums[weight].whole() > 0 {
 			by, drawn = weight, false
 		}
 		if !drawn {
-			x = uniform(rng) * t.sums[by][0]
+			x = uniform(rng) * t.sums[by].whole()
 		}
-		shape := s.graph.shapes[group][g.active]
-		i, rest := shape.find(t.sums[by], x)
+		i, rest := t.sums[by].find(x)
 		path = append(path, Place{group, g.active, i})
 		m := &tier.Members[i]
 		if !m.Group {
@@ -38,7 +37,7 @@ func (s *State) Pick(group int32, rng *rand.PCG, path []Place) (leaf int32, pass
 		// A group that nothing limits takes its members' places in this pool:
 		// what is left of the draw chooses among them as if they stood here.
 		x = rest
-		drawn = shape.leaves(t.sums[unit])[i] == s.at(group).wholeSum(unit)
+		drawn = t.sums[unit].number(i) == s.at(group).wholeSum(unit)
 	}
 }
 
@@ -47,7 +46,7 @@ func (g *groupState) wholeSum(u Unit) float64 {
 	if g.value[u] == 0 {
 		return 0
 	}
-	return g.tiers[g.active].sums[u][0]
+	return g.tiers[g.active].sums[u].whole()
 }
 
 // uniform is in [0, 1).

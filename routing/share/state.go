@@ -29,7 +29,7 @@ type groupState struct {
 
 type tierState struct {
 	// sums are trees by unit and by weight; nil where no member can have any.
-	sums [units + 1][]float64
+	sums [units + 1]sums
 	// live counts the live members, have those of them that have an rpm, a tpm.
 	live int32
 	have [2]int32
@@ -50,7 +50,7 @@ func NewState(g *Graph, up func(leaf int32) bool) *State {
 	return s
 }
 
-// Fork returns a state that changes apart from s. It is cheap: it copies the groups that change.
+// Fork returns a state that changes apart from s. It is cheap: it copies of the groups that change what changes.
 // It must not be used after s has changed.
 func (s *State) Fork() *State {
 	return &State{graph: s.graph, base: s, own: map[int32]*groupState{},
@@ -68,8 +68,8 @@ func (s *State) Unit(group int32) Unit { return s.at(group).value.unit() }
 
 // Weighs reports whether the members of a tier are drawn by weight: some live one has a weight above 0.
 func (s *State) Weighs(group int32, tier int) bool {
-	weights := s.at(group).tiers[tier].sums[weight]
-	return weights != nil && weights[0] > 0
+	weights := &s.at(group).tiers[tier].sums[weight]
+	return weights.tree != nil && weights.whole() > 0
 }
 
 // Shares are what the members of the active tier are drawn by when the group is called; nil when none is live.
@@ -82,13 +82,13 @@ func (s *State) Shares(group int32) []float64 {
 	if s.Weighs(group, int(g.active)) {
 		by = weight
 	}
-	return s.graph.shapes[group][g.active].leaves(g.tiers[g.active].sums[by])
+	return g.tiers[g.active].sums[by].numbers()
 }
 
 // MemberLive reports whether a member has anything to give, in its tier's turn or not.
 func (s *State) MemberLive(group int32, tier, member int) bool {
 	t := &s.at(group).tiers[tier]
-	return s.graph.shapes[group][tier].leaves(t.sums[One])[member] > 0
+	return t.sums[One].number(int32(member)) > 0
 }
 
 func (g *Graph) member(p Place) *Member { return &g.groups[p.Group].Tiers[p.Tier].Members[p.Member] }
@@ -131,42 +131,42 @@ func smaller(a, b float64) float64 {
 
 // put writes a member's value, and queues the group when its own value changed by it.
 func (s *State) put(p Place) {
-	shape, v := s.graph.shapes[p.Group][p.Tier], s.value(p)
-	if s.at(p.Group).tiers[p.Tier].get(shape, p.Member) == v {
+	v := s.value(p)
+	if s.at(p.Group).tiers[p.Tier].get(p.Member) == v {
 		return
 	}
 	if live := v[One] > 0; live != s.MemberLive(p.Group, int(p.Tier), int(p.Member)) {
 		s.flip(p, live)
 	}
 	g := s.owned(p.Group)
-	g.tiers[p.Tier].set(shape, p.Member, v, s.graph.member(p).Weight)
+	g.tiers[p.Tier].set(p.Member, v, s.graph.member(p).Weight)
 	if before := g.value; g.refresh() != before {
 		s.queue.push(s.graph.rank[p.Group])
 	}
 }
 
-func (t *tierState) get(s *shape, i int32) (v value) {
+func (t *tierState) get(i int32) (v value) {
 	for u := range v {
-		if t.sums[u] != nil {
-			v[u] = s.leaves(t.sums[u])[i]
+		if t.sums[u].tree != nil {
+			v[u] = t.sums[u].number(i)
 		}
 	}
 	return v
 }
 
-func (t *tierState) set(s *shape, i int32, v value, w float64) {
-	t.count(t.get(s, i), -1)
+func (t *tierState) set(i int32, v value, w float64) {
+	t.count(t.get(i), -1)
 	t.count(v, 1)
 	for u := range v {
-		if t.sums[u] != nil {
-			s.set(t.sums[u], i, v[u])
+		if t.sums[u].tree != nil {
+			t.sums[u].set(i, v[u])
 		}
 	}
 	if v[One] == 0 {
 		w = 0
 	}
-	if t.sums[weight] != nil {
-		s.set(t.sums[weight], i, w)
+	if t.sums[weight].tree != nil {
+		t.sums[weight].set(i, w)
 	}
 }
 
@@ -198,7 +198,7 @@ func (g *groupState) refresh() value {
 func (t *tierState) value() (v value) {
 	for u := range v {
 		if u == int(One) || t.have[u] == t.live {
-			v[u] = min(t.sums[u][0], ceiling)
+			v[u] = min(t.sums[u].whole(), ceiling)
 		}
 	}
 	return v
@@ -230,18 +230,18 @@ func (s *State) owned(group int32) *groupState {
 	}
 	g, ok := s.own[group]
 	if !ok {
-		g = s.base.at(group).clone()
+		g = s.base.at(group).fork()
 		s.own[group] = g
 	}
 	return g
 }
 
-func (g *groupState) clone() *groupState {
+func (g *groupState) fork() *groupState {
 	c := *g
 	c.tiers = append([]tierState(nil), g.tiers...)
 	for i := range c.tiers {
-		for u, sums := range c.tiers[i].sums {
-			c.tiers[i].sums[u] = append([]float64(nil), sums...)
+		for u := range c.tiers[i].sums {
+			c.tiers[i].sums[u] = g.tiers[i].sums[u].fork()
 		}
 	}
 	return &c
@@ -260,23 +260,23 @@ func (s *State) fill(i int32) {
 func (s *State) fillTier(i int32, j int) {
 	tier, shape, t := &s.graph.groups[i].Tiers[j], s.graph.shapes[i][j], &s.groups[i].tiers[j]
 	t.allocate(shape, s.graph.tierMay(tier), tier.Weighted)
-	for k := range tier.Members {
-		m := &tier.Members[k]
-		v := s.value(Place{i, int32(j), int32(k)})
-		t.count(v, 1)
-		for u := range v {
-			if t.sums[u] != nil {
-				shape.leaves(t.sums[u])[k] = v[u]
-			}
-		}
-		if tier.Weighted && v[One] > 0 {
-			shape.leaves(t.sums[weight])[k] = m.Weight
+	values := make([]value, len(tier.Members))
+	for k := range values {
+		values[k] = s.value(Place{i, int32(j), int32(k)})
+		t.count(values[k], 1)
+	}
+	for u := range units {
+		if t.sums[u].tree != nil {
+			t.sums[u].fill(func(k int) float64 { return values[k][u] })
 		}
 	}
-	for _, sums := range t.sums {
-		if sums != nil {
-			shape.fill(sums)
-		}
+	if tier.Weighted {
+		t.sums[weight].fill(func(k int) float64 {
+			if values[k][One] == 0 {
+				return 0
+			}
+			return tier.Members[k].Weight
+		})
 	}
 }
 
@@ -284,7 +284,7 @@ func (t *tierState) allocate(s *shape, may [2]bool, weighted bool) {
 	needed := [units + 1]bool{RPM: may[0], TPM: may[1], One: true, weight: weighted}
 	for u, need := range needed {
 		if need {
-			t.sums[u] = make([]float64, s.size)
+			t.sums[u] = newSums(s)
 		}
 	}
 }

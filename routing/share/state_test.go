@@ -49,7 +49,8 @@ func all(s *State) []groupState {
 }
 
 func diff(a, b *State) string {
-	return cmp.Diff(all(a), all(b), cmp.AllowUnexported(groupState{}, tierState{}))
+	merged := cmp.Transformer("merged", func(s sums) []float64 { return s.merged() })
+	return cmp.Diff(all(a), all(b), cmp.AllowUnexported(groupState{}, tierState{}), merged)
 }
 
 // closures is what is closed of a graph.
@@ -148,6 +149,47 @@ func TestForkIsTheStateWithTheSameChanges(t *testing.T) {
 	})
 }
 
+// A fork of a fork shares with both, and neither sees what it changes.
+func TestForksOfSumsChangeApart(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		numbers := make([]float64, rapid.IntRange(1, 600).Draw(t, "n"))
+		shape := newShape(len(numbers))
+		anew := func() []float64 {
+			s := newSums(shape)
+			s.fill(func(i int) float64 { return numbers[i] })
+			return s.tree
+		}
+		chain, want := []sums{newSums(shape)}, [][]float64{anew()}
+		for range rapid.IntRange(1, 3).Draw(t, "forks") {
+			s := chain[len(chain)-1].fork()
+			for range rapid.IntRange(0, 40).Draw(t, "changes") {
+				i := rapid.IntRange(0, len(numbers)-1).Draw(t, "i")
+				numbers[i] = float64(rapid.IntRange(0, 9).Draw(t, "number"))
+				s.set(int32(i), numbers[i])
+				if got := s.number(int32(i)); got != numbers[i] {
+					t.Fatalf("number %d is %v, not %v", i, got, numbers[i])
+				}
+			}
+			chain, want = append(chain, s), append(want, anew())
+		}
+		for i := range chain {
+			if diff := cmp.Diff(want[i], chain[i].merged()); diff != "" {
+				t.Fatalf("after %d forks: %s", i, diff)
+			}
+		}
+		if last := chain[len(chain)-1]; last.whole() > 0 {
+			for _, x := range []float64{0, last.whole() / 3, last.whole() * 2} {
+				flat := newSums(shape)
+				flat.tree = last.merged()
+				i, rest := last.find(x)
+				if k, left := flat.find(x); i != k || rest != left {
+					t.Fatalf("%v is found at %d, not %d", x, i, k)
+				}
+			}
+		}
+	})
+}
+
 func TestFlowOfALiveGroupIsWhole(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		g, _ := drawGraph(t)
@@ -172,18 +214,17 @@ func TestFindGivesTheNumberThatHoldsX(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		numbers := rapid.SliceOfN(rapid.SampledFrom([]float64{0, 0, 1, 2, 7}), 1, 600).Draw(t, "numbers")
 		shape := newShape(len(numbers))
-		sums := make([]float64, shape.size)
-		copy(shape.leaves(sums), numbers)
-		shape.fill(sums)
-		if sums[0] == 0 {
+		sums := newSums(shape)
+		sums.fill(func(i int) float64 { return numbers[i] })
+		if sums.whole() == 0 {
 			return
 		}
-		x := float64(rapid.IntRange(0, int(sums[0])-1).Draw(t, "x")) + 0.5
+		x := float64(rapid.IntRange(0, int(sums.whole())-1).Draw(t, "x")) + 0.5
 		want, before := int32(0), 0.0
 		for ; before+numbers[want] <= x; want++ {
 			before += numbers[want]
 		}
-		got, rest := shape.find(sums, x)
+		got, rest := sums.find(x)
 		if got != want || rest != x-before {
 			t.Fatalf("got %d with %v left, want %d with %v", got, rest, want, x-before)
 		}
@@ -193,10 +234,9 @@ func TestFindGivesTheNumberThatHoldsX(t *testing.T) {
 func TestFindNeverGivesAnEmptyNumber(t *testing.T) {
 	numbers := []float64{0.1, 0, 0.2, 0.7, 0, 0}
 	shape := newShape(len(numbers))
-	sums := make([]float64, shape.size)
-	copy(shape.leaves(sums), numbers)
-	shape.fill(sums)
-	if got, rest := shape.find(sums, 2); got != 3 || rest >= 0.7 {
+	sums := newSums(shape)
+	sums.fill(func(i int) float64 { return numbers[i] })
+	if got, rest := sums.find(2); got != 3 || rest >= 0.7 {
 		t.Errorf("got %d with %v left, want 3 with less than 0.7", got, rest)
 	}
 }
