@@ -65,16 +65,6 @@ func (l *ledger) Refund(deployment string, id ratelimit.ID) bool {
 	return l.end(deployment, id, "refund")
 }
 
-func (l *ledger) Renew(id ratelimit.ID, life time.Duration) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.lives == nil {
-		l.lives = map[ratelimit.ID]time.Duration{}
-	}
-	l.lives[id] = life
-	return l.held[id] != ""
-}
-
 func (l *ledger) state() (held int, ended map[ratelimit.ID]string, calls int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
