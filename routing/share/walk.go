@@ -29,10 +29,10 @@ func (g *Graph) Walk(group int32, w Ways, f func(group int32) bool) {
 		if !f(top) {
 			return
 		}
-		g.eachOpen(top, w, func(m *Member) bool {
-			if m.Group && !seen[m.To] && w.GroupOpen(m.To) {
-				seen[m.To] = true
-				stack = append(stack, m.To)
+		g.eachOpen(top, true, w, func(group int32) bool {
+			if !seen[group] && w.GroupOpen(group) {
+				seen[group] = true
+				stack = append(stack, group)
 			}
 			return true
 		})
@@ -54,9 +54,7 @@ func (g *Graph) WalkLeaves(group int32, w Ways, f func(leaf int32) bool) {
 	if !w.GroupOpen(group) {
 		return
 	}
-	g.Walk(group, w, func(group int32) bool {
-		return g.eachOpen(group, w, func(m *Member) bool { return m.Group || f(m.To) })
-	})
+	g.Walk(group, w, func(group int32) bool { return g.eachOpen(group, false, w, f) })
 }
 
 // LeavesBelow lists the leaves below a group, closed or not, each once and in order.
@@ -69,11 +67,13 @@ func (g *Graph) LeavesBelow(group int32) (leaves []int32) {
 	return slices.Compact(leaves)
 }
 
-// eachOpen calls f for the open members of a group until it returns false, and reports whether it never did.
-func (g *Graph) eachOpen(group int32, w Ways, f func(m *Member) bool) bool {
+// eachOpen calls f for the open members of a group that are groups, or for those that are leaves, until it returns false.
+// It reports whether it never did.
+func (g *Graph) eachOpen(group int32, groups bool, w Ways, f func(to int32) bool) bool {
 	for i, tier := range g.groups[group].Tiers {
 		for k := range tier.Members {
-			if w.MemberOpen(Place{group, int32(i), int32(k)}) && !f(&tier.Members[k]) {
+			m := &tier.Members[k]
+			if m.Group == groups && w.MemberOpen(Place{group, int32(i), int32(k)}) && !f(m.To) {
 				return false
 			}
 		}
