@@ -62,13 +62,16 @@ func (v *View) exhaust(id string, d ratelimit.Dimension, until time.Duration) {
 	}
 }
 
+// changeGate is change for what an entity stands for; one that the view does not have is nothing to it.
+func (v *View) changeGate(e ratelimit.Entity, f func(s *quota.State, gate int32)) {
+	if gate, ok := v.byEntity[e]; ok {
+		v.change(func(s *quota.State) { f(s, gate) })
+	}
+}
+
 // lack closes an entity that has too little left: to all requests where it is full, else to those as large as what it denied.
 func (v *View) lack(e ratelimit.Entity, l lack) {
-	gate, ok := v.byEntity[e]
-	if !ok {
-		return
-	}
-	v.change(func(s *quota.State) {
+	v.changeGate(e, func(s *quota.State, gate int32) {
 		if l.full {
 			s.Fill(gate, l.Dimension, l.until)
 		} else {
@@ -79,11 +82,7 @@ func (v *View) lack(e ratelimit.Entity, l lack) {
 
 // regain ends a lack.
 func (v *View) regain(e ratelimit.Entity, l lack) {
-	gate, ok := v.byEntity[e]
-	if !ok {
-		return
-	}
-	v.change(func(s *quota.State) {
+	v.changeGate(e, func(s *quota.State, gate int32) {
 		if l.full {
 			s.Unfill(gate)
 		} else {

@@ -184,23 +184,17 @@ func (g *Graph) tierMay(t *Tier) (may [2]bool) {
 func (g *Graph) BottomUp() []int32 { return g.byRank }
 
 // Parents lists the groups that a group is a member of, once for each entry.
-func (g *Graph) Parents(group int32) []int32 {
-	places := g.groupUses.of(group)
-	parents := make([]int32, len(places))
-	for i, p := range places {
-		parents[i] = p.Group
-	}
-	return parents
-}
+func (g *Graph) Parents(group int32) []int32 { return parents(g.groupUses.of(group)) }
 
 // LeafParents lists the groups that a leaf is a member of, once for each entry, equal ones together.
-func (g *Graph) LeafParents(leaf int32) []int32 {
-	places := g.leafUses.of(leaf)
-	parents := make([]int32, len(places))
+func (g *Graph) LeafParents(leaf int32) []int32 { return parents(g.leafUses.of(leaf)) }
+
+func parents(places []Place) []int32 {
+	groups := make([]int32, len(places))
 	for i, p := range places {
-		parents[i] = p.Group
+		groups[i] = p.Group
 	}
-	return parents
+	return groups
 }
 
 // OnlyPath returns, in the space of path, the places on the way from a group down to a leaf when nothing else leads to the leaf

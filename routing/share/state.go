@@ -260,23 +260,22 @@ func (s *State) fill(i int32) {
 func (s *State) fillTier(i int32, j int) {
 	tier, shape, t := &s.graph.groups[i].Tiers[j], s.graph.shapes[i][j], &s.groups[i].tiers[j]
 	t.allocate(shape, s.graph.tierMay(tier), tier.Weighted)
-	values := make([]value, len(tier.Members))
-	for k := range values {
-		values[k] = s.value(Place{i, int32(j), int32(k)})
-		t.count(values[k], 1)
-	}
-	for u := range units {
-		if t.sums[u].tree != nil {
-			t.sums[u].fill(func(k int) float64 { return values[k][u] })
+	for k := range tier.Members {
+		v := s.value(Place{i, int32(j), int32(k)})
+		t.count(v, 1)
+		for u := range v {
+			if t.sums[u].tree != nil {
+				t.sums[u].numbers()[k] = v[u]
+			}
+		}
+		if tier.Weighted && v[One] > 0 {
+			t.sums[weight].numbers()[k] = tier.Members[k].Weight
 		}
 	}
-	if tier.Weighted {
-		t.sums[weight].fill(func(k int) float64 {
-			if values[k][One] == 0 {
-				return 0
-			}
-			return tier.Members[k].Weight
-		})
+	for u := range t.sums {
+		if t.sums[u].tree != nil {
+			t.sums[u].sumUp()
+		}
 	}
 }
 

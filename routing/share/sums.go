@@ -101,7 +101,7 @@ func (s *sums) whole() float64 { return s.under(0, 0)[0] }
 // number is the i-th.
 func (s *sums) number(i int32) float64 { return s.under(len(s.shape.first)-1, i/fan)[i%fan] }
 
-// numbers are all of them, not to be changed.
+// numbers are all of them, to be changed only before sumUp.
 func (s *sums) numbers() []float64 { return s.merged()[s.shape.first[len(s.shape.first)-1]:] }
 
 func (s *sums) set(i int32, v float64) {
@@ -112,14 +112,9 @@ func (s *sums) set(i int32, v float64) {
 	}
 }
 
-// fill makes the sums of numbers, which it asks for.
-func (s *sums) fill(number func(i int) float64) {
-	last := len(s.shape.first) - 1
-	numbers := s.tree[s.shape.first[last]:]
-	for i := range numbers {
-		numbers[i] = number(i)
-	}
-	for level := last; level > 0; level-- {
+// sumUp makes all sums from the numbers.
+func (s *sums) sumUp() {
+	for level := len(s.shape.first) - 1; level > 0; level-- {
 		for i := range s.shape.first[level] - s.shape.first[level-1] {
 			s.tree[s.shape.first[level-1]+i] = sum(s.under(level, i))
 		}
