@@ -56,7 +56,7 @@ func fences() []fence {
 	return []fence{
 		{inside: "cmd", imports: []string{"github.com/spf13/viper", "github.com/spf13/cobra", "github.com/spf13/pflag"}},
 		{inside: "ratelimit/redis", imports: []string{"github.com/redis/go-redis/"}},
-		{inside: "extproc", imports: []string{api + "service/ext_proc/", api + "service/accesslog/", api + "data/accesslog/"}},
+		{inside: "extproc", imports: []string{api + "service/ext_proc/", api + "service/accesslog/"}},
 		{inside: "envoy", imports: []string{
 			"github.com/envoyproxy/go-control-plane/pkg/", api + "extensions/",
 			api + "config/bootstrap/", api + "config/cluster/", api + "config/endpoint/", api + "config/listener/", api + "config/route/",
