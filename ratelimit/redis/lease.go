@@ -25,9 +25,12 @@ type entity struct {
 
 	// left of the lease may be used until it ends; granted was there at first.
 	left, granted [2]int64
-	ends          time.Duration
-	slots         int64 // in Parallel this replica may hold, granted by Redis
-	queued        bool  // is in the store's list of those that are low
+	// owed is what was used without a lease since the last request was made: the answer to that does not know of it.
+	owed    [2]int64
+	ends    time.Duration
+	slots   int64         // in Parallel this replica may hold, granted by Redis
+	slotted time.Duration // when they were asked for
+	queued  bool          // is in the store's list of those that are low
 
 	view   view
 	denied [ratelimit.Dimensions]refusal
@@ -111,7 +114,7 @@ func (e *entity) leased(now time.Duration) bool { return now < e.ends }
 // room says how much may be used without asking.
 func (e *entity) room(d ratelimit.Dimension, now time.Duration) int64 {
 	switch {
-	case d == ratelimit.Parallel && e.fleet.current(now) && e.epoch == e.fleet.epoch:
+	case d == ratelimit.Parallel && e.fleet.current(now) && e.epoch == e.fleet.epoch && e.slotted >= e.fleet.lapsed:
 		return e.slots - e.held
 	case d != ratelimit.Parallel && e.leased(now):
 		return e.left[d]
@@ -125,9 +128,12 @@ func (e *entity) charge(used [2]int64, now time.Duration) (bucket int64) {
 	bucket = e.history.add(used)
 	e.tell(bucket, used)
 	for d, n := range used {
+		leased := int64(0)
 		if e.leased(now) {
-			e.left[d] -= min(n, e.left[d])
+			leased = min(n, e.left[d])
 		}
+		e.left[d] -= leased
+		e.owed[d] += n - leased
 		e.wants.asked[d] += n
 	}
 	return bucket

@@ -27,6 +27,7 @@ const (
 	stepped  = 2 // the clocks disagree
 	late     = 3 // a later request was answered before
 	undone   = 4 // the entity is as it was before an earlier answer
+	same     = 5 // nothing was granted nor noted: for Redis this request was never made
 )
 
 // begin makes the caller the one who asks for the entity. It reports whether anybody does so already.
@@ -119,7 +120,7 @@ func (e *entity) request(now time.Duration) *request {
 	if r.full {
 		deltas = e.history.report()
 	}
-	e.pending = nil
+	e.pending, e.owed = nil, [2]int64{}
 	r.used = e.history.sum
 	e.seq++
 	r.seq = e.seq
@@ -193,8 +194,12 @@ func (f *fleet) apply(e *entity, r *request, reply []any, now time.Duration) boo
 		return false
 	}
 	in := reader{values: reply}
-	switch in.number() {
-	case stranger, stepped:
+	outcome := in.number()
+	switch outcome {
+	case stranger:
+		f.doubtful, f.unknown = true, true // another server may answer now
+		return true
+	case stepped:
 		f.doubtful = true
 		return true
 	case undone:
@@ -205,14 +210,20 @@ func (f *fleet) apply(e *entity, r *request, reply []any, now time.Duration) boo
 		f.doubtful, f.back = true, true
 		return true
 	}
-	in.number() // its clock
+	clock := time.Duration(in.number()) * time.Microsecond
 	g := grantOf(&in)
 	if in.err != nil {
 		f.fail(in.err, now)
 		return false
 	}
-	e.flight, e.epoch, e.known, e.answered = nil, r.epoch, r.seq, r.sent
-	e.take(r, &g, now)
+	e.flight, e.epoch = nil, r.epoch
+	switch {
+	case outcome == answered:
+		e.known, e.answered = r.seq, r.sent
+	case r.full:
+		e.known = 0
+	}
+	e.take(r, &g, min(now, max(r.sent, clock-f.low)), now)
 	return false
 }
 
@@ -237,8 +248,9 @@ func grantOf(in *reader) (g grant) {
 	return g
 }
 
-// take puts a grant into force: what was left of the lease before went on being used.
-func (e *entity) take(r *request, g *grant, now time.Duration) {
+// take puts a grant into force that was made at a time or before: what was left of the lease before went on
+// being used.
+func (e *entity) take(r *request, g *grant, made, now time.Duration) {
 	t := &e.fleet.store.times
 	ends := r.sent + t.lease - t.margin
 	for d := range 2 {
@@ -246,24 +258,29 @@ func (e *entity) take(r *request, g *grant, now time.Duration) {
 			e.left[d] = 0
 		}
 		if now < ends && e.most[d] >= r.most[d] {
-			e.left[d] += g.extra[d]
+			paid := max(0, min(g.extra[d], e.owed[d]))
+			e.left[d] += g.extra[d] - paid
+			e.owed[d] -= paid
 		}
 		e.granted[d] = e.left[d]
 		e.view.others[d] = max(0, g.used[d]-r.used[d])
 	}
 	e.ends = max(e.ends, ends)
-	e.slots = g.slots
+	e.slots, e.slotted = g.slots, r.sent
 	if e.most[ratelimit.Parallel] < r.most[ratelimit.Parallel] {
 		e.slots = 0
 	}
-	e.view.at, e.view.reset, e.view.others[2] = r.sent, g.reset, g.busy
+	e.view.at, e.view.reset, e.view.others[2] = made, g.reset, g.busy
 	for d := range e.denied {
-		e.denied[d] = e.refused(ratelimit.Dimension(d), r, g, now)
+		e.denied[d] = e.refused(ratelimit.Dimension(d), r, g, made, now)
+	}
+	if e.leased(now) && e.left != [2]int64{} {
+		e.fleet.store.active[e] = struct{}{} // to be given back if nobody uses it
 	}
 }
 
 // refused is what the answer refuses, if anything.
-func (e *entity) refused(d ratelimit.Dimension, r *request, g *grant, now time.Duration) refusal {
+func (e *entity) refused(d ratelimit.Dimension, r *request, g *grant, made, now time.Duration) refusal {
 	t := &e.fleet.store.times
 	need, retry, free := r.need[d], t.denial, e.most[d]-g.taken-e.held
 	if need == 0 || e.most[d] == ratelimit.None || e.room(d, now) >= need {
@@ -273,9 +290,9 @@ func (e *entity) refused(d ratelimit.Dimension, r *request, g *grant, now time.D
 		free, retry = g.free[d], max(g.retry[d], time.Millisecond)
 	}
 	if g.closed > 0 {
-		return refusal{until: r.sent + t.denial/4, least: 1, retry: r.sent + g.closed, full: true}
+		return refusal{until: r.sent + t.denial/4, least: 1, retry: made + g.closed, full: true}
 	}
-	return refusal{until: r.sent + min(retry, t.denial), least: need, retry: r.sent + retry, full: free <= 0}
+	return refusal{until: r.sent + min(retry, t.denial), least: need, retry: made + retry, full: free <= 0}
 }
 
 // report tells Redis, in a new epoch, of everything that this replica has used. It reports whether Redis has

@@ -18,6 +18,7 @@ type model struct {
 	fleets   map[string]*modelFleet
 	entities map[string]*modelEntity
 	calls    int
+	evicted  int64
 	order    []string // ids, in the order in which they were first seen
 }
 
@@ -28,6 +29,8 @@ type modelFleet struct {
 	opens       int64
 	ahead, seen int64
 	replicas    map[string]*modelReplica
+	counted     string // the epoch whose first refresh found so many evicted
+	evicted     int64
 }
 
 type modelReplica struct {
@@ -59,7 +62,7 @@ func newModel(clock func() int64) *model {
 func (m *model) restart() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.run_, m.loaded = NewID(), map[string]bool{}
+	m.run_, m.loaded = newRun(), map[string]bool{}
 	m.fleets, m.entities = map[string]*modelFleet{}, map[string]*modelEntity{}
 }
 
@@ -242,14 +245,25 @@ func (m *model) refresh(fleetKey, key string, in *arguments) []any {
 	held := in.number()
 
 	f := m.fleets[fleetKey]
-	if f == nil || f.epoch != epoch {
+	if f == nil || f.epoch != epoch || f.run != m.run_ {
 		return []any{int64(1)}
 	}
 	now := m.clock() + f.ahead
 	if high >= 0 && (now > high+slack || now < low-slack) {
 		return []any{int64(2)}
 	}
+	here := f.replicas[id]
+	if here == nil || here.parted || now-here.beat >= life {
+		return []any{int64(1)}
+	}
 	e := m.entities[key]
+	switch {
+	case f.counted != epoch:
+		f.counted, f.evicted = epoch, m.evicted
+	case e == nil && f.evicted != m.evicted:
+		f.run = ""
+		return []any{int64(1)}
+	}
 	if e == nil || e.epoch != epoch {
 		e = &modelEntity{epoch: epoch, buckets: map[int64][2]int64{}, leases: map[string]*modelLease{}}
 	}
@@ -272,6 +286,7 @@ func (m *model) refresh(fleetKey, key string, in *arguments) []any {
 	}
 	var frees []free
 	var used, leased [2]int64
+	news := len(in.left)
 	for len(in.left) > 0 {
 		b, n := in.number(), pair()
 		if counts((b + 1) * bucket) {
@@ -308,7 +323,7 @@ func (m *model) refresh(fleetKey, key string, in *arguments) []any {
 			delete(e.leases, other)
 		}
 	}
-	open := f.opens <= now
+	open := f.opens <= now && here.seat
 	var extra, rest, retry, reset [2]int64
 	for d := range 2 {
 		rest[d] = limit[d] - used[d] - leased[d] - keep[d]
@@ -321,11 +336,11 @@ func (m *model) refresh(fleetKey, key string, in *arguments) []any {
 		}
 	}
 	frees = append(frees, free{now + lease, keep})
-	mine := max(wanted, held)
+	mine := held
 	if slots >= 0 {
 		room := slots - taken
-		if !open {
-			mine = held
+		if open {
+			mine = max(wanted, held)
 		}
 		mine = max(0, min(mine, room, held+1+max(0, floor(room-held-1, 2*replicas))))
 	}
@@ -345,9 +360,21 @@ func (m *model) refresh(fleetKey, key string, in *arguments) []any {
 	lease2 := [2]int64{keep[0] + extra[0], keep[1] + extra[1]}
 	reply := []any{int64(0), now, extra[0], extra[1], mine, used[0], used[1], leased[0] + lease2[0], leased[1] + lease2[1],
 		rest[0], rest[1], retry[0], retry[1], reset[0], reset[1], taken, busy, max(0, f.opens-now)}
+	if news == 0 && lease2 == [2]int64{} && me.amounts == [2]int64{} && max(mine, held) == me.slots && held == me.held {
+		reply[0] = int64(5)
+		return reply
+	}
 	e.leases[id] = &modelLease{seq: seq, reply: reply, amounts: lease2, ends: now + lease, slots: max(mine, held), held: held}
 	m.entities[key] = e
 	return reply
+}
+
+// evict does what a server does that is short of memory.
+func (m *model) evict(key string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.entities, key)
+	m.evicted++
 }
 
 // floor is a/b, rounded down.
@@ -358,3 +385,6 @@ func floor(a, b int64) int64 {
 	}
 	return q
 }
+
+// newRun is the run id of another server.
+func newRun() string { return fmt.Sprintf("%x", NewID()) }

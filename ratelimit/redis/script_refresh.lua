@@ -10,13 +10,29 @@ local limit, want = {arg[10], arg[11]}, {arg[13], arg[14]}
 local slots, wanted, held = arg[12], arg[15], arg[20]
 local need, keep = {arg[16], arg[17]}, {arg[18], arg[19]}
 
-local time = redis.call('TIME')
+-- The fleet must be that of this server, and the caller live in it.
+local server = redis.call('INFO', 'server')
 local both = redis.call('MGET', KEYS[1], KEYS[2])
 local f = both[1] and cmsgpack.unpack(both[1])
-if not f or f.e ~= epoch then return {1} end
-local now = time[1] * 1000000 + time[2] + f.a
+if not f or f.e ~= epoch or f.r ~= string.match(server, 'run_id:(%x+)') then return {1} end
+local wall = tonumber(string.match(server, 'server_time_usec:(%d+)'))
+if not wall then
+  local time = redis.call('TIME')
+  wall = time[1] * 1000000 + time[2]
+end
+local now = wall + f.a
 if high >= 0 and (now > high + slack or now < low - slack) then return {2} end
+local here = f.m[id]
+if not here or here.l == 1 or now - here.b >= life then return {1} end
 local e = both[2] and cmsgpack.unpack(both[2])
+if not e or f.q ~= epoch then
+  -- An entity that was evicted looks like one that nobody has used. When the server has evicted anything since
+  -- the first of this epoch, nothing in it can be relied on: no server is the fleet's until an epoch begins.
+  local evicted = string.match(redis.call('INFO', 'stats'), 'evicted_keys:(%d+)')
+  if f.q ~= epoch then f.q, f.z = epoch, evicted elseif f.z ~= evicted then f.r = '' end
+  redis.call('SET', KEYS[1], cmsgpack.pack(f))
+  if f.r == '' then return {1} end
+end
 if not e or e.e ~= epoch then e = {e = epoch, b = {}, m = {}} end
 local me = e.m[id] or {s = 0}
 if known > me.s then return {4} end
@@ -49,8 +65,8 @@ end
 replicas = math.max(1, replicas)
 for other, m in pairs(e.m) do
   if other ~= id then
-    local here = f.m[other]
-    local lives = here and here.l == 0 and now - here.b < life
+    local there = f.m[other]
+    local lives = there and there.l == 0 and now - there.b < life
     if lives then taken, busy = taken + m.p, busy + m.g end
     if counts(m.x) then
       leased[1], leased[2] = leased[1] + m.l[1], leased[2] + m.l[2]
@@ -61,7 +77,7 @@ for other, m in pairs(e.m) do
   end
 end
 
-local open, extra, free = f.o <= now, {0, 0}, {0, 0}
+local open, extra, free = f.o <= now and here.s == 1, {0, 0}, {0, 0}
 for d = 1, 2 do
   free[d] = limit[d] - used[d] - leased[d] - keep[d]
   if limit[d] < 0 then
@@ -74,11 +90,11 @@ for d = 1, 2 do
 end
 ends[#ends + 1] = {now + lease, keep[1], keep[2]}
 
-local mine = math.max(wanted, held)
+local mine = held
 if slots >= 0 then
   local room = slots - taken
   local spare = math.max(0, math.floor((room - held - 1) / (2 * replicas)))
-  mine = math.max(0, math.min(open and mine or held, room, held + 1 + spare))
+  mine = math.max(0, math.min(open and math.max(wanted, held) or held, room, held + 1 + spare))
 end
 
 -- When what is needed will be free, if nobody uses anything; and when everything is.
@@ -99,6 +115,11 @@ end
 
 local reply = {0, now, extra[1], extra[2], mine, used[1], used[2], leased[1] + keep[1] + extra[1], leased[2] + keep[2] + extra[2],
   free[1], free[2], retry[1], retry[2], reset[1], reset[2], taken, busy, math.max(0, f.o - now)}
+local last = me.l or {0, 0}
+if #arg < 21 and keep[1] + keep[2] + extra[1] + extra[2] + last[1] + last[2] == 0 and math.max(mine, held) == (me.p or 0) and held == (me.g or 0) then
+  reply[1] = 5
+  return reply
+end
 e.m[id] = {s = seq, r = reply, l = {keep[1] + extra[1], keep[2] + extra[2]}, x = now + lease, p = math.max(mine, held), g = held}
 redis.call('SET', KEYS[2], cmsgpack.pack(e), 'PX', 3600000)
 return reply

@@ -21,19 +21,23 @@ type differ struct {
 	scripts map[string]*script
 	// What the replicas would know.
 	epoch   string
+	past    string // the epoch before
 	version int64
 	seq     [3]int64
 	old     *call
 }
 
-// timed is a script that takes the time from a key.
-func timed(name, source string) *script {
-	return newScript(name, strings.ReplaceAll(source, "redis.call('TIME')", "redis.call('MGET', 'seconds', 'micros')"))
+// posed is a script that takes from keys what the server would say of itself.
+func posed(name, source string) *script {
+	return newScript(name, strings.NewReplacer(
+		"redis.call('TIME')", "redis.call('MGET', 'seconds', 'micros')",
+		"redis.call('INFO', 'server')", "redis.call('GET', 'server')",
+		"redis.call('INFO', 'stats')", "redis.call('GET', 'stats')").Replace(source))
 }
 
 func newDiffer(client *goredis.Client) *differ {
 	d := &differ{client: client, now: 1_700_000_000_000_000,
-		scripts: map[string]*script{"beat": timed("beat", beatSource), "refresh": timed("refresh", refreshSource)}}
+		scripts: map[string]*script{"beat": posed("beat", beatSource), "refresh": posed("refresh", refreshSource)}}
 	d.model = newModel(func() int64 { return d.now })
 	client.FlushAll(context.Background())
 	return d
@@ -41,7 +45,9 @@ func newDiffer(client *goredis.Client) *differ {
 
 // both runs a call at both, and compares the replies.
 func (d *differ) both(t *rapid.T, c call) []any {
-	d.client.MSet(context.Background(), "seconds", d.now/1e6, "micros", d.now%1e6)
+	d.client.MSet(context.Background(), "seconds", d.now/1e6, "micros", d.now%1e6,
+		"server", fmt.Sprintf("run_id:%s\r\nserver_time_usec:%d\r\n", d.model.run_, d.now),
+		"stats", fmt.Sprintf("evicted_keys:%d\r\n", d.model.evicted))
 	c.load, c.script = true, d.scripts[c.script.name]
 	real := c
 	d.model.run(context.Background(), []*call{&c})
@@ -77,13 +83,15 @@ func (d *differ) beat(t *rapid.T) {
 	for _, name := range []string{"done", "verify", "fresh", "back", "leave", "proper"} {
 		args = append(args, flag(rapid.IntRange(0, 4).Draw(t, name) == 0))
 	}
-	args[7] = 0 // the model has another run id
 	args = append(args, 60*second, second/4, 3*second, 5*second)
 	for range rapid.IntRange(0, 2).Draw(t, "list") {
 		args = append(args, d.replica(t), rapid.Int64Range(0, 90*second).Draw(t, "age"), rapid.IntRange(0, 1).Draw(t, "needed"))
 	}
 	reply := d.both(t, call{script: d.scripts["beat"], keys: []string{"rl:{0}"}, args: args})
-	d.epoch, d.version = reply[1].(string), reply[2].(int64)
+	if epoch := reply[1].(string); epoch != d.epoch {
+		d.past, d.epoch = d.epoch, epoch
+	}
+	d.version = reply[2].(int64)
 }
 
 func (d *differ) replica(t *rapid.T) string {
@@ -104,7 +112,8 @@ func (d *differ) refresh(t *rapid.T) {
 	d.seq[i] = max(1, d.seq[i]+rapid.SampledFrom([]int64{0, 1, 1, 1, 1, -1}).Draw(t, "seq"))
 	small := func(name string) int64 { return rapid.Int64Range(0, 20).Draw(t, name) }
 	most := func(name string) int64 { return rapid.Int64Range(-1, 60).Draw(t, name) }
-	args := []any{string("abc"[i]), d.epoch, d.seq[i], max(0, d.seq[i]-rapid.Int64Range(0, 3).Draw(t, "known")), low, high,
+	epoch := rapid.SampledFrom([]string{d.epoch, d.epoch, d.epoch, d.epoch, d.epoch, d.epoch, d.epoch, "other", d.past}).Draw(t, "epoch")
+	args := []any{string("abc"[i]), epoch, d.seq[i], max(0, d.seq[i]-rapid.Int64Range(0, 3).Draw(t, "known")), low, high,
 		60 * second, second / 4, second / 4, 3 * second, 5 * second,
 		most("rpm"), most("tpm"), most("parallel"), small("want"), small("tokens"), small("slots"),
 		small("need"), small("need tokens"), small("keep"), small("keep tokens"), small("held")}
@@ -134,6 +143,17 @@ func (d *differ) flush(t *rapid.T) {
 	}
 }
 
+// become makes the server another one, or one that was short of memory.
+func (d *differ) become(t *rapid.T) {
+	switch rapid.IntRange(0, 9).Draw(t, "becomes") {
+	case 0:
+		d.model.run_ = newRun()
+	case 1:
+		d.client.Del(context.Background(), "rl:{0}x")
+		d.model.evict("rl:{0}x")
+	}
+}
+
 func TestScriptsDoWhatTheModelDoes(t *testing.T) {
 	server := redistest.Single(t)
 	client := server.Client()
@@ -141,7 +161,7 @@ func TestScriptsDoWhatTheModelDoes(t *testing.T) {
 		d := newDiffer(client)
 		t.Repeat(map[string]func(*rapid.T){
 			"beat": d.beat, "refresh": d.refresh, "refresh ": d.refresh, "refresh  ": d.refresh,
-			"again": d.again, "time": d.pass, "flush": d.flush,
+			"again": d.again, "time": d.pass, "flush": d.flush, "become": d.become,
 		})
 	})
 }

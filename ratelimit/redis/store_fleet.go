@@ -39,6 +39,10 @@ type fleet struct {
 	last  time.Duration // when the last beat that was answered was sent
 	tried time.Duration // when the last beat was sent
 
+	// beaten is the fleet's time of the last beat that was answered. Before lapsed others may have counted this
+	// replica as gone, and have given its slots away.
+	beaten, lapsed time.Duration
+
 	others []other // as of the last beat
 	most   int64   // replicas seen at a time
 	prior  *prior
@@ -212,6 +216,14 @@ func (f *fleet) take(reply []any, sent time.Duration, told *prior) error {
 		return in.err
 	}
 	now := s.now()
+	if now-sent > max(s.times.slack, 2*callTime) {
+		f.doubtful = true // the process stood still: nothing about the clocks can be learnt from this
+		return nil
+	}
+	if clock >= f.beaten+s.times.life {
+		f.lapsed = now
+	}
+	f.beaten = clock
 	if f.down {
 		s.log.Info("Redis answers again", "key", f.key, "after", now-f.lost)
 	}

@@ -121,6 +121,7 @@ func (s *Store) settle(h *hold, used ratelimit.Amounts, now time.Duration) {
 		e.denied[ratelimit.Parallel] = refusal{}
 		if more != [2]int64{} {
 			e.charge(more, now)
+			s.tellSoon(e)
 		}
 		if less != [2]int64{} {
 			e.giveBack(p.bucket, less, now)
@@ -128,6 +129,21 @@ func (s *Store) settle(h *hold, used ratelimit.Amounts, now time.Duration) {
 		s.active[e] = struct{}{}
 	}
 	s.held.keep(h)
+}
+
+// tellSoon has Redis told of what was used without a lease, before it grants that to others.
+func (s *Store) tellSoon(e *entity) {
+	if !e.limited || e.queued || e.done != nil || e.fleet.down || !e.owes() {
+		return
+	}
+	e.queued = true
+	s.low = append(s.low, e)
+	s.poke()
+}
+
+// owes says that more of a limit was used than was leased.
+func (e *entity) owes() bool {
+	return e.owed[0] > 0 && e.most[0] != ratelimit.None || e.owed[1] > 0 && e.most[1] != ratelimit.None
 }
 
 // settleExpired settles what nobody has settled in time, at what it holds.
