@@ -208,7 +208,7 @@ func TestALeaseThatNobodyUsedIsReportedAndGivenBack(t *testing.T) {
 		time.Sleep(3 * time.Second)
 		d.stores[0].tick()
 		d.stores[0].refill()
-		if l := d.model.entities[d.stores[0].entities[0].key].leases[d.stores[0].id]; l.amounts != [2]int64{} {
+		if l := d.model.entities[d.stores[0].entities[0].key].leases[d.gates[0].last.args[0].(string)]; l.amounts != [2]int64{} {
 			t.Errorf("%v are leased that nobody uses", l.amounts)
 		}
 	})
