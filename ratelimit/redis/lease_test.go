@@ -264,6 +264,7 @@ func TestSlotsOfALapseAreAskedForAnew(t *testing.T) {
 			d.stores[0].Settle(id, ratelimit.Amounts{1, 1})
 		}
 		d.pass(6*time.Second, 1)
+		d.model.fleets["nestor:rl:{0}"].replicas[d.gates[0].last.args[0].(string)].parted = true // as if it were gone
 		d.taken(1, 1)
 		d.taken(1, 1)
 		d.beat(0)
