@@ -146,7 +146,7 @@ func (e *entity) arguments(r *request, deltas []delta, now time.Duration) []any 
 	}
 	r.need, r.most = e.wants.need, e.most
 	want, slots := e.wish(keep, now)
-	args := make([]any, 0, 22+3*len(deltas))
+	args := make([]any, 0, 23+3*len(deltas))
 	args = append(args, f.store.id, r.epoch, r.seq, known, low, high,
 		micros(t.window), micros(t.bucket), micros(t.slack), micros(t.lease), micros(t.life))
 	for _, most := range e.most {
@@ -155,7 +155,7 @@ func (e *entity) arguments(r *request, deltas []delta, now time.Duration) []any 
 		}
 		args = append(args, min(most, 1<<50))
 	}
-	args = append(args, want[0], want[1], slots, max(0, r.need[0]-keep[0]), max(0, r.need[1]-keep[1]), keep[0], keep[1], e.held)
+	args = append(args, want[0], want[1], slots, max(0, r.need[0]-keep[0]), max(0, r.need[1]-keep[1]), keep[0], keep[1], e.held, flag(e.lost == ratelimit.Share))
 	for _, d := range deltas {
 		args = append(args, d.bucket+f.shift, d.used[0], d.used[1])
 	}
@@ -257,9 +257,9 @@ func (e *entity) take(r *request, g *grant, made, now time.Duration) {
 		if !e.leased(now) {
 			e.left[d] = 0
 		}
-		if now < ends && e.most[d] >= r.most[d] {
+		if g.extra[d] < 0 || now < ends && e.most[d] >= r.most[d] {
 			paid := max(0, min(g.extra[d], e.owed[d]))
-			e.left[d] += g.extra[d] - paid
+			e.left[d] = max(0, e.left[d]+g.extra[d]-paid) // what was left may be taken back
 			e.owed[d] -= paid
 		}
 		e.granted[d] = e.left[d]

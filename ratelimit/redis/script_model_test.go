@@ -34,8 +34,9 @@ type modelFleet struct {
 }
 
 type modelReplica struct {
-	beat, joined, knows            int64
-	seat, needed, reported, parted bool
+	beat, heard, most, joined, knows                int64
+	address                                         string
+	seat, granted, shares, needed, reported, parted bool
 }
 
 type modelEntity struct {
@@ -134,26 +135,40 @@ func (f *modelFleet) renew(epoch string, whole bool, now, window, slack, lease, 
 }
 
 func (m *model) beat(key string, in *arguments) []any {
-	id, candidate, known := in.text(), in.text(), in.text()
+	id, candidate, known, address := in.text(), in.text(), in.text(), in.text()
 	low, high, version := in.number(), in.number(), in.number()
-	done, verify, fresh, back, leave, proper := in.flag(), in.flag(), in.flag(), in.flag(), in.flag(), in.flag()
+	done, fresh, back, leave, proper := in.flag(), in.flag(), in.flag(), in.flag(), in.flag()
 	window, slack, lease, life := in.number(), in.number(), in.number(), in.number()
+	heard, most, shares, gone := in.number(), in.number(), in.flag(), in.number()
 	wall, f := m.clock(), m.fleets[key]
 	now, silence, others := wall, int64(0), false
+	bounded := f != nil && known == f.epoch && high >= 0
 	if f != nil {
 		now += f.ahead
 		silence = now - f.seen
 		for other, r := range f.replicas {
 			others = others || other != id && !r.parted
 		}
-		if known == f.epoch && high >= 0 {
+		if bounded {
 			if now > high+slack {
 				now = high
 			} else if now < low-slack {
 				now = low
 			}
-		} else if others {
-			now = min(now, f.seen+life)
+		} else {
+			lag := int64(0)
+			if silence < -slack {
+				lag = window + lease + life
+			}
+			if others {
+				now = min(now, f.seen+life)
+			}
+			lag = max(lag, f.seen+silence-now)
+			for other, r := range f.replicas {
+				if other != id {
+					r.heard -= lag
+				}
+			}
 		}
 		now = max(now, f.seen)
 	}
@@ -166,64 +181,97 @@ func (m *model) beat(key string, in *arguments) []any {
 		if fresh {
 			f.whole, f.opens = true, now
 		}
-	case verify && f.run != m.run_:
+	case f.run != m.run_:
 		renew(false)
 		f.run = m.run_
 	}
-	me := f.replicas[id]
-	if me != nil && !leave && (back && known == f.epoch || 2*(now-me.beat) > window && (!me.needed || me.reported)) {
-		renew(f.whole || f.opens <= now)
+	me, whole := f.replicas[id], f.whole || f.opens <= now
+	switch {
+	case me != nil && me.reported && known != "" && known != f.epoch:
+		renew(false)
 		me.needed = true
-	} else if me == nil && silence > window-life && others {
-		renew(f.whole || f.opens <= now)
+	case me != nil && !leave && (back && known == f.epoch || (2*(now-me.beat) > window || 2*heard > window) && (!me.needed || me.reported)):
+		renew(whole)
+		me.needed = true
+	case me == nil && known != "" && known == f.epoch, me == nil && silence > window-life && others:
+		renew(whole)
 	}
 	if me == nil {
 		f.version++
-		me = &modelReplica{joined: f.version, needed: known != "" && known != f.epoch}
+		me = &modelReplica{joined: f.version, needed: known != "", heard: now - max(0, heard)}
 		f.replicas[id] = me
 		m.remember(id)
 	}
-	me.beat, me.parted, me.knows = now, leave, -1
+	me.beat, me.parted, me.knows, me.address = now, leave, -1, address
+	me.shares = me.granted || shares
+	if bounded && heard >= 0 {
+		me.heard = max(me.heard, min(now, low)-heard)
+	}
+	for range gone {
+		other := in.text()
+		if r := f.replicas[other]; r != nil && other != id && !r.parted && 2*(now-r.beat) > life {
+			if now-r.heard < window+lease+life {
+				r.parted = true
+			} else {
+				r.beat = min(r.beat, now+life-10*window)
+			}
+		}
+	}
 	if known == f.epoch {
 		me.knows = version
 		me.reported = me.reported || done
 		for len(in.left) > 0 {
-			other, age, needed := in.text(), in.number(), in.flag()
-			if f.replicas[other] == nil {
+			other, r := in.text(), &modelReplica{knows: -1, shares: true}
+			r.beat, r.needed, r.heard, r.most = now-in.number(), in.flag(), now-in.number(), in.number()
+			r.parted, r.address = in.flag(), in.text()
+			if f.replicas[other] == nil && other != id {
 				f.version++
-				f.replicas[other] = &modelReplica{beat: now - age, joined: f.version, knows: -1, needed: needed}
+				r.joined = f.version
+				f.replicas[other] = r
 				m.remember(other)
 			}
 		}
 		f.whole = f.whole || proper
 	}
-	seat, reported, live, count := true, f.whole, int64(0), int64(0)
+	seat, granted, reported, live, count := true, f.whole || f.opens <= now, f.whole, int64(0), int64(0)
 	var out []any
 	for _, other := range m.order {
 		r := f.replicas[other]
 		if r == nil {
 			continue
 		}
-		if now-r.beat > 10*window && (!r.needed || r.reported || f.opens <= now) {
+		if now-r.beat > 11*window+2*slack && (!r.needed || r.reported || f.opens <= now) {
 			delete(f.replicas, other)
 			continue
 		}
 		reported = reported && !(r.needed && !r.reported)
 		if !r.parted {
 			count++
+			knows := other == id || r.knows >= me.joined
 			if now-r.beat < life {
 				live++
-				seat = seat && (other == id || r.knows >= me.joined)
+				seat = seat && knows
 			}
+			granted = granted && (knows || !r.shares)
 		}
-		out = append(out, other, now-r.beat)
+		if other != id {
+			out = append(out, other, now-r.beat, now-r.heard, r.most, bit(r.parted), r.address)
+		}
 	}
 	me.seat = me.seat || seat
+	if granted && me.seat {
+		me.granted, me.shares = true, true
+	}
+	if most > 0 {
+		me.most = most
+	} else if me.most == 0 || count < me.most {
+		me.most = max(1, count)
+	}
 	if reported && f.opens > now {
 		f.opens = now
 	}
 	f.seen, f.ahead = now, now-wall
-	return append([]any{now, f.epoch, f.version, bit(me.seat), max(0, f.opens-now), live, count}, out...)
+	return append([]any{now, f.epoch, f.version, bit(me.seat), max(0, f.opens-now), live, count, bit(me.granted)}, out...)
 }
 
 func bit(b bool) int64 { return int64(flag(b)) }
@@ -242,7 +290,7 @@ func (m *model) refresh(fleetKey, key string, in *arguments) []any {
 	limit, slots := pair(), in.number()
 	want, wanted := pair(), in.number()
 	need, keep := pair(), pair()
-	held := in.number()
+	held, share := in.number(), in.flag()
 
 	f := m.fleets[fleetKey]
 	if f == nil || f.epoch != epoch || f.run != m.run_ {
@@ -301,11 +349,23 @@ func (m *model) refresh(fleetKey, key string, in *arguments) []any {
 			frees = append(frees, free{till, n})
 		}
 	}
-	lives := func(r *modelReplica) bool { return r != nil && !r.parted && now-r.beat < life }
+	lives := func(r *modelReplica) bool { return !r.parted && now-r.beat < life }
+	stays := func(r *modelReplica) bool { return r != nil && !r.parted && now-r.beat < 11*window+2*slack }
 	replicas, taken, busy := int64(0), int64(0), int64(0)
-	for _, r := range f.replicas {
+	var aside [2]int64
+	for other, r := range f.replicas {
 		if lives(r) {
 			replicas++
+		}
+		if share && other != id && stays(r) && r.shares && now-r.heard >= life {
+			own := int64(0)
+			if l := e.leases[other]; l != nil {
+				own = l.slots
+			}
+			for d := range 2 {
+				aside[d] += max(0, limit[d]) / r.most
+			}
+			taken += max(0, max(0, slots)/r.most-own)
 		}
 	}
 	replicas = max(1, replicas)
@@ -313,26 +373,30 @@ func (m *model) refresh(fleetKey, key string, in *arguments) []any {
 		if other == id {
 			continue
 		}
-		if lives(f.replicas[other]) {
-			taken, busy = taken+l.slots, busy+l.held
+		here := f.replicas[other]
+		if stays(here) {
+			taken += l.slots
+			if lives(here) {
+				busy += l.held
+			}
 		}
 		if counts(l.ends) {
 			leased[0], leased[1] = leased[0]+l.amounts[0], leased[1]+l.amounts[1]
 			frees = append(frees, free{l.ends, l.amounts})
-		} else if !lives(f.replicas[other]) {
+		} else if !stays(here) {
 			delete(e.leases, other)
 		}
 	}
 	open := f.opens <= now && here.seat
 	var extra, rest, retry, reset [2]int64
 	for d := range 2 {
-		rest[d] = limit[d] - used[d] - leased[d] - keep[d]
+		rest[d] = limit[d] - used[d] - leased[d] - keep[d] - aside[d]
 		if limit[d] >= 0 && open {
 			most := floor(rest[d], 2*replicas)
 			if need[d] <= rest[d] {
 				most = max(most, need[d])
 			}
-			extra[d] = max(0, min(want[d], most, rest[d]))
+			extra[d] = max(-keep[d], min(want[d], most, rest[d]))
 		}
 	}
 	frees = append(frees, free{now + lease, keep})
@@ -355,6 +419,9 @@ func (m *model) refresh(fleetKey, key string, in *arguments) []any {
 					retry[d], lack = till, lack-n
 				}
 			}
+		}
+		if lack > 0 && aside[d] > 0 {
+			retry[d] = max(retry[d], life)
 		}
 	}
 	lease2 := [2]int64{keep[0] + extra[0], keep[1] + extra[1]}

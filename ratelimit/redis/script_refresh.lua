@@ -9,6 +9,7 @@ local seq, known, low, high, window, bucket, slack, lease, life = unpack(arg, 1,
 local limit, want = {arg[10], arg[11]}, {arg[13], arg[14]}
 local slots, wanted, held = arg[12], arg[15], arg[20]
 local need, keep = {arg[16], arg[17]}, {arg[18], arg[19]}
+local share = arg[21]
 
 -- The fleet must be that of this server, and the caller live in it.
 local server = redis.call('INFO', 'server')
@@ -42,7 +43,7 @@ if seq < me.s then return {3, me.s} end
 local function counts(ends) return ends + window + slack > now end
 
 local used, ends = {0, 0}, {}
-for i = 21, #arg, 3 do
+for i = 22, #arg, 3 do
   if counts((arg[i] + 1) * bucket) then
     local c = e.b[arg[i]] or {0, 0}
     e.b[arg[i]] = {c[1] + arg[i + 1], c[2] + arg[i + 2]}
@@ -58,20 +59,30 @@ for i, c in pairs(e.b) do
   end
 end
 
-local replicas, leased, taken, busy = 0, {0, 0}, 0, 0
-for _, m in pairs(f.m) do
+-- Who has had no answer for long, and has not left, may use its share without Redis: that is set aside. The slots
+-- that it may hold stay taken.
+local replicas, leased, taken, busy, aside = 0, {0, 0}, 0, 0, {0, 0}
+local function stays(m) return m and m.l == 0 and now - m.b < 11 * window + 2 * slack end
+for other, m in pairs(f.m) do
   if m.l == 0 and now - m.b < life then replicas = replicas + 1 end
+  if share == 1 and other ~= id and stays(m) and m.u == 1 and now - m.h >= life then
+    for d = 1, 2 do aside[d] = aside[d] + math.floor(math.max(0, limit[d]) / m.r) end
+    local own = e.m[other]
+    taken = taken + math.max(0, math.floor(math.max(0, slots) / m.r) - (own and own.p or 0))
+  end
 end
 replicas = math.max(1, replicas)
 for other, m in pairs(e.m) do
   if other ~= id then
-    local there = f.m[other]
-    local lives = there and there.l == 0 and now - there.b < life
-    if lives then taken, busy = taken + m.p, busy + m.g end
+    local here = f.m[other]
+    if stays(here) then
+      taken = taken + m.p
+      if now - here.b < life then busy = busy + m.g end
+    end
     if counts(m.x) then
       leased[1], leased[2] = leased[1] + m.l[1], leased[2] + m.l[2]
       ends[#ends + 1] = {m.x, m.l[1], m.l[2]}
-    elseif not lives then
+    elseif not stays(here) then
       e.m[other] = nil
     end
   end
@@ -79,13 +90,13 @@ end
 
 local open, extra, free = f.o <= now and here.s == 1, {0, 0}, {0, 0}
 for d = 1, 2 do
-  free[d] = limit[d] - used[d] - leased[d] - keep[d]
+  free[d] = limit[d] - used[d] - leased[d] - keep[d] - aside[d]
   if limit[d] < 0 then
     extra[d] = 0
   elseif open then
     local most = math.floor(free[d] / (2 * replicas))
     if need[d] <= free[d] then most = math.max(most, need[d]) end
-    extra[d] = math.max(0, math.min(want[d], most, free[d]))
+    extra[d] = math.max(-keep[d], math.min(want[d], most, free[d]))
   end
 end
 ends[#ends + 1] = {now + lease, keep[1], keep[2]}
@@ -111,12 +122,13 @@ for d = 1, 2 do
       end
     end
   end
+  if lack > 0 and aside[d] > 0 then retry[d] = math.max(retry[d], life) end
 end
 
 local reply = {0, now, extra[1], extra[2], mine, used[1], used[2], leased[1] + keep[1] + extra[1], leased[2] + keep[2] + extra[2],
   free[1], free[2], retry[1], retry[2], reset[1], reset[2], taken, busy, math.max(0, f.o - now)}
 local last = me.l or {0, 0}
-if #arg < 21 and keep[1] + keep[2] + extra[1] + extra[2] + last[1] + last[2] == 0 and math.max(mine, held) == (me.p or 0) and held == (me.g or 0) then
+if #arg < 22 and keep[1] + keep[2] + extra[1] + extra[2] + last[1] + last[2] == 0 and math.max(mine, held) == (me.p or 0) and held == (me.g or 0) then
   reply[1] = 5
   return reply
 end

@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -39,6 +40,7 @@ func newDiffer(client *goredis.Client) *differ {
 	d := &differ{client: client, now: 1_700_000_000_000_000,
 		scripts: map[string]*script{"beat": posed("beat", beatSource), "refresh": posed("refresh", refreshSource)}}
 	d.model = newModel(func() int64 { return d.now })
+	d.model.run_ = regexp.MustCompile("run_id:([0-9a-f]+)").FindStringSubmatch(client.Info(context.Background(), "server").Val())[1]
 	client.FlushAll(context.Background())
 	return d
 }
@@ -63,14 +65,15 @@ func (d *differ) both(t *rapid.T, c call) []any {
 
 // sorted is a reply without the order of the replicas in it.
 func sorted(c call) any {
-	if c.script.name != "beat" || len(c.reply) < 7 {
+	const fixed, each = 8, 6
+	if c.script.name != "beat" || len(c.reply) < fixed {
 		return c.reply
 	}
 	replicas := map[string]any{}
-	for i := 7; i < len(c.reply); i += 2 {
-		replicas[fmt.Sprint(c.reply[i])] = c.reply[i+1]
+	for i := fixed; i < len(c.reply); i += each {
+		replicas[fmt.Sprint(c.reply[i])] = c.reply[i+1 : i+each]
 	}
-	return []any{c.reply[:7], replicas}
+	return []any{c.reply[:fixed], replicas}
 }
 
 const second = 1_000_000
@@ -78,14 +81,21 @@ const second = 1_000_000
 func (d *differ) beat(t *rapid.T) {
 	low, high := d.bounds(t)
 	args := []any{d.replica(t), fmt.Sprint("epoch", d.now, rapid.IntRange(0, 9).Draw(t, "candidate")),
-		rapid.SampledFrom([]string{d.epoch, d.epoch, d.epoch, "", "other"}).Draw(t, "known"),
+		rapid.SampledFrom([]string{d.epoch, d.epoch, d.epoch, "", "other"}).Draw(t, "known"), "address",
 		low, high, max(0, d.version-rapid.Int64Range(0, 1).Draw(t, "behind"))}
-	for _, name := range []string{"done", "verify", "fresh", "back", "leave", "proper"} {
+	for _, name := range []string{"done", "fresh", "back", "leave", "proper"} {
 		args = append(args, flag(rapid.IntRange(0, 4).Draw(t, name) == 0))
 	}
-	args = append(args, 60*second, second/4, 3*second, 5*second)
+	gone := rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "c"}), 0, 1).Draw(t, "gone")
+	args = append(args, 60*second, second/4, 3*second, 5*second, rapid.Int64Range(-1, 80*second).Draw(t, "heard"),
+		rapid.Int64Range(0, 3).Draw(t, "most"), rapid.IntRange(0, 1).Draw(t, "shares"), len(gone))
+	for _, id := range gone {
+		args = append(args, id)
+	}
 	for range rapid.IntRange(0, 2).Draw(t, "list") {
-		args = append(args, d.replica(t), rapid.Int64Range(0, 90*second).Draw(t, "age"), rapid.IntRange(0, 1).Draw(t, "needed"))
+		args = append(args, d.replica(t), rapid.Int64Range(0, 90*second).Draw(t, "age"), rapid.IntRange(0, 1).Draw(t, "needed"),
+			rapid.Int64Range(0, 90*second).Draw(t, "heard age"), rapid.Int64Range(1, 3).Draw(t, "its most"),
+			rapid.IntRange(0, 1).Draw(t, "left"), "elsewhere")
 	}
 	reply := d.both(t, call{script: d.scripts["beat"], keys: []string{"rl:{0}"}, args: args})
 	if epoch := reply[1].(string); epoch != d.epoch {
@@ -116,7 +126,8 @@ func (d *differ) refresh(t *rapid.T) {
 	args := []any{string("abc"[i]), epoch, d.seq[i], max(0, d.seq[i]-rapid.Int64Range(0, 3).Draw(t, "known")), low, high,
 		60 * second, second / 4, second / 4, 3 * second, 5 * second,
 		most("rpm"), most("tpm"), most("parallel"), small("want"), small("tokens"), small("slots"),
-		small("need"), small("need tokens"), small("keep"), small("keep tokens"), small("held")}
+		small("need"), small("need tokens"), small("keep"), small("keep tokens"), small("held"),
+		rapid.IntRange(0, 1).Draw(t, "share")}
 	for range rapid.IntRange(0, 3).Draw(t, "deltas") {
 		args = append(args, (d.now-rapid.Int64Range(-second, 70*second).Draw(t, "ago"))/(second/4),
 			rapid.Int64Range(-3, 9).Draw(t, "used"), rapid.Int64Range(-3, 9).Draw(t, "used tokens"))

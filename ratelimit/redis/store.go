@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"slices"
@@ -26,6 +27,12 @@ type Options struct {
 	Fresh bool
 	// Prefix is what the keys begin with, DefaultPrefix when empty: stores that share limits have the same.
 	Prefix string
+	// Self is this replica, as the others know it; one without an address and with an ID of its own when empty.
+	Self Replica
+	// Gone says whether it is certain that a replica does not live any more: that it did not answer proves nothing.
+	// It is asked about those that are missing, and never by a request. Where it is nil, or not certain, the share
+	// of limits that a missing replica may use is set aside for it for 11 windows.
+	Gone func(ctx context.Context, r Replica) bool
 	// Log is told when limits close and open. It may be nil.
 	Log *slog.Logger
 }
@@ -37,11 +44,14 @@ type Options struct {
 type Store struct {
 	id     string
 	server server
-	times  times
-	now    func() time.Duration
-	log    *slog.Logger
-	beats  *script
-	asks   *script
+	// address is where others reach this replica; gone says whether another one is gone for certain, and may be nil.
+	address string
+	gone    func(ctx context.Context, r Replica) bool
+	times   times
+	now     func() time.Duration
+	log     *slog.Logger
+	beats   *script
+	asks    *script
 
 	mu       sync.Mutex
 	fleets   []*fleet
@@ -50,6 +60,8 @@ type Store struct {
 	held     reservations
 	active   map[*entity]struct{} // have something that Redis will have to be told
 	low      []*entity            // want the next lease before they have used up theirs
+	doubts   map[string]*doubt    // about replicas that are missing, by id
+	asking   int                  // how many of them are being asked for
 
 	closed  bool
 	wake    chan struct{}
@@ -75,9 +87,9 @@ const clusterFleets = 16
 
 func newStore(server server, fleets int, o Options) *Store {
 	s := &Store{
-		id: NewID(), server: server, times: timesOf(o.Window), now: o.Now, log: o.Log,
+		id: cmp.Or(o.Self.ID, NewID()), address: o.Self.Address, gone: o.Gone, server: server, times: timesOf(o.Window), now: o.Now, log: o.Log,
 		beats: newScript("beat", beatSource), asks: newScript("refresh", refreshSource),
-		names: map[string]*entity{}, active: map[*entity]struct{}{}, wake: make(chan struct{}, 1),
+		names: map[string]*entity{}, doubts: map[string]*doubt{}, active: map[*entity]struct{}{}, wake: make(chan struct{}, 1),
 	}
 	if s.now == nil {
 		began := time.Now()
@@ -269,6 +281,7 @@ func (s *Store) tick() time.Duration {
 	s.mu.Lock()
 	now := s.now()
 	s.settleExpired(now)
+	s.inquire(now)
 	for e := range s.active {
 		switch {
 		case e.over(now):

@@ -25,6 +25,7 @@ type fleet struct {
 	epoch    string
 	version  int64 // of the list of replicas
 	seated   bool
+	shares   bool // without Redis it may use its share: all know of it who may use theirs
 	open     bool // as far as known, limits admit something
 	done     bool // in this epoch Redis has been told everything
 	doubtful bool // a beat has to come before anything else
@@ -44,6 +45,7 @@ type fleet struct {
 	beaten, lapsed time.Duration
 
 	others []other // as of the last beat
+	news   bool    // of one of them it is known here, and not in Redis, that it is gone
 	most   int64   // replicas seen at a time
 	prior  *prior
 
@@ -53,10 +55,13 @@ type fleet struct {
 	shift     int64
 }
 
-// An other is a replica and how long ago its last beat was.
+// An other is a replica, as the fleet knew it at a beat of this one.
 type other struct {
-	id  string
-	age time.Duration
+	Replica
+	age   time.Duration // of its last beat
+	heard time.Duration // for how long it may have had no answer
+	most  int64         // replicas that it has seen at a time
+	left  bool
 }
 
 // prior is what this replica knew of the fleet before the epoch changed.
@@ -152,7 +157,6 @@ func (f *fleet) beat(ctx context.Context, leave bool) error {
 	s.run(ctx, []*call{c})
 	if c.err == errUnknown {
 		c.load = true
-		c.args[verifyArgument] = 1
 		s.run(ctx, []*call{c})
 	}
 
@@ -167,20 +171,25 @@ func (f *fleet) beat(ctx context.Context, leave bool) error {
 	return c.err
 }
 
-// verifyArgument is the place of the argument that makes a beat look who the server is.
-const verifyArgument = 7
-
 // arguments are in the order in which script_beat.lua names them.
 func (f *fleet) arguments(now time.Duration, leave bool) []any {
 	t := &f.store.times
 	low, high := f.bounds(now)
-	whole := f.prior != nil && f.prior.whole
-	args := []any{f.store.id, NewID(), f.epoch, low, high, f.version, flag(f.done),
-		flag(f.unknown || f.down || !f.began), flag(f.fresh), flag(f.back), flag(leave), flag(whole),
-		micros(t.window), micros(t.slack), micros(t.lease), micros(t.life)}
+	heard := int64(-1)
+	if f.began {
+		heard = micros(now - f.last)
+	}
+	gone := f.gone()
+	args := []any{f.store.id, NewID(), f.epoch, f.store.address, low, high, f.version, flag(f.done),
+		flag(f.fresh), flag(f.back), flag(leave), flag(f.prior != nil && f.prior.whole),
+		micros(t.window), micros(t.slack), micros(t.lease), micros(t.life), heard, f.most, flag(f.shares), len(gone)}
+	for _, id := range gone {
+		args = append(args, id)
+	}
 	if f.prior != nil {
+		since := now - f.prior.at
 		for _, o := range f.prior.others {
-			args = append(args, o.id, micros(o.age+now-f.prior.at), flag(o.age < t.window+t.life+t.lease))
+			args = append(args, o.ID, micros(o.age+since), flag(o.age < t.window+t.life+t.lease), micros(o.heard+since), o.most, flag(o.left), o.Address)
 		}
 	}
 	return args
@@ -211,7 +220,8 @@ func (f *fleet) take(reply []any, sent time.Duration, told *prior) error {
 	version, seated, closed := in.number(), in.number() == 1, in.number()
 	in.number() // replicas that live
 	count := in.number()
-	others := othersOf(&in, s.id)
+	shares := in.number() == 1
+	others := othersOf(&in)
 	if in.err != nil {
 		return in.err
 	}
@@ -228,7 +238,7 @@ func (f *fleet) take(reply []any, sent time.Duration, told *prior) error {
 		s.log.Info("Redis answers again", "key", f.key, "after", now-f.lost)
 	}
 	if epoch != f.epoch {
-		f.adopt(epoch)
+		f.adopt(epoch, sent)
 	} else if f.prior == told {
 		f.prior = nil
 	}
@@ -240,25 +250,25 @@ func (f *fleet) take(reply []any, sent time.Duration, told *prior) error {
 	if f.unknown {
 		f.unknown, f.load = false, true
 	}
-	f.version, f.seated, f.open, f.last = version, seated, closed == 0, sent
+	f.version, f.seated, f.shares, f.open, f.last = version, seated, shares, closed == 0, sent
 	f.others, f.most = others, max(f.most, count)
 	return nil
 }
 
-func othersOf(in *reader, self string) (out []other) {
+func othersOf(in *reader) (out []other) {
+	span := func() time.Duration { return time.Duration(in.number()) * time.Microsecond }
 	for in.err == nil && len(in.values) > 0 {
-		o := other{id: in.text(), age: time.Duration(in.number()) * time.Microsecond}
-		if o.id != self {
-			out = append(out, o)
-		}
+		o := other{Replica: Replica{ID: in.text()}, age: span(), heard: span(), most: in.number(), left: in.number() == 1}
+		o.Address = in.text()
+		out = append(out, o)
 	}
 	return out
 }
 
-// adopt begins an epoch.
-func (f *fleet) adopt(epoch string) {
+// adopt begins an epoch. The list that this replica has is whole if nobody can have got a seat since its last beat.
+func (f *fleet) adopt(epoch string, now time.Duration) {
 	if f.epoch != "" && (f.prior == nil || f.open) {
-		f.prior = &prior{at: f.last, others: f.others, whole: f.seated && f.open}
+		f.prior = &prior{at: f.last, others: f.others, whole: f.seated && f.open && f.current(now)}
 	}
 	f.epoch, f.done, f.back, f.high = epoch, false, false, 0
 }
@@ -297,7 +307,7 @@ func (f *fleet) pause() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	every := s.times.beat
-	if f.down || f.doubtful || !f.seated || !f.open || !f.done {
+	if f.down || f.doubtful || !f.seated || !f.open || !f.done || f.news {
 		every /= 10
 	}
 	if !f.began && !f.down {
@@ -306,12 +316,17 @@ func (f *fleet) pause() time.Duration {
 	return f.tried + every - s.now()
 }
 
-// share is when this replica may begin to use its part of limits: everything has then left the window that
-// anybody can have used by a lease, if Redis answered nobody after it had failed here.
-func (f *fleet) share() time.Duration {
+// share is when this replica may begin to use its part of limits, and until when it may. When it begins, everything
+// has left the window that others can have used by leases from the time before the part was set aside for it: that
+// is a life after its last answer. Redis sets it aside for 11 windows, since what is used to the end counts for one.
+func (f *fleet) share() (begins, ends time.Duration) {
 	t := &f.store.times
-	return f.lost + t.window + t.lease + t.beat + 3*t.bucket
+	free := max(f.lost+t.beat, f.last+t.life+2*t.slack)
+	return free + t.window + t.lease + 3*t.bucket, f.last + shareLife*t.window - t.margin
 }
+
+// shareLife is for how many windows after Redis' last answer a replica uses its part of limits.
+const shareLife = 10
 
 // leave gives all leases back, and the seat.
 func (f *fleet) leave(ctx context.Context) {

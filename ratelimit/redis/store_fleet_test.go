@@ -83,16 +83,19 @@ type world struct {
 	idle     int // the replica that gets no requests but its first; -1 for none
 	entity   []ratelimit.Entity
 	uses     []*usage
+	dead     map[string]bool
+	silent   bool // nobody can say who is dead
 }
 
 type usage struct {
 	at     time.Duration
+	by     *Store
 	tokens int64
 	none   bool
 }
 
 func newWorld(t *testing.T, seed uint64, limit ratelimit.Limit, replicas int) *world {
-	w := &world{t: t, rand: rand.New(rand.NewPCG(seed, 7)), limit: limit, began: time.Now(), idle: -1}
+	w := &world{t: t, rand: rand.New(rand.NewPCG(seed, 7)), limit: limit, began: time.Now(), idle: -1, dead: map[string]bool{}}
 	w.model = newModel(func() int64 {
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -106,16 +109,29 @@ func newWorld(t *testing.T, seed uint64, limit ratelimit.Limit, replicas int) *w
 }
 
 func (w *world) start(fresh bool) {
-	s := newStore(&wire{world: w, rand: rand.New(rand.NewPCG(w.rand.Uint64(), 1))}, 1, Options{Fresh: fresh})
+	s := newStore(&wire{world: w, rand: rand.New(rand.NewPCG(w.rand.Uint64(), 1))}, 1,
+		Options{Fresh: fresh, Gone: w.gone})
 	s.start()
 	w.replicas = append(w.replicas, s)
 	w.entity = append(w.entity, s.Declare([]ratelimit.Limit{w.limit})[0])
+}
+
+// gone is what can be found out about a replica: often nothing, and then it takes a while.
+func (w *world) gone(ctx context.Context, r Replica) bool {
+	w.mu.Lock()
+	dead, known := w.dead[r.ID], !w.silent && w.rand.IntN(3) > 0
+	w.mu.Unlock()
+	if !known {
+		<-ctx.Done()
+	}
+	return dead && known
 }
 
 // crash ends a replica that says nothing; another takes its place.
 func (w *world) crash(i int) {
 	w.replicas[i].stop()
 	w.replicas[i].work.Wait()
+	w.set(func() { w.dead[w.replicas[i].id] = true })
 	w.replicas, w.entity = append(w.replicas[:i], w.replicas[i+1:]...), append(w.entity[:i], w.entity[i+1:]...)
 	w.start(false)
 }
@@ -135,7 +151,7 @@ func (w *world) request() {
 			return
 		}
 		w.mu.Lock()
-		u := &usage{at: time.Since(w.began), tokens: q.Amounts[1]}
+		u := &usage{at: time.Since(w.began), by: s, tokens: q.Amounts[1]}
 		w.uses = append(w.uses, u)
 		w.mu.Unlock()
 		time.Sleep(takes)
@@ -176,6 +192,23 @@ func (w *world) check() (admitted int) {
 		}
 	}
 	return admitted
+}
+
+// admitted is how many requests were admitted from a time on, by one replica or, with nil, by all.
+func (w *world) admitted(since time.Duration, by *Store) (n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, u := range w.uses {
+		if u.at >= since && !u.none && (by == nil || u.by == by) {
+			n++
+		}
+	}
+	return n
+}
+
+// cut cuts a replica off from Redis, or ends that.
+func (w *world) cut(i int, cut bool) {
+	w.set(func() { w.replicas[i].server.(*wire).cut = cut })
 }
 
 func (w *world) end() {
@@ -282,9 +315,13 @@ func TestNothingThatBefallsMints(t *testing.T) {
 		w := newWorld(t, seed, shared, 3)
 		w.loss = 0.02
 		until := -1
+		cut := map[*Store]int{}
 		w.run(8*time.Minute, func(second int) {
 			if second == until {
 				w.set(func() { w.down = false })
+			}
+			for i, s := range w.replicas {
+				w.cut(i, second < cut[s])
 			}
 			switch w.rand.IntN(120) {
 			case 0:
@@ -300,6 +337,8 @@ func TestNothingThatBefallsMints(t *testing.T) {
 				w.crash(w.rand.IntN(len(w.replicas)))
 			case 5:
 				w.set(func() { w.step += time.Duration(w.rand.IntN(200)-100) * time.Second })
+			case 6:
+				cut[w.replicas[w.rand.IntN(3)]] = second + 1 + w.rand.IntN(200)
 			}
 		})
 		w.set(func() { w.down = false })

@@ -148,11 +148,15 @@ func (e *entity) alone(d ratelimit.Dimension, amount int64, now time.Duration) (
 	if e.lost == ratelimit.Open {
 		return yes, denial
 	}
-	if e.lost == ratelimit.Closed || f.most == 0 || !f.seated {
+	if e.lost == ratelimit.Closed || f.most == 0 || !f.shares {
 		return no, denial
 	}
-	if begins := f.share(); now < begins {
+	begins, ends := f.share()
+	if now < begins {
 		denial.RetryAfter = begins - now
+		return no, denial
+	}
+	if now >= ends {
 		return no, denial
 	}
 	part := e.most[d] / f.most

@@ -1,0 +1,95 @@
+package redis
+
+import (
+	"testing"
+	"time"
+
+	"github.com/nestor-gateway/nestor/ratelimit"
+)
+
+// requests are limited alone, and three replicas share them.
+func requestsOnly(n int64) ratelimit.Limit {
+	limit := shared
+	limit.Most = ratelimit.Amounts{n, none, none}
+	return limit
+}
+
+func TestWhatAReplicaMayUseThatIsCutOffAloneIsSetAside(t *testing.T) {
+	worlds(t, 6, func(t *testing.T, seed uint64) {
+		w := newWorld(t, seed, requestsOnly(240), 3)
+		w.run(time.Minute, func(int) {})
+		lone := w.replicas[0]
+		w.cut(0, true)
+		w.run(4*time.Minute, func(int) { w.burst(10) })
+		if n := w.admitted(4*time.Minute, lone); n < 70 || n > 80 {
+			t.Errorf("it admitted %d in the last minute of its share, want 80 less what is lost at the edges", n)
+		}
+		if n := w.admitted(4*time.Minute, nil); n < 230 {
+			t.Errorf("all admitted %d in that minute, want 240", n)
+		}
+		w.cut(0, false)
+		back := time.Since(w.began) + time.Minute
+		w.run(3*time.Minute, func(int) { w.burst(10) })
+		if n := w.admitted(back, nil); n < 2*240*97/100 {
+			t.Errorf("%d admitted in two minutes after it was back, want %d", n, 2*240)
+		}
+		w.end()
+		w.check()
+	})
+}
+
+func TestAReplicaThatIsCutOffAloneClosesAtLast(t *testing.T) {
+	worlds(t, 2, func(t *testing.T, seed uint64) {
+		w := newWorld(t, seed, requestsOnly(240), 3)
+		lone := w.replicas[0]
+		w.cut(0, true)
+		cut := time.Since(w.began)
+		w.run(14*time.Minute, func(int) {})
+		if w.admitted(cut+9*time.Minute, lone) == 0 {
+			t.Error("it closed early")
+		}
+		if n := w.admitted(cut+10*time.Minute, lone); n > 0 {
+			t.Errorf("it admitted %d later than 10 minutes after Redis' last answer", n)
+		}
+		if n := w.admitted(cut+12*time.Minute, nil); n < 2*240*97/100 {
+			t.Errorf("the others admitted %d in the last two minutes, want %d", n, 2*240)
+		}
+		w.end()
+		w.check()
+	})
+}
+
+func TestWhatADeadReplicaMightUseIsFreeWhenItIsKnownToBeGone(t *testing.T) {
+	worlds(t, 6, func(t *testing.T, seed uint64) {
+		w := newWorld(t, seed, requestsOnly(240), 3)
+		w.run(time.Minute, func(int) {})
+		w.crash(w.rand.IntN(3))
+		died := time.Since(w.began)
+		w.run(2*time.Minute, func(int) {})
+		if n := w.admitted(died+time.Minute, nil); n < 240*97/100 {
+			t.Errorf("%d admitted in the second minute after, want 97 %% of 240", n)
+		}
+		w.end()
+		w.check()
+	})
+}
+
+func TestWhatADeadReplicaMightUseStaysSetAsideWhileNobodyKnows(t *testing.T) {
+	worlds(t, 2, func(t *testing.T, seed uint64) {
+		w := newWorld(t, seed, requestsOnly(240), 3)
+		w.silent = true
+		w.run(time.Minute, func(int) {})
+		w.crash(0)
+		died := time.Since(w.began)
+		w.run(10*time.Minute, func(int) {})
+		if n := w.admitted(died+9*time.Minute, nil); n < 150 || n > 160 {
+			t.Errorf("%d admitted in the tenth minute after, want two thirds of 240", n)
+		}
+		w.run(3*time.Minute, func(int) {})
+		if n := w.admitted(died+12*time.Minute, nil); n < 240*97/100 {
+			t.Errorf("%d admitted in the thirteenth minute after, want 97 %% of 240", n)
+		}
+		w.end()
+		w.check()
+	})
+}
