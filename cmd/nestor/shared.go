@@ -2,9 +2,14 @@ package main
 
 import (
 	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/base32"
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -41,17 +46,45 @@ func shareLimits(s settings, place redisPlace, log *slog.Logger) (*limits, error
 	if err != nil {
 		return nil, err
 	}
-	store := redis.NewStore(client, redis.Options{Fresh: s.freshLimits, Prefix: place.prefix, Log: log})
-	self := redis.NewID()
-	replicas := redis.Join(client, place.prefix, redis.Replica{ID: self, Address: address})
+	self := redis.Replica{ID: redis.NewID() + "." + machine(), Address: address}
+	store := redis.NewStore(client, redis.Options{
+		Fresh: s.freshLimits, Prefix: place.prefix, Log: log, Self: self,
+		Gone: func(ctx context.Context, r redis.Replica) bool { return gone(ctx, self, r) },
+	})
+	replicas := redis.Join(client, place.prefix, self)
 	l := &limits{store: store, place: place, replicas: replicas, close: []func(){func() { _ = client.Close() }, func() { _ = store.Close() }, replicas.Close}}
 	l.share = func(r *routing.Router) {
-		board := redis.NewBoard(client, place.prefix, self, func(n redis.Notice) { r.Noticed(heard(n)) })
+		board := redis.NewBoard(client, place.prefix, self.ID, func(n redis.Notice) { r.Noticed(heard(n)) })
 		l.close = append(l.close, func() { r.Notify(nil); board.Close() })
 		r.Notify(func(n routing.Notice) { board.Publish(posted(n)) })
 	}
-	log.Info("limits are shared", "redis", place.where(), "replica", self, "advertise", address)
+	log.Info("limits are shared", "redis", place.where(), "replica", self.ID, "advertise", address)
 	return l, nil
+}
+
+// gone says whether it is certain that a replica is. At an address that every machine has, others say nothing of it.
+func gone(ctx context.Context, self, r redis.Replica) bool {
+	host, _, err := net.SplitHostPort(r.Address)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	_, here, _ := strings.Cut(self.ID, ".")
+	_, there, _ := strings.Cut(r.ID, ".")
+	if (ip == nil && host == "localhost" || ip.IsLoopback()) && here != there {
+		return false
+	}
+	return forward.Gone(ctx, r.ID, r.Address)
+}
+
+// machine is the same for all processes that have one loopback interface, and different for others: in Linux that
+// is one start of the system and one network namespace.
+func machine() string {
+	name, _ := os.Hostname()
+	boot, _ := os.ReadFile("/proc/sys/kernel/random/boot_id") // there is none elsewhere
+	network, _ := os.Readlink("/proc/self/ns/net")
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %s %s", name, boot, network))
+	return base32.StdEncoding.EncodeToString(sum[:5])
 }
 
 func posted(n routing.Notice) redis.Notice {
