@@ -175,7 +175,7 @@ func (e *entity) over(now time.Duration) bool {
 
 // settled says that Redis knows everything, and has everything back.
 func (e *entity) settled(now time.Duration) bool {
-	return !e.limited || len(e.pending) == 0 && e.flight == nil && !e.leased(now) && e.slots <= e.held &&
+	return !e.limited || len(e.pending) == 0 && e.flight == nil && e.left == [2]int64{} && e.slots <= e.held &&
 		(e.epoch == e.fleet.epoch || e.history.sum == [2]int64{} && e.held == 0)
 }
 

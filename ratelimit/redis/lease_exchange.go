@@ -170,7 +170,7 @@ func (e *entity) wish(keep [2]int64, now time.Duration) (want [2]int64, slots in
 	t, w := &e.fleet.store.times, &e.wants
 	elapsed := max(now-w.since, t.bucket).Seconds()
 	ahead := (t.lease * 2 / 3).Seconds()
-	idle := now-w.since > t.lease && w.asked == [2]int64{}
+	idle := now-w.since >= t.lease-t.margin && w.asked == [2]int64{}
 	for d := range 2 {
 		rate := float64(w.asked[d]+w.waiting[d]) / elapsed
 		w.rate[d] = max(rate, w.rate[d]*0.7+rate*0.3)
@@ -274,7 +274,7 @@ func (e *entity) take(r *request, g *grant, made, now time.Duration) {
 	for d := range e.denied {
 		e.denied[d] = e.refused(ratelimit.Dimension(d), r, g, made, now)
 	}
-	if e.leased(now) && e.left != [2]int64{} {
+	if e.left != [2]int64{} {
 		e.fleet.store.active[e] = struct{}{} // to be given back if nobody uses it
 	}
 }
