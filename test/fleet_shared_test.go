@@ -104,6 +104,7 @@ func TestAFleetKeepsOneLimitOfParallelRequests(t *testing.T) {
 	for _, got := range wait() {
 		got.succeeds(t)
 	}
+	eventually(t, 5*time.Second, "the provider is done with them", func() bool { return a.Report().Open == 0 })
 	crowd.reset()
 	eventually(t, 20*time.Second, "the slots of a replica that died are used by others", func() bool {
 		f.swarm(f.replicas[1:], plans)
@@ -139,5 +140,5 @@ func (f *fleet) swarm(replicas []*gateway, plans []string) map[int]int {
 func (c *crowd) reset() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.peak = c.now
+	c.peak = 0
 }
