@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"sync"
@@ -71,6 +72,31 @@ func (m *model) flush() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.fleets, m.entities = map[string]*modelFleet{}, map[string]*modelEntity{}
+}
+
+// failOver makes another server of it that has the same state. Call what it returns to go back to the first one, as
+// it was before.
+func (m *model) failOver() (back func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	run, loaded := m.run_, maps.Clone(m.loaded)
+	fleets, entities := map[string]*modelFleet{}, map[string]*modelEntity{}
+	for key, f := range m.fleets {
+		fleets[key] = new(*f)
+		fleets[key].replicas = map[string]*modelReplica{}
+		for id, r := range f.replicas {
+			fleets[key].replicas[id] = new(*r)
+		}
+	}
+	for key, e := range m.entities {
+		entities[key] = &modelEntity{epoch: e.epoch, buckets: maps.Clone(e.buckets), leases: maps.Clone(e.leases)}
+	}
+	m.run_, m.loaded = NewID(), map[string]bool{}
+	return func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.run_, m.loaded, m.fleets, m.entities = run, loaded, fleets, entities
+	}
 }
 
 func (m *model) run(_ context.Context, calls []*call) {

@@ -20,6 +20,7 @@ type wire struct {
 	world *world
 	rand  *rand.Rand
 	cut   bool
+	deaf  bool // what is sent arrives, but no answer
 }
 
 var errLost = errors.New("lost")
@@ -27,7 +28,7 @@ var errLost = errors.New("lost")
 func (w *wire) run(ctx context.Context, calls []*call) {
 	w.world.mu.Lock()
 	kind, delay, down := w.rand.Float64(), time.Duration(w.rand.IntN(20))*time.Millisecond, w.world.down || w.cut
-	loss := w.world.loss
+	loss, deaf := w.world.loss, w.deaf
 	w.world.mu.Unlock()
 	fail := func() {
 		<-ctx.Done()
@@ -52,7 +53,7 @@ func (w *wire) run(ctx context.Context, calls []*call) {
 		w.world.model.run(ctx, clones(calls))
 	}
 	w.world.model.run(ctx, calls)
-	if kind > 1-loss {
+	if deaf || kind > 1-loss {
 		fail()
 	}
 }
@@ -315,15 +316,17 @@ func TestNothingThatBefallsMints(t *testing.T) {
 		w := newWorld(t, seed, shared, 3)
 		w.loss = 0.02
 		until := -1
-		cut := map[*Store]int{}
+		cut, deaf := map[*Store]int{}, map[*Store]int{}
 		w.run(8*time.Minute, func(second int) {
 			if second == until {
 				w.set(func() { w.down = false })
 			}
-			for i, s := range w.replicas {
-				w.cut(i, second < cut[s])
+			for _, s := range w.replicas {
+				w.set(func() {
+					s.server.(*wire).cut, s.server.(*wire).deaf = second < cut[s], second < deaf[s]
+				})
 			}
-			switch w.rand.IntN(120) {
+			switch w.rand.IntN(160) {
 			case 0:
 				w.model.flush()
 			case 1:
@@ -339,11 +342,13 @@ func TestNothingThatBefallsMints(t *testing.T) {
 				w.set(func() { w.step += time.Duration(w.rand.IntN(200)-100) * time.Second })
 			case 6:
 				cut[w.replicas[w.rand.IntN(3)]] = second + 1 + w.rand.IntN(200)
+			case 7:
+				deaf[w.replicas[w.rand.IntN(3)]] = second + 1 + w.rand.IntN(200)
 			}
 		})
 		w.set(func() { w.down = false })
 		w.end()
-		if admitted := w.check(); admitted < 240 {
+		if admitted := w.check(); admitted < 60 {
 			t.Errorf("only %d admitted", admitted)
 		} else {
 			t.Log(admitted)

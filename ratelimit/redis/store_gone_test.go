@@ -93,3 +93,22 @@ func TestWhatADeadReplicaMightUseStaysSetAsideWhileNobodyKnows(t *testing.T) {
 		w.check()
 	})
 }
+
+func TestAFailoverAndBackMintsNothing(t *testing.T) {
+	worlds(t, 8, func(t *testing.T, seed uint64) {
+		w := newWorld(t, seed, requestsOnly(240), 3)
+		for range 6 {
+			w.run(time.Duration(5+w.rand.IntN(20))*time.Second, func(int) {})
+			back := w.model.failOver()
+			w.run(time.Duration(1+w.rand.IntN(6))*time.Second, func(int) { w.burst(30) })
+			if w.rand.IntN(2) == 0 {
+				w.crash(w.rand.IntN(3)) // the first server has never heard of who takes its place
+				w.run(3*time.Second, func(int) {})
+			}
+			back()
+			w.run(20*time.Second, func(int) { w.burst(30) })
+		}
+		w.end()
+		w.check()
+	})
+}
