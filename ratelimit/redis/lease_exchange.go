@@ -279,6 +279,18 @@ func (e *entity) take(r *request, g *grant, made, now time.Duration) {
 	}
 }
 
+// turns is how long a replica leaves what becomes free of a limit to the others that live: together they ask as often
+// as one alone would.
+func (f *fleet) turns() time.Duration {
+	others := time.Duration(0)
+	for _, o := range f.others {
+		if !o.left && o.age < f.store.times.life {
+			others++
+		}
+	}
+	return min(others, 3) * f.store.times.denial
+}
+
 // refused is what the answer refuses, if anything.
 func (e *entity) refused(d ratelimit.Dimension, r *request, g *grant, made, now time.Duration) refusal {
 	t := &e.fleet.store.times
@@ -292,7 +304,11 @@ func (e *entity) refused(d ratelimit.Dimension, r *request, g *grant, made, now 
 	if g.closed > 0 {
 		return refusal{until: r.sent + t.denial/4, least: 1, retry: made + g.closed, full: true}
 	}
-	return refusal{until: r.sent + min(retry, t.denial), least: need, retry: made + retry, full: free <= 0}
+	until := r.sent + min(retry, t.denial)
+	if d != ratelimit.Parallel {
+		until = max(until, r.sent+e.fleet.turns())
+	}
+	return refusal{until: until, least: need, retry: max(made+retry, until), full: free <= 0}
 }
 
 // report tells Redis, in a new epoch, of everything that this replica has used. It reports whether Redis has
