@@ -37,14 +37,14 @@ func Bootstrap(o Options) ([]byte, error) {
 
 // Static returns a whole configuration without ADS, as JSON. The same input makes the same bytes.
 func Static(o Options, upstreams []routing.Upstream) ([]byte, error) {
-	r, err := translate(o, upstreams)
+	o, err := o.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	b := base(r.options)
+	r, b := translate(o, upstreams), base(o)
 	b.StaticResources = &bootstrapv3.Bootstrap_StaticResources{
-		Listeners: r.listeners,
-		Clusters:  append(fixedClusters(r.options), r.clusters...),
+		Listeners: r.Listeners,
+		Clusters:  append(fixedClusters(o), r.Clusters...),
 	}
 	return marshal(b)
 }

@@ -32,8 +32,6 @@ func failureFilter() *hcmv3.HttpFilter {
 	p.ProcessingMode.ResponseHeaderMode = extprocv3.ProcessingMode_SEND
 	p.ProcessingMode.ResponseBodyMode = extprocv3.ProcessingMode_BUFFERED
 	p.MetadataOptions = &extprocv3.MetadataOptions{ForwardingNamespaces: decisionNamespace()}
-	// Tells an upstream that Envoy does not know yet from one that answers 503.
-	p.ResponseAttributes = []string{"response.code_details"}
 	p.FailureModeAllow = true
 	// Tells an upstream's answer from Envoy's own, and why Envoy made it.
 	p.ResponseAttributes = []string{"response.code_details"}

@@ -1,4 +1,4 @@
-package envoy
+package ads
 
 import (
 	"context"
