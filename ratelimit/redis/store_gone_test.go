@@ -112,3 +112,25 @@ func TestAFailoverAndBackMintsNothing(t *testing.T) {
 		w.check()
 	})
 }
+
+// A step back by about as much as time has passed since is the one that nobody can notice; it is not tried here.
+func TestATimeThatStepsWhileNobodyIsThereMintsNothing(t *testing.T) {
+	for _, step := range []time.Duration{-time.Hour, 0, time.Hour} {
+		worlds(t, 4, func(t *testing.T, seed uint64) {
+			w := newWorld(t, seed, requestsOnly(240), 3)
+			w.run(30*time.Second, func(int) { w.burst(10) })
+			for i := range w.replicas {
+				w.cut(i, true)
+			}
+			w.run(time.Duration(10+w.rand.IntN(120))*time.Second, func(int) { w.burst(10) })
+			w.set(func() { w.step += step })
+			w.crash(2) // and who takes its place reaches Redis, alone
+			w.run(4*time.Minute, func(int) { w.burst(10) })
+			w.cut(0, false)
+			w.cut(1, false)
+			w.run(2*time.Minute, func(int) { w.burst(10) })
+			w.end()
+			w.check()
+		})
+	}
+}
