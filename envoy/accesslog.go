@@ -9,6 +9,8 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"github.com/nestor-gateway/nestor/envoy/cluster"
+	"github.com/nestor-gateway/nestor/envoy/message"
 	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
 )
 
@@ -16,11 +18,11 @@ import (
 // that, again and again, that it is in flight. The signs of life have a buffer of their own: they are worth nothing to
 // a processor that was not there, and must not fill up the room in which ends wait for it.
 func accessLogs() []*accesslogv3.AccessLog {
-	ends := processorLog("nestor", ms(20), 16<<20)
+	ends := processorLog("nestor", message.MS(20), 16<<20)
 	// They name the attempt where the client left while it was decided: its entry has no Decision.
 	// The router has removed them from all others.
 	ends.AdditionalRequestHeadersToLog = []string{nestorv1.HeaderRequest, nestorv1.HeaderAttempt}
-	signs := processorLog("nestor.signs", ms(200), 1<<20)
+	signs := processorLog("nestor.signs", message.MS(200), 1<<20)
 	return []*accesslogv3.AccessLog{
 		logOf(ends, datav3.AccessLogType_DownstreamEnd),
 		logOf(signs, datav3.AccessLogType_DownstreamPeriodic),
@@ -33,7 +35,7 @@ func processorLog(name string, flush *durationpb.Duration, buffer uint32) *grpcl
 	return &grpclogv3.HttpGrpcAccessLogConfig{CommonConfig: &grpclogv3.CommonGrpcAccessLogConfig{
 		LogName:             name,
 		TransportApiVersion: corev3.ApiVersion_V3,
-		GrpcService:         grpcTo(logClusterName),
+		GrpcService:         message.GRPC(cluster.LogName),
 		BufferFlushInterval: flush,
 		BufferSizeBytes:     wrapperspb.UInt32(buffer),
 	}}
@@ -46,7 +48,7 @@ func logOf(log *grpclogv3.HttpGrpcAccessLogConfig, kind datav3.AccessLogType) *a
 		Filter: &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_LogTypeFilter{
 			LogTypeFilter: &accesslogv3.LogTypeFilter{Types: []datav3.AccessLogType{kind}},
 		}},
-		ConfigType: &accesslogv3.AccessLog_TypedConfig{TypedConfig: pack(log)},
+		ConfigType: &accesslogv3.AccessLog_TypedConfig{TypedConfig: message.Pack(log)},
 	}
 }
 

@@ -13,6 +13,9 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 
+	"github.com/nestor-gateway/nestor/envoy/cluster"
+	"github.com/nestor-gateway/nestor/envoy/hostport"
+	"github.com/nestor-gateway/nestor/envoy/message"
 	"github.com/nestor-gateway/nestor/routing"
 )
 
@@ -25,7 +28,7 @@ func Bootstrap(o Options) ([]byte, error) {
 	}
 	b := base(o)
 	b.StaticResources = &bootstrapv3.Bootstrap_StaticResources{
-		Clusters: append([]*clusterv3.Cluster{adsCluster(o)}, fixedClusters(o)...),
+		Clusters: append([]*clusterv3.Cluster{cluster.ADS(o.Processors)}, fixedClusters(o)...),
 	}
 	b.DynamicResources = &bootstrapv3.Bootstrap_DynamicResources{
 		AdsConfig: adsSource(),
@@ -52,9 +55,9 @@ func Static(o Options, upstreams []routing.Upstream) ([]byte, error) {
 // fixedClusters are those by which Envoy reaches the processor, in both kinds of bootstrap.
 func fixedClusters(o Options) []*clusterv3.Cluster {
 	if o.Inband {
-		return []*clusterv3.Cluster{processorCluster(o)}
+		return []*clusterv3.Cluster{cluster.Processor(o.Processors)}
 	}
-	return []*clusterv3.Cluster{processorCluster(o), logCluster(o)}
+	return []*clusterv3.Cluster{cluster.Processor(o.Processors), cluster.Log(o.Processors)}
 }
 
 // base is what both kinds of bootstrap begin with.
@@ -62,7 +65,7 @@ func base(o Options) *bootstrapv3.Bootstrap {
 	b := &bootstrapv3.Bootstrap{
 		Node: &corev3.Node{Id: o.NodeID, Cluster: "nestor"},
 		BootstrapExtensions: []*corev3.TypedExtensionConfig{
-			extension("envoy.bootstrap.internal_listener", &internalv3.InternalListener{}),
+			message.Extension("envoy.bootstrap.internal_listener", &internalv3.InternalListener{}),
 		},
 		LayeredRuntime: &bootstrapv3.LayeredRuntime{Layers: []*bootstrapv3.RuntimeLayer{{
 			Name: "static",
@@ -76,18 +79,18 @@ func base(o Options) *bootstrapv3.Bootstrap {
 		}}},
 	}
 	if o.Admin != "" {
-		admin, _ := bindAddress(o.Admin) // checked by withDefaults
-		b.Admin = &bootstrapv3.Admin{Address: socket(admin)}
+		admin, _ := hostport.ParseBind(o.Admin) // checked by withDefaults
+		b.Admin = &bootstrapv3.Admin{Address: admin.Message()}
 	}
 	return b
 }
 
 // adsSource is the stream to nestor; it comes back fast, for a restarted nestor waits for it.
 func adsSource() *corev3.ApiConfigSource {
-	service := grpcTo(adsClusterName)
+	service := message.GRPC(cluster.ADSName)
 	service.GetEnvoyGrpc().RetryPolicy = &corev3.RetryPolicy{RetryBackOff: &corev3.BackoffStrategy{
-		BaseInterval: ms(50),
-		MaxInterval:  ms(500),
+		BaseInterval: message.MS(50),
+		MaxInterval:  message.MS(500),
 	}}
 	return &corev3.ApiConfigSource{
 		ApiType:                   corev3.ApiConfigSource_DELTA_GRPC,

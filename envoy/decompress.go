@@ -6,6 +6,8 @@ import (
 	decompressorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/decompressor/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/nestor-gateway/nestor/envoy/message"
 )
 
 // maxInflateRatio is what gzip can reach at most, for Envoy ends an answer beyond it as if it were whole.
@@ -20,7 +22,7 @@ const maxInflateRatio = 1032
 // bodies, and the usage of compressed JSON is read by filter.lua.
 func decompressor() *hcmv3.HttpFilter {
 	return httpFilter("envoy.filters.http.decompressor", &decompressorv3.Decompressor{
-		DecompressorLibrary: extension("envoy.compression.gzip.decompressor", &gzipv3.Gzip{
+		DecompressorLibrary: message.Extension("envoy.compression.gzip.decompressor", &gzipv3.Gzip{
 			MaxInflateRatio: wrapperspb.UInt32(maxInflateRatio),
 		}),
 		RequestDirectionConfig: &decompressorv3.Decompressor_RequestDirectionConfig{

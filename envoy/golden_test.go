@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/nestor-gateway/nestor/envoy/cluster"
 	"github.com/nestor-gateway/nestor/routing"
 )
 
@@ -44,15 +45,15 @@ func TestTranslators(t *testing.T) {
 	messages := map[string]proto.Message{
 		"listener_client":        clientListener(o),
 		"listener_attempt":       attemptListener(o),
-		"cluster_attempt":        attemptCluster(),
-		"cluster_api":            apiCluster(o),
-		"cluster_ads":            adsCluster(o),
-		"cluster_processor":      processorCluster(o),
-		"cluster_processors_two": processorCluster(two),
-		"cluster_log":            logCluster(o),
+		"cluster_attempt":        cluster.Attempt(),
+		"cluster_api":            cluster.API(o.API),
+		"cluster_ads":            cluster.ADS(o.Processors),
+		"cluster_processor":      cluster.Processor(o.Processors),
+		"cluster_processors_two": cluster.Processor(two.Processors),
+		"cluster_log":            cluster.Log(o.Processors),
 	}
 	for _, u := range goldenUpstreams() {
-		messages["cluster_"+u.Name] = upstreamCluster(u, o.CAFile)
+		messages["cluster_"+u.Name] = cluster.Upstream(u, o.CAFile)
 	}
 	for name, m := range messages {
 		got, err := marshal(m)

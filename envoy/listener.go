@@ -13,6 +13,9 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"github.com/nestor-gateway/nestor/envoy/cluster"
+	"github.com/nestor-gateway/nestor/envoy/hostport"
+	"github.com/nestor-gateway/nestor/envoy/message"
 	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
 )
 
@@ -22,12 +25,12 @@ const connectionBuffer = 1 << 20
 // clientListener is the outer level: it takes clients' requests, and tries each until the
 // processor no longer asks for another attempt.
 func clientListener(o Options) *listenerv3.Listener {
-	at, _ := bindAddress(o.Listen) // checked by withDefaults
+	at, _ := hostport.ParseBind(o.Listen) // checked by withDefaults
 	return &listenerv3.Listener{
 		Name: "client",
 		// By it the administration drains this listener alone: attempts in flight need the internal one.
 		TrafficDirection:              corev3.TrafficDirection_INBOUND,
-		Address:                       socket(at),
+		Address:                       at.Message(),
 		PerConnectionBufferLimitBytes: wrapperspb.UInt32(connectionBuffer),
 		TcpBacklogSize:                wrapperspb.UInt32(4096),
 		// A port that something else has is an error, not a share of its connections.
@@ -59,10 +62,10 @@ func clientManager(o Options) *hcmv3.HttpConnectionManager {
 			MaxConcurrentStreams:        wrapperspb.UInt32(100),
 		},
 		RouteSpecifier:               &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: clientRoutes(o)},
-		StreamIdleTimeout:            ms(0),
-		RequestHeadersTimeout:        ms(10_000),
+		StreamIdleTimeout:            message.MS(0),
+		RequestHeadersTimeout:        message.MS(10_000),
 		RequestTimeout:               durationpb.New(o.RequestTimeout),
-		DelayedCloseTimeout:          ms(100), // HTTP/1.1 clients learn of a cut answer after it
+		DelayedCloseTimeout:          message.MS(100), // HTTP/1.1 clients learn of a cut answer after it
 		LocalReplyConfig:             clientReplies(o),
 		PathWithEscapedSlashesAction: hcmv3.HttpConnectionManager_KEEP_UNCHANGED,
 	}
@@ -71,7 +74,7 @@ func clientManager(o Options) *hcmv3.HttpConnectionManager {
 // attemptListener is the inner level: one request here is one attempt.
 func attemptListener(o Options) *listenerv3.Listener {
 	return &listenerv3.Listener{
-		Name: attemptName,
+		Name: cluster.AttemptName,
 		ListenerSpecifier: &listenerv3.Listener_InternalListener{
 			InternalListener: &listenerv3.Listener_InternalListenerConfig{},
 		},
@@ -82,7 +85,7 @@ func attemptListener(o Options) *listenerv3.Listener {
 
 func attemptManager(o Options) *hcmv3.HttpConnectionManager {
 	return &hcmv3.HttpConnectionManager{
-		StatPrefix: attemptName,
+		StatPrefix: cluster.AttemptName,
 		CodecType:  hcmv3.HttpConnectionManager_HTTP2,
 		// The stream window is the body limit of the processor's buffer.
 		Http2ProtocolOptions: &corev3.Http2ProtocolOptions{
@@ -111,8 +114,8 @@ func attemptManager(o Options) *hcmv3.HttpConnectionManager {
 		ForwardClientCertDetails:   hcmv3.HttpConnectionManager_ALWAYS_FORWARD_ONLY,
 		ServerHeaderTransformation: hcmv3.HttpConnectionManager_PASS_THROUGH,
 		// The routes' idle times and the processor's timeouts hold instead.
-		StreamIdleTimeout:            ms(0),
-		RequestTimeout:               ms(0),
+		StreamIdleTimeout:            message.MS(0),
+		RequestTimeout:               message.MS(0),
 		PathWithEscapedSlashesAction: hcmv3.HttpConnectionManager_KEEP_UNCHANGED,
 	}
 }
@@ -120,18 +123,18 @@ func attemptManager(o Options) *hcmv3.HttpConnectionManager {
 func chain(manager *hcmv3.HttpConnectionManager) []*listenerv3.FilterChain {
 	return []*listenerv3.FilterChain{{Filters: []*listenerv3.Filter{{
 		Name:       "envoy.filters.network.http_connection_manager",
-		ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: pack(manager)},
+		ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: message.Pack(manager)},
 	}}}}
 }
 
 func httpFilter(name string, config proto.Message) *hcmv3.HttpFilter {
-	return &hcmv3.HttpFilter{Name: name, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: pack(config)}}
+	return &hcmv3.HttpFilter{Name: name, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: message.Pack(config)}}
 }
 
 // forgedHeaders removes what Envoy or Nestor would believe, before anything reads it. The
 // header of probes stays: it carries a secret that the processor knows.
 func forgedHeaders() *corev3.TypedExtensionConfig {
-	return extension("envoy.http.early_header_mutation.header_mutation", &earlyv3.HeaderMutation{
+	return message.Extension("envoy.http.early_header_mutation.header_mutation", &earlyv3.HeaderMutation{
 		Mutations: []*mutationv3.HeaderMutation{
 			removeMatching(prefix("x-envoy-")),
 			removeMatching(allBut("x-nestor-", nestorv1.HeaderProbe)),

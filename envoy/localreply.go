@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"github.com/nestor-gateway/nestor/envoy/message"
 	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
 )
 
@@ -113,7 +114,7 @@ func when(expression string) *accesslogv3.AccessLogFilter {
 		ExtensionFilter: &accesslogv3.ExtensionFilter{
 			Name: "envoy.access_loggers.extension_filters.cel",
 			ConfigType: &accesslogv3.ExtensionFilter_TypedConfig{
-				TypedConfig: pack(&celv3.ExpressionFilter{Expression: expression}),
+				TypedConfig: message.Pack(&celv3.ExpressionFilter{Expression: expression}),
 			},
 		},
 	}}

@@ -7,15 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
-	"net/netip"
 	"os"
-	"strconv"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/keepalive"
 
+	"github.com/nestor-gateway/nestor/envoy/cluster"
+	"github.com/nestor-gateway/nestor/envoy/hostport"
 	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
 )
 
@@ -86,71 +85,18 @@ func (o Options) check() error {
 	if len(o.Processors) == 0 {
 		return errors.New("no address of the processor's gRPC port is given")
 	}
-	if _, err := bindAddress(o.Listen); err != nil {
+	if _, err := hostport.ParseBind(o.Listen); err != nil {
 		return fmt.Errorf("listen address: %w", err)
 	}
-	if _, err := bindAddress(o.Admin); o.Admin != "" && err != nil {
+	if _, err := hostport.ParseBind(o.Admin); o.Admin != "" && err != nil {
 		return fmt.Errorf("admin address: %w", err)
 	}
 	for _, p := range append([]string{o.API}, o.Processors...) {
-		if _, err := parseEndpoint(p); err != nil {
+		if _, err := hostport.Parse(p); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// endpoint is an address that Envoy connects to or binds.
-type endpoint struct {
-	host string
-	port uint16
-}
-
-// isIP reports whether no name has to be resolved.
-func (e endpoint) isIP() bool {
-	_, err := netip.ParseAddr(e.host)
-	return err == nil
-}
-
-// parseEndpoint reads host:port of something to connect to; no host is this machine.
-func parseEndpoint(address string) (endpoint, error) {
-	e, err := parseAddress(address)
-	if err == nil && e.port == 0 {
-		return endpoint{}, fmt.Errorf("address %q: the port must be a number from 1 to 65535", address)
-	}
-	return e, err
-}
-
-func parseAddress(address string) (endpoint, error) {
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return endpoint{}, fmt.Errorf("address %q: want host:port, for example 127.0.0.1:4001", address)
-	}
-	n, err := strconv.ParseUint(port, 10, 16)
-	if err != nil {
-		return endpoint{}, fmt.Errorf("address %q: the port must be a number up to 65535", address)
-	}
-	if host == "" {
-		host = "127.0.0.1"
-	}
-	return endpoint{host: host, port: uint16(n)}, nil
-}
-
-// bindAddress reads host:port of a listener; no host is every IPv4 address, port 0 a free one.
-func bindAddress(address string) (endpoint, error) {
-	e, err := parseAddress(address)
-	if err != nil {
-		return endpoint{}, err
-	}
-	switch {
-	case address[0] == ':':
-		e.host = "0.0.0.0"
-	case e.host == "localhost":
-		e.host = "127.0.0.1"
-	case !e.isIP():
-		return endpoint{}, fmt.Errorf("address %q: the host must be an IP address", address)
-	}
-	return e, nil
 }
 
 // SystemCAFile returns the path of the distribution's CA bundle: the first well-known one
@@ -186,7 +132,7 @@ func (o Options) GRPCOptions() []grpc.ServerOption {
 		// An exchange takes a goroutine whose stack has grown already: 4 % less CPU a request.
 		grpc.NumStreamWorkers(streamWorkers),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{
-			MinTime:             keepaliveInterval / 5,
+			MinTime:             cluster.KeepaliveInterval / 5,
 			PermitWithoutStream: true,
 		}),
 		// An Envoy whose machine is gone is not waited for.

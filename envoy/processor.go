@@ -12,6 +12,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"github.com/nestor-gateway/nestor/envoy/cluster"
+	"github.com/nestor-gateway/nestor/envoy/message"
 	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
 )
 
@@ -36,7 +38,7 @@ func failureFilter() *hcmv3.HttpFilter {
 	// Tells an upstream's answer from Envoy's own, and why Envoy made it.
 	p.ResponseAttributes = []string{"response.code_details"}
 	return httpFilter("envoy.filters.http.match_delegate", &matchingv3.ExtensionWithMatcher{
-		ExtensionConfig: extension("nestor.failure", p),
+		ExtensionConfig: message.Extension("nestor.failure", p),
 		XdsMatcher: skipWhen(
 			isExactly(input("status", &envoymatcherv3.HttpResponseStatusCodeClassMatchInput{}), "2xx"),
 			isThere(nestorv1.HeaderRefusal),
@@ -47,8 +49,8 @@ func failureFilter() *hcmv3.HttpFilter {
 
 // processor is an ext_proc filter that sends nothing yet.
 func processor(statPrefix string) *extprocv3.ExternalProcessor {
-	service := grpcTo(processorClusterName)
-	service.Timeout = ms(0)
+	service := message.GRPC(cluster.ProcessorName)
+	service.Timeout = message.MS(0)
 	return &extprocv3.ExternalProcessor{
 		GrpcService: service,
 		StatPrefix:  statPrefix,
@@ -59,7 +61,7 @@ func processor(statPrefix string) *extprocv3.ExternalProcessor {
 			ResponseTrailerMode: extprocv3.ProcessingMode_SKIP,
 		},
 		// Back-off is held in the decision's reply, 2 s at most.
-		MessageTimeout: ms(5000),
+		MessageTimeout: message.MS(5000),
 		MutationRules: &mutationv3.HeaderMutationRules{
 			AllowAllRouting: wrapperspb.Bool(true),
 			AllowEnvoy:      wrapperspb.Bool(true),
@@ -114,5 +116,5 @@ func is(in *xdscorev3.TypedExtensionConfig, value *xdsmatcherv3.StringMatcher) *
 
 // input names a part of a matcher. The matching API has its own type for that.
 func input(name string, m proto.Message) *xdscorev3.TypedExtensionConfig {
-	return &xdscorev3.TypedExtensionConfig{Name: name, TypedConfig: pack(m)}
+	return &xdscorev3.TypedExtensionConfig{Name: name, TypedConfig: message.Pack(m)}
 }

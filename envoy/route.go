@@ -12,6 +12,8 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"github.com/nestor-gateway/nestor/envoy/cluster"
+	"github.com/nestor-gateway/nestor/envoy/message"
 	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
 )
 
@@ -66,9 +68,9 @@ func apiRoute(match *routev3.RouteMatch) *routev3.Route {
 	return &routev3.Route{
 		Match: match,
 		Action: &routev3.Route_Route{Route: &routev3.RouteAction{
-			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: apiClusterName},
-			Timeout:          ms(0), // /health probes every deployment
-			IdleTimeout:      ms(600_000),
+			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: cluster.APIName},
+			Timeout:          message.MS(0), // /health probes every deployment
+			IdleTimeout:      message.MS(600_000),
 			RetryPolicy:      retries("connect-failure,refused-stream,reset-before-request", apiRetries),
 		}},
 	}
@@ -83,9 +85,9 @@ func attemptRoute(o Options) *routev3.Route {
 		Match:               everything(),
 		RequestHeadersToAdd: []*corev3.HeaderValueOption{set(nestorv1.HeaderRequest, "%STREAM_ID%")},
 		Action: &routev3.Route_Route{Route: &routev3.RouteAction{
-			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: attemptName},
-			Timeout:          ms(0),
-			IdleTimeout:      ms(0),
+			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: cluster.AttemptName},
+			Timeout:          message.MS(0),
+			IdleTimeout:      message.MS(0),
 			RetryPolicy:      retry,
 		}},
 		RequestBodyBufferLimit: wrapperspb.UInt64(uint64(o.BodyLimit) + retryMargin),
@@ -97,8 +99,8 @@ func retries(on string, most uint32) *routev3.RetryPolicy {
 		RetryOn:    on,
 		NumRetries: wrapperspb.UInt32(most),
 		RetryBackOff: &routev3.RetryPolicy_RetryBackOff{
-			BaseInterval: ms(25),
-			MaxInterval:  ms(1000),
+			BaseInterval: message.MS(25),
+			MaxInterval:  message.MS(1000),
 		},
 	}
 }
@@ -108,14 +110,14 @@ func retries(on string, most uint32) *routev3.RetryPolicy {
 func attemptRoutes(o Options) *routev3.RouteConfiguration {
 	routes := append([]*routev3.Route{largeAnswers(o)}, decidedRoutes(o)...)
 	return &routev3.RouteConfiguration{
-		Name: attemptName,
+		Name: cluster.AttemptName,
 		// Done after the route is chosen; the processor removes what is the client's own.
 		RequestHeadersToRemove: innerRequestHeaders(),
 		// Done after the virtual host's turn, which has copied the provider's; removed first, then added.
 		ResponseHeadersToRemove: rateLimits(),
 		ResponseHeadersToAdd:    standingHeaders(),
 		VirtualHosts: []*routev3.VirtualHost{{
-			Name:                 attemptName,
+			Name:                 cluster.AttemptName,
 			Domains:              []string{"*"},
 			ResponseHeadersToAdd: append(decisionHeaders(), renamedRateLimits()...),
 
@@ -141,7 +143,7 @@ func largeAnswers(o Options) *routev3.Route {
 func switchedOff(filters ...string) map[string]*anypb.Any {
 	off := make(map[string]*anypb.Any, len(filters))
 	for _, name := range filters {
-		off[name] = pack(&routev3.FilterConfig{Disabled: true})
+		off[name] = message.Pack(&routev3.FilterConfig{Disabled: true})
 	}
 	return off
 }
@@ -180,8 +182,8 @@ func decidedRoute(o Options) *routev3.Route {
 		Match: match,
 		Action: &routev3.Route_Route{Route: &routev3.RouteAction{
 			ClusterSpecifier: &routev3.RouteAction_ClusterHeader{ClusterHeader: nestorv1.HeaderCluster},
-			Timeout:          ms(0),
-			IdleTimeout:      ms(0),
+			Timeout:          message.MS(0),
+			IdleTimeout:      message.MS(0),
 		}},
 		RequestBodyBufferLimit:  wrapperspb.UInt64(max(uint64(o.BodyLimit), answerLimit)),
 		ResponseHeadersToRemove: upstreamResponseHeaders(),

@@ -8,6 +8,7 @@ import (
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 
 	"github.com/nestor-gateway/nestor/envoy/ads"
+	"github.com/nestor-gateway/nestor/envoy/cluster"
 	"github.com/nestor-gateway/nestor/routing"
 )
 
@@ -15,15 +16,15 @@ import (
 // those in force.
 func translate(o Options, upstreams []routing.Upstream) ads.Resources {
 	r := ads.Resources{
-		Clusters:  []*clusterv3.Cluster{attemptCluster(), apiCluster(o)},
+		Clusters:  []*clusterv3.Cluster{cluster.Attempt(), cluster.API(o.API)},
 		Listeners: []*listenerv3.Listener{clientListener(o), attemptListener(o)},
 	}
 	if o.Inband {
-		r.Clusters, r.Listeners = []*clusterv3.Cluster{apiCluster(o)}, []*listenerv3.Listener{inbandListener(o)}
+		r.Clusters, r.Listeners = []*clusterv3.Cluster{cluster.API(o.API)}, []*listenerv3.Listener{inbandListener(o)}
 	}
 	byName := func(a, b routing.Upstream) int { return cmp.Compare(a.Name, b.Name) }
 	for _, u := range slices.SortedFunc(slices.Values(upstreams), byName) {
-		r.Clusters = append(r.Clusters, upstreamCluster(u, o.CAFile))
+		r.Clusters = append(r.Clusters, cluster.Upstream(u, o.CAFile))
 	}
 	return r
 }

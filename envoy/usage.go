@@ -7,6 +7,7 @@ import (
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"github.com/nestor-gateway/nestor/envoy/message"
 	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
 )
 
@@ -35,7 +36,7 @@ func streamUsage() *hcmv3.HttpFilter {
 	}
 	return httpFilter(streamFilterName, &ssev3.SseToMetadata{ResponseRules: &ssev3.SseToMetadata_ProcessingRules{
 		MaxEventSize:  wrapperspb.UInt32(maxEvent),
-		ContentParser: extension("envoy.content_parsers.json", parser),
+		ContentParser: message.Extension("envoy.content_parsers.json", parser),
 	}})
 }
 

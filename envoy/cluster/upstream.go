@@ -1,4 +1,4 @@
-package envoy
+package cluster
 
 import (
 	"time"
@@ -13,15 +13,17 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"github.com/nestor-gateway/nestor/envoy/hostport"
+	"github.com/nestor-gateway/nestor/envoy/message"
 	"github.com/nestor-gateway/nestor/routing"
 )
 
-// upstreamCluster leads to one scheme, host and port.
-func upstreamCluster(u routing.Upstream, caFile string) *clusterv3.Cluster {
-	at := endpoint{host: u.Host, port: u.Port}
+// Upstream leads to one scheme, host and port.
+func Upstream(u routing.Upstream, caFile string) *clusterv3.Cluster {
+	at := hostport.Address{Host: u.Host, Port: u.Port}
 	c := &clusterv3.Cluster{
 		Name:            u.Name,
-		ConnectTimeout:  ms(5000),
+		ConnectTimeout:  message.MS(5000),
 		LoadAssignment:  assignment(u.Name, at),
 		CircuitBreakers: openBreakers(),
 		UpstreamConnectionOptions: &clusterv3.UpstreamConnectionOptions{
@@ -52,8 +54,8 @@ func logicalDNS() *dnsv3.DnsCluster {
 		AllAddressesInSingleEndpoint: true,
 		DnsLookupFamily:              dnsfamilyv3.DnsLookupFamily_ALL,
 		DnsFailureRefreshRate: &dnsv3.DnsCluster_RefreshRate{
-			BaseInterval: ms(500),
-			MaxInterval:  ms(5000),
+			BaseInterval: message.MS(500),
+			MaxInterval:  message.MS(5000),
 		},
 	}
 }
@@ -62,34 +64,34 @@ func logicalDNS() *dnsv3.DnsCluster {
 func strictDNS() *dnsv3.DnsCluster {
 	return &dnsv3.DnsCluster{
 		DnsLookupFamily:       dnsfamilyv3.DnsLookupFamily_V4_PREFERRED,
-		DnsRefreshRate:        ms(1000),
-		DnsFailureRefreshRate: &dnsv3.DnsCluster_RefreshRate{BaseInterval: ms(250), MaxInterval: ms(1000)},
+		DnsRefreshRate:        message.MS(1000),
+		DnsFailureRefreshRate: &dnsv3.DnsCluster_RefreshRate{BaseInterval: message.MS(250), MaxInterval: message.MS(1000)},
 	}
 }
 
 // discover says how a cluster finds its hosts: by DNS if any of its endpoints is a name.
-func discover(c *clusterv3.Cluster, dns *dnsv3.DnsCluster, endpoints ...endpoint) {
+func discover(c *clusterv3.Cluster, dns *dnsv3.DnsCluster, endpoints ...hostport.Address) {
 	for _, e := range endpoints {
-		if !e.isIP() {
+		if !e.IsIP() {
 			// Envoy starts, and takes further clusters, while a name is being resolved.
 			c.WaitForWarmOnInit = wrapperspb.Bool(false)
 			c.ClusterDiscoveryType = &clusterv3.Cluster_ClusterType{ClusterType: &clusterv3.Cluster_CustomClusterType{
-				Name: "envoy.cluster.dns", TypedConfig: pack(dns),
+				Name: "envoy.cluster.dns", TypedConfig: message.Pack(dns),
 			}}
 			return
 		}
 	}
-	c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC}
+	c.ClusterDiscoveryType = static()
 }
 
 // tlsTo verifies that the certificate is for the host, and asks for it by its name.
-func tlsTo(at endpoint, caFile string) *corev3.TransportSocket {
+func tlsTo(at hostport.Address, caFile string) *corev3.TransportSocket {
 	name := &tlsv3.SubjectAltNameMatcher{
 		SanType: tlsv3.SubjectAltNameMatcher_DNS,
-		Matcher: &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: at.host}},
+		Matcher: &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: at.Host}},
 	}
-	tls := &tlsv3.UpstreamTlsContext{Sni: at.host}
-	if at.isIP() {
+	tls := &tlsv3.UpstreamTlsContext{Sni: at.Host}
+	if at.IsIP() {
 		name.SanType = tlsv3.SubjectAltNameMatcher_IP_ADDRESS
 		tls.Sni = "" // RFC 6066, section 3: no IP addresses
 	}
@@ -103,7 +105,7 @@ func tlsTo(at endpoint, caFile string) *corev3.TransportSocket {
 	}
 	return &corev3.TransportSocket{
 		Name:       "envoy.transport_sockets.tls",
-		ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: pack(tls)},
+		ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: message.Pack(tls)},
 	}
 }
 
@@ -111,7 +113,7 @@ func tlsTo(at endpoint, caFile string) *corev3.TransportSocket {
 func httpsProtocol() *httpv3.HttpProtocolOptions {
 	return &httpv3.HttpProtocolOptions{
 		// Less than any public provider's own idle time, so that no request meets a closing connection.
-		CommonHttpProtocolOptions: &corev3.HttpProtocolOptions{IdleTimeout: ms(60_000)},
+		CommonHttpProtocolOptions: &corev3.HttpProtocolOptions{IdleTimeout: message.MS(60_000)},
 		UpstreamProtocolOptions: &httpv3.HttpProtocolOptions_AutoConfig{AutoConfig: &httpv3.HttpProtocolOptions_AutoHttpConfig{
 			Http2ProtocolOptions: &corev3.Http2ProtocolOptions{
 				// Answers that nobody reads must not use up the window of all the others.
@@ -127,7 +129,7 @@ func httpsProtocol() *httpv3.HttpProtocolOptions {
 func plainProtocol() *httpv3.HttpProtocolOptions {
 	return &httpv3.HttpProtocolOptions{
 		// Model servers on uvicorn or Node close an idle connection after 5 s.
-		CommonHttpProtocolOptions: &corev3.HttpProtocolOptions{IdleTimeout: ms(4000)},
+		CommonHttpProtocolOptions: &corev3.HttpProtocolOptions{IdleTimeout: message.MS(4000)},
 		UpstreamProtocolOptions: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_{
 			ExplicitHttpConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig{
 				ProtocolConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_HttpProtocolOptions{

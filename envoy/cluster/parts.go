@@ -1,44 +1,20 @@
-package envoy
+package cluster
 
 import (
-	"time"
-
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
-	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/nestor-gateway/nestor/envoy/hostport"
+	"github.com/nestor-gateway/nestor/envoy/message"
 )
 
-// pack wraps a message the same way every time: its bytes are its version. Marshalling fails
-// only on text that is not UTF-8; what is left of such a message is refused by Envoy.
-func pack(m proto.Message) *anypb.Any {
-	packed := &anypb.Any{}
-	_ = anypb.MarshalFrom(packed, m, proto.MarshalOptions{Deterministic: true})
-	return packed
-}
-
-func extension(name string, m proto.Message) *corev3.TypedExtensionConfig {
-	return &corev3.TypedExtensionConfig{Name: name, TypedConfig: pack(m)}
-}
-
-func ms(n int64) *durationpb.Duration {
-	return durationpb.New(time.Duration(n) * time.Millisecond)
-}
-
-func socket(e endpoint) *corev3.Address {
-	return &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{
-		Address:       e.host,
-		PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: uint32(e.port)},
-	}}}
-}
-
-func assignment(cluster string, endpoints ...endpoint) *endpointv3.ClusterLoadAssignment {
+func assignment(cluster string, endpoints ...hostport.Address) *endpointv3.ClusterLoadAssignment {
 	addresses := make([]*corev3.Address, len(endpoints))
 	for i, e := range endpoints {
-		addresses[i] = socket(e)
+		addresses[i] = e.Message()
 	}
 	return assign(cluster, addresses)
 }
@@ -57,7 +33,7 @@ func assign(cluster string, addresses []*corev3.Address) *endpointv3.ClusterLoad
 }
 
 func protocol(o *httpv3.HttpProtocolOptions) map[string]*anypb.Any {
-	return map[string]*anypb.Any{"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": pack(o)}
+	return map[string]*anypb.Any{"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": message.Pack(o)}
 }
 
 func http2(o *corev3.Http2ProtocolOptions) map[string]*anypb.Any {
@@ -68,12 +44,6 @@ func http2(o *corev3.Http2ProtocolOptions) map[string]*anypb.Any {
 			},
 		},
 	})
-}
-
-func grpcTo(cluster string) *corev3.GrpcService {
-	return &corev3.GrpcService{TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{
-		EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{ClusterName: cluster},
-	}}
 }
 
 // static finds a cluster's hosts in its own configuration.

@@ -1,4 +1,5 @@
-package envoy
+// Package cluster makes Envoy's clusters: the upstreams, and what Nestor's own parts are to Envoy.
+package cluster
 
 import (
 	"time"
@@ -8,34 +9,37 @@ import (
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/nestor-gateway/nestor/envoy/hostport"
+	"github.com/nestor-gateway/nestor/envoy/message"
 )
 
 // The clusters that are not upstreams. Upstreams' names are made of a scheme, a host and a
 // port, so none of these can be one.
 const (
-	attemptName          = "attempt" // the internal listener, and the cluster that leads to it
-	apiClusterName       = "nestor-api"
-	adsClusterName       = "nestor-ads"
-	processorClusterName = "nestor-grpc"
-	logClusterName       = "nestor-log"
+	AttemptName   = "attempt" // the internal listener, and the cluster that leads to it
+	APIName       = "nestor-api"
+	ADSName       = "nestor-ads"
+	ProcessorName = "nestor-grpc"
+	LogName       = "nestor-log"
 )
 
 // A hung processor is left, with what waits on it, after at most the sum of these: 1.5 s.
 const (
-	keepaliveInterval = 500 * time.Millisecond
+	KeepaliveInterval = 500 * time.Millisecond
 	keepaliveTimeout  = time.Second
 )
 
-// attemptCluster leads to the inner level, within this process.
-func attemptCluster() *clusterv3.Cluster {
+// Attempt leads to the inner level, within this process.
+func Attempt() *clusterv3.Cluster {
 	return &clusterv3.Cluster{
-		Name:                 attemptName,
+		Name:                 AttemptName,
 		ClusterDiscoveryType: static(),
-		ConnectTimeout:       ms(1000),
+		ConnectTimeout:       message.MS(1000),
 		CircuitBreakers:      openBreakers(),
-		LoadAssignment: assign(attemptName, []*corev3.Address{{
+		LoadAssignment: assign(AttemptName, []*corev3.Address{{
 			Address: &corev3.Address_EnvoyInternalAddress{EnvoyInternalAddress: &corev3.EnvoyInternalAddress{
-				AddressNameSpecifier: &corev3.EnvoyInternalAddress_ServerListenerName{ServerListenerName: attemptName},
+				AddressNameSpecifier: &corev3.EnvoyInternalAddress_ServerListenerName{ServerListenerName: AttemptName},
 			}},
 		}}),
 		// One connection a worker carries every stream, so those that nobody reads must not fill it:
@@ -48,26 +52,26 @@ func attemptCluster() *clusterv3.Cluster {
 	}
 }
 
-// apiCluster leads to nestor's HTTP port.
-func apiCluster(o Options) *clusterv3.Cluster {
-	c := nestorCluster(apiClusterName, o.API)
+// API leads to nestor's HTTP port, at a host:port.
+func API(at string) *clusterv3.Cluster {
+	c := nestor(APIName, at)
 	c.TypedExtensionProtocolOptions = protocol(plainProtocol())
 	return c
 }
 
-// adsCluster leads to the server of this configuration.
-func adsCluster(o Options) *clusterv3.Cluster {
-	c := nestorCluster(adsClusterName, o.Processors...)
+// ADS leads to the server of this configuration.
+func ADS(processors []string) *clusterv3.Cluster {
+	c := nestor(ADSName, processors...)
 	c.TypedExtensionProtocolOptions = http2(&corev3.Http2ProtocolOptions{
 		ConnectionKeepalive: pings(time.Second, 2*time.Second),
 	})
 	return c
 }
 
-// processorCluster leads to the processors. A hung one is found by its health check, so that
+// Processor leads to the processors. A hung one is found by its health check, so that
 // nothing new goes there, before keepalive gives up what waits on it.
-func processorCluster(o Options) *clusterv3.Cluster {
-	c := grpcCluster(processorClusterName, o)
+func Processor(processors []string) *clusterv3.Cluster {
+	c := grpc(ProcessorName, processors)
 	c.LbPolicy = clusterv3.Cluster_LEAST_REQUEST
 	c.HealthChecks = []*corev3.HealthCheck{health(500*time.Millisecond, 250*time.Millisecond)}
 	// With every processor down all are tried, which finds a restarted one soonest;
@@ -76,34 +80,34 @@ func processorCluster(o Options) *clusterv3.Cluster {
 	return c
 }
 
-// logCluster leads to the processors' access log services. It never tries a processor that is
+// Log leads to the processors' access log services. It never tries a processor that is
 // down: Envoy takes an entry sent there for written, while one without a host waits.
-func logCluster(o Options) *clusterv3.Cluster {
-	c := grpcCluster(logClusterName, o)
+func Log(processors []string) *clusterv3.Cluster {
+	c := grpc(LogName, processors)
 	c.HealthChecks = []*corev3.HealthCheck{health(250*time.Millisecond, 200*time.Millisecond)}
 	c.CommonLbConfig = panicBelow(0)
 	return c
 }
 
-func grpcCluster(name string, o Options) *clusterv3.Cluster {
-	c := nestorCluster(name, o.Processors...)
+func grpc(name string, processors []string) *clusterv3.Cluster {
+	c := nestor(name, processors...)
 	c.TypedExtensionProtocolOptions = http2(&corev3.Http2ProtocolOptions{
 		InitialStreamWindowSize:     wrapperspb.UInt32(1 << 20),
 		InitialConnectionWindowSize: wrapperspb.UInt32(16 << 20),
-		ConnectionKeepalive:         pings(keepaliveInterval, keepaliveTimeout),
+		ConnectionKeepalive:         pings(KeepaliveInterval, keepaliveTimeout),
 	})
 	return c
 }
 
-// nestorCluster leads to addresses that check has seen.
-func nestorCluster(name string, addresses ...string) *clusterv3.Cluster {
-	endpoints := make([]endpoint, len(addresses))
+// nestor leads to addresses that hostport.Parse reads.
+func nestor(name string, addresses ...string) *clusterv3.Cluster {
+	endpoints := make([]hostport.Address, len(addresses))
 	for i, a := range addresses {
-		endpoints[i], _ = parseEndpoint(a)
+		endpoints[i], _ = hostport.Parse(a)
 	}
 	c := &clusterv3.Cluster{
 		Name:            name,
-		ConnectTimeout:  ms(1000),
+		ConnectTimeout:  message.MS(1000),
 		LoadAssignment:  assignment(name, endpoints...),
 		CircuitBreakers: openBreakers(),
 	}
@@ -115,7 +119,7 @@ func health(interval, timeout time.Duration) *corev3.HealthCheck {
 	return &corev3.HealthCheck{
 		Interval:           durationpb.New(interval),
 		NoTrafficInterval:  durationpb.New(interval),
-		UnhealthyInterval:  ms(250),
+		UnhealthyInterval:  message.MS(250),
 		Timeout:            durationpb.New(timeout),
 		UnhealthyThreshold: wrapperspb.UInt32(1),
 		HealthyThreshold:   wrapperspb.UInt32(1),
