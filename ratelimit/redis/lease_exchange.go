@@ -165,11 +165,11 @@ func (e *entity) arguments(r *request, deltas []delta, now time.Duration) []any 
 func micros(d time.Duration) int64 { return d.Microseconds() }
 
 // wish says how much more should be leased, and how many slots held: what those need who wait, and what
-// will be needed for two thirds of a lease's life at the rate of late. Nothing when nobody has asked since.
+// will be needed for most of a lease's life at the rate of late. Nothing when nobody has asked since.
 func (e *entity) wish(keep [2]int64, now time.Duration) (want [2]int64, slots int64) {
 	t, w := &e.fleet.store.times, &e.wants
 	elapsed := max(now-w.since, t.bucket).Seconds()
-	ahead := (t.lease * 2 / 3).Seconds()
+	ahead := (t.lease * 9 / 10).Seconds()
 	idle := now-w.since >= t.lease-t.margin && w.asked == [2]int64{}
 	for d := range 2 {
 		rate := float64(w.asked[d]+w.waiting[d]) / elapsed

@@ -15,11 +15,15 @@ local heard, most, shares, gone = unpack(arg, 13, 16)
 -- What a replica uses without Redis it uses until 10 windows after an answer, and that counts for one more.
 local memory = 11 * window + 2 * slack
 
-local time = redis.call('TIME')
-local wall = time[1] * 1000000 + time[2]
+local server = redis.call('INFO', 'server')
+local wall = tonumber(string.match(server, 'server_time_usec:(%d+)'))
+if not wall then
+  local time = redis.call('TIME')
+  wall = time[1] * 1000000 + time[2]
+end
 local raw = redis.call('GET', KEYS[1])
 local f = raw and cmsgpack.unpack(raw)
-local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') or ''
+local run = string.match(server, 'run_id:(%x+)') or ''
 
 -- The clock is the server's, without its steps: replicas know how much time passed between their calls.
 -- One that has no such knowledge may come after a step that nobody saw: while there are others that did not

@@ -193,13 +193,13 @@ func (s *Store) commit(h *hold, now time.Duration) {
 	s.held.insert(h, now)
 }
 
-// runsLow says that a quarter of the lease is left, or less, and that more may be there.
+// runsLow says that an eighth of the lease is left, or less, and that more may be there.
 func (e *entity) runsLow(now time.Duration) bool {
 	if !e.limited || e.fleet.down || !e.leased(now) {
 		return false
 	}
 	for d := range 2 {
-		if e.most[d] != ratelimit.None && e.granted[d] >= 8 && e.left[d] <= e.granted[d]/4 {
+		if e.most[d] != ratelimit.None && e.granted[d] >= 8 && e.left[d] <= e.granted[d]/8 {
 			return true
 		}
 	}
