@@ -100,7 +100,7 @@ func (c *compiler) nameAliases(s *Snapshot) {
 				"name one model that the pattern matches")
 		case !ok:
 			c.Problem(a.At, fmt.Sprintf("alias %q leads to %q, which is no group, alias, deployment or model of the file", a.Name, end),
-				c.near(end))
+				c.Near(end))
 		}
 		targets[a.Name] = t
 	}
@@ -133,9 +133,4 @@ func (c *compiler) nameIDs(s *Snapshot) {
 		}
 		s.names[d.ID] = Target{Group: d.ID, group: none, leaf: int32(i)}
 	}
-}
-
-// near is a hint for a name that means nothing.
-func (c *compiler) near(name string) string {
-	return cmp.Or(c.Near(name), "name a group of model_list")
 }

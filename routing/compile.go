@@ -3,6 +3,7 @@
 package routing
 
 import (
+	"github.com/nestor-gateway/nestor/routing/attempts"
 	"github.com/nestor-gateway/nestor/routing/composition"
 	"github.com/nestor-gateway/nestor/routing/config"
 	"github.com/nestor-gateway/nestor/routing/deployment"
@@ -25,7 +26,7 @@ func Compile(cfg *config.Config, providers Providers) (*Snapshot, []config.Diagn
 		return nil, c.Notes(), err
 	}
 	s := c.name()
-	c.checkSettings(s)
+	s.Settings = attempts.Read(cfg, file, s.deployments, s.groupOf)
 	targets := c.refer(s)
 	if err := c.Err(); err != nil {
 		return nil, c.Notes(), err

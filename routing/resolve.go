@@ -35,6 +35,12 @@ func (s *Snapshot) Resolve(name string) (Target, bool) {
 	return t, ok
 }
 
+// groupOf is the group that a name means: see Target.
+func (s *Snapshot) groupOf(name string) (group string, ok bool) {
+	t, ok := s.Resolve(name)
+	return t.Group, ok
+}
+
 // resolveUnnamed is for names that are no id, alias or group.
 func (s *Snapshot) resolveUnnamed(name string) (Target, bool) {
 	for i := range s.wildcards {

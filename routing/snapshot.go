@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/nestor-gateway/nestor/routing/attempts"
 	"github.com/nestor-gateway/nestor/routing/composition"
 	"github.com/nestor-gateway/nestor/routing/config"
 	"github.com/nestor-gateway/nestor/routing/cooldown"
@@ -13,6 +14,9 @@ import (
 
 // Snapshot is the immutable result of compiling a config: everything routing needs, no locks.
 type Snapshot struct {
+	// Settings are those of attempts.
+	*attempts.Settings
+
 	cfg   *config.Config
 	graph *share.Graph
 	// groups are those of the graph: those of the file, then one for each litellm_params.model that several entries have.
@@ -28,7 +32,6 @@ type Snapshot struct {
 	gates     *quota.Gates
 	upstreams []Upstream
 	summary   Summary
-	fallbacks fallbackLists
 	cooldown  cooldown.Policy
 	tuning    tuning
 }

@@ -101,7 +101,7 @@ func (f *File) checkNumbers(e *config.Entry) {
 	}
 }
 
-// Near is a hint that names the group or alias that a name probably means.
+// Near is a hint for a name that means nothing: the group or alias that it probably should be.
 func (f *File) Near(name string) string {
 	names := slices.Clone(f.Names)
 	for i := range f.cfg.Router.Aliases {
@@ -110,7 +110,7 @@ func (f *File) Near(name string) string {
 	if n := Nearest(name, names); n != "" {
 		return fmt.Sprintf("did you mean %q?", n)
 	}
-	return ""
+	return "name a group of model_list"
 }
 
 func (f *File) entry(e *config.Entry) Entry {

@@ -1,4 +1,4 @@
-package routing
+package attempts
 
 const (
 	// defaultRetryPercent and defaultRetryFloor are those of Finagle's retry budgets.
@@ -8,9 +8,9 @@ const (
 
 // RetryBudget returns how many retries there may be: in percent of the requests, and how many
 // a second however few requests there are.
-func (s *Snapshot) RetryBudget() (percent, perSecond float64) {
+func (s *Settings) RetryBudget() (percent, perSecond float64) {
 	percent, perSecond = defaultRetryPercent, defaultRetryFloor
-	if b := s.cfg.Router.RetryBudget; b != nil {
+	if b := s.config.Router.RetryBudget; b != nil {
 		percent, perSecond = orDefault(b.Percent, percent), orDefault(b.MinPerSecond, perSecond)
 	}
 	return percent, perSecond
