@@ -74,6 +74,22 @@ func TestWhatADeadReplicaMightUseIsFreeWhenItIsKnownToBeGone(t *testing.T) {
 	})
 }
 
+func TestTheOnlyReplicaIsReplacedAtOnce(t *testing.T) {
+	worlds(t, 4, func(t *testing.T, seed uint64) {
+		w := newWorld(t, seed, requestsOnly(240), 1)
+		w.run(5*time.Second, func(int) {})
+		before := w.admitted(0, nil)
+		w.crash(0)
+		died := time.Since(w.began)
+		w.run(20*time.Second, func(int) { w.burst(10) })
+		if n := w.admitted(died, nil); before > 120 || before+n < 200 {
+			t.Errorf("%d admitted before and %d in 20 s after, want the limit of 240 used but for what the dead one had leased", before, n)
+		}
+		w.end()
+		w.check()
+	})
+}
+
 func TestWhatADeadReplicaMightUseStaysSetAsideWhileNobodyKnows(t *testing.T) {
 	worlds(t, 2, func(t *testing.T, seed uint64) {
 		w := newWorld(t, seed, requestsOnly(240), 3)
