@@ -16,6 +16,7 @@ import (
 type gate struct {
 	model *model
 	hold  chan struct{} // until it is closed, answers wait
+	early bool          // and what is asked too
 	cut   bool
 	last  *call
 }
@@ -29,9 +30,13 @@ func (g *gate) run(ctx context.Context, calls []*call) {
 	if g.cut {
 		return
 	}
+	hold := g.hold
+	if hold != nil && g.early {
+		<-hold
+	}
 	g.model.run(ctx, calls)
-	if g.hold != nil {
-		<-g.hold
+	if hold != nil && !g.early {
+		<-hold
 	}
 }
 
@@ -51,6 +56,7 @@ type desk struct {
 type took struct {
 	at time.Duration
 	n  int64
+	id ratelimit.ID
 }
 
 // at runs a test on some replicas that all know each other.
@@ -112,7 +118,7 @@ func (d *desk) take(i int, n int64, entities ...ratelimit.Entity) (ratelimit.ID,
 	if denial == nil && slices.Contains(entities, 0) {
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		d.ledger = append(d.ledger, took{time.Duration(time.Now().UnixNano()), n})
+		d.ledger = append(d.ledger, took{time.Duration(time.Now().UnixNano()), n, q.ID})
 	}
 	return q.ID, denial
 }
