@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/nestor-gateway/nestor/extproc/estimate"
+	"github.com/nestor-gateway/nestor/extproc/message"
 	"github.com/nestor-gateway/nestor/extproc/openai"
 	"github.com/nestor-gateway/nestor/extproc/provider"
 	"github.com/nestor-gateway/nestor/extproc/retry"
@@ -53,7 +54,7 @@ func (d *decided) response(now time.Time) *extprocv3.ProcessingResponse {
 		Response: &extprocv3.ProcessingResponse_RequestBody{RequestBody: &extprocv3.BodyResponse{
 			Response: &extprocv3.CommonResponse{
 				HeaderMutation:  d.headers(),
-				BodyMutation:    replaceBody(d.body),
+				BodyMutation:    message.ReplaceBody(d.body),
 				ClearRouteCache: true,
 			},
 		}},
@@ -66,20 +67,20 @@ func (d *decided) response(now time.Time) *extprocv3.ProcessingResponse {
 // what is none of the provider's business.
 func (d *decided) headers() *extprocv3.HeaderMutation {
 	m := &extprocv3.HeaderMutation{
-		RemoveHeaders: d.request.headers.foreign(),
+		RemoveHeaders: d.request.headers.Foreign(),
 		SetHeaders:    make([]*corev3.HeaderValueOption, 0, 8+len(d.outgoing.Headers)),
 	}
-	set(m, nestorv1.HeaderCluster, d.pick.Deployment.Upstream.Name)
-	set(m, ":path", d.outgoing.Path)
-	set(m, ":authority", d.outgoing.Host)
-	set(m, "content-length", strconv.Itoa(len(d.body)))
-	set(m, "accept-encoding", "identity")
+	message.Set(m, nestorv1.HeaderCluster, d.pick.Deployment.Upstream.Name)
+	message.Set(m, ":path", d.outgoing.Path)
+	message.Set(m, ":authority", d.outgoing.Host)
+	message.Set(m, "content-length", strconv.Itoa(len(d.body)))
+	message.Set(m, "accept-encoding", "identity")
 	for _, h := range d.outgoing.Headers {
-		set(m, h.Name, h.Value)
+		message.Set(m, h.Name, h.Value)
 	}
 	d.setTimeouts(m)
 	if d.inband { // whatever the route says: one reservation is one attempt
-		set(m, "x-envoy-max-retries", "0")
+		message.Set(m, "x-envoy-max-retries", "0")
 	}
 	return m
 }
@@ -88,11 +89,11 @@ func (d *decided) headers() *extprocv3.HeaderMutation {
 func (d *decided) setTimeouts(m *extprocv3.HeaderMutation) {
 	unary, stream := d.timeouts()
 	if !d.fields.Stream {
-		set(m, "x-envoy-upstream-rq-timeout-ms", milliseconds(unary))
+		message.Set(m, "x-envoy-upstream-rq-timeout-ms", milliseconds(unary))
 		return
 	}
-	set(m, "x-envoy-upstream-rq-per-try-timeout-ms", milliseconds(stream))
-	set(m, nestorv1.HeaderIdle, strconv.Itoa(idleSeconds(stream)))
+	message.Set(m, "x-envoy-upstream-rq-per-try-timeout-ms", milliseconds(stream))
+	message.Set(m, nestorv1.HeaderIdle, strconv.Itoa(idleSeconds(stream)))
 }
 
 func milliseconds(d time.Duration) string {
@@ -116,19 +117,19 @@ const usualMetadata = 768
 
 // metadata carries the Decision, and what Envoy's own filters and routes read of it.
 func (d *decided) metadata(now time.Time) []byte {
-	m := metadata{fields: make([]byte, 0, usualMetadata)}
-	m.add(nestorv1.KeyDecision, d.encode(now))
-	m.add(nestorv1.KeyModelID, d.pick.Deployment.ID)
-	m.add(nestorv1.KeyGroup, d.target.Group)
-	m.add(nestorv1.KeyAPIBase, d.pick.Deployment.Base.String())
-	m.add(nestorv1.KeyRetries, strconv.Itoa(int(d.plan.Retries)))
-	m.add(nestorv1.KeyFallbacks, strconv.Itoa(int(d.plan.Fallbacks)))
-	m.add(nestorv1.KeyCallID, d.request.id)
+	m := message.NewMetadata(usualMetadata)
+	m.Add(nestorv1.KeyDecision, d.encode(now))
+	m.Add(nestorv1.KeyModelID, d.pick.Deployment.ID)
+	m.Add(nestorv1.KeyGroup, d.target.Group)
+	m.Add(nestorv1.KeyAPIBase, d.pick.Deployment.Base.String())
+	m.Add(nestorv1.KeyRetries, strconv.Itoa(int(d.plan.Retries)))
+	m.Add(nestorv1.KeyFallbacks, strconv.Itoa(int(d.plan.Fallbacks)))
+	m.Add(nestorv1.KeyCallID, d.request.id)
 	if d.strip {
-		m.add(nestorv1.KeyStrip, "usage")
+		m.Add(nestorv1.KeyStrip, "usage")
 	}
-	m.addStanding(d.pick.Standing)
-	return m.dynamic(nestorv1.Namespace)
+	addStanding(m, d.pick.Standing)
+	return m.Dynamic(nestorv1.Namespace)
 }
 
 func (d *decided) encode(now time.Time) string {

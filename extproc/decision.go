@@ -11,6 +11,7 @@ import (
 
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 
+	"github.com/nestor-gateway/nestor/extproc/message"
 	"github.com/nestor-gateway/nestor/extproc/openai"
 	"github.com/nestor-gateway/nestor/extproc/retry"
 	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
@@ -26,7 +27,7 @@ const (
 
 // request is what the decision exchange knows of one attempt at a request.
 type request struct {
-	headers headerMap
+	headers message.Headers
 	route   openai.Route
 	id      string
 	attempt uint32
@@ -44,7 +45,7 @@ func (s *Server) decide(stream extprocv3.ExternalProcessor_ProcessServer, m *ext
 		return nil, s.refuse(stream, refusal)
 	}
 	defer func() { s.bodies.Release(held) }()
-	if err := stream.Send(goOn()); err != nil {
+	if err := stream.Send(message.GoOn()); err != nil {
 		return nil, err
 	}
 	next, err := stream.Recv()
@@ -75,8 +76,8 @@ func (s *Server) decide(stream extprocv3.ExternalProcessor_ProcessServer, m *ext
 
 // readHeaders reads what can be judged before the body: the endpoint and the credential.
 func (s *Server) readHeaders(m *extprocv3.HttpHeaders) (request, *openai.Error) {
-	headers := headerMap(m.GetHeaders().GetHeaders())
-	method, path := headers.get(":method"), headers.get(":path")
+	headers := message.Headers(m.GetHeaders().GetHeaders())
+	method, path := headers.Get(":method"), headers.Get(":path")
 	route, ok := openai.Lookup(path)
 	if !ok {
 		return request{}, openai.UnknownEndpoint(method, path)
@@ -84,11 +85,11 @@ func (s *Server) readHeaders(m *extprocv3.HttpHeaders) (request, *openai.Error) 
 	if method != "POST" {
 		return request{}, openai.WrongMethod(method, path)
 	}
-	probe := s.isProbe(headers.get(nestorv1.HeaderProbe))
-	if _, ok := s.Auth().Authenticate(headers.get); !ok && !probe {
+	probe := s.isProbe(headers.Get(nestorv1.HeaderProbe))
+	if _, ok := s.Auth().Authenticate(headers.Get); !ok && !probe {
 		return request{}, unauthenticated(headers)
 	}
-	if encoding := headers.get("content-encoding"); encoding != "" && encoding != "identity" {
+	if encoding := headers.Get("content-encoding"); encoding != "" && encoding != "identity" {
 		return request{}, openai.Invalid("", "the request body has content-encoding "+encoding+": send it uncompressed")
 	}
 	if m.EndOfStream {
@@ -100,17 +101,17 @@ func (s *Server) readHeaders(m *extprocv3.HttpHeaders) (request, *openai.Error) 
 
 // identify tells which attempt at which request this is. In band the headers that say so may be the client's own,
 // and each attempt is a request.
-func (s *Server) identify(h headerMap) (id string, attempt uint32) {
+func (s *Server) identify(h message.Headers) (id string, attempt uint32) {
 	if s.Inband {
 		return ownID(""), 1
 	}
-	n, _ := strconv.ParseUint(h.get(nestorv1.HeaderAttempt), 10, 32)
-	return ownID(h.get(nestorv1.HeaderRequest)), max(uint32(n), 1)
+	n, _ := strconv.ParseUint(h.Get(nestorv1.HeaderAttempt), 10, 32)
+	return ownID(h.Get(nestorv1.HeaderRequest)), max(uint32(n), 1)
 }
 
-func unauthenticated(h headerMap) *openai.Error {
+func unauthenticated(h message.Headers) *openai.Error {
 	for _, name := range []string{"authorization", "api-key", "x-api-key"} {
-		if h.get(name) != "" {
+		if h.Get(name) != "" {
 			return openai.Unauthenticated("Authentication Error: the API key is not valid")
 		}
 	}
@@ -124,9 +125,9 @@ func (s *Server) isProbe(secret string) bool {
 // admit holds a request with a large body back until there is room for it, so that
 // many at once can't take all the memory. A body of unknown length counts as large.
 // held is what is to be released at the end.
-func (s *Server) admit(ctx context.Context, h headerMap) (held int64, refusal *openai.Error) {
+func (s *Server) admit(ctx context.Context, h message.Headers) (held int64, refusal *openai.Error) {
 	size := int64(largeBody)
-	if n, err := strconv.ParseInt(h.get("content-length"), 10, 64); err == nil {
+	if n, err := strconv.ParseInt(h.Get("content-length"), 10, 64); err == nil {
 		size = n
 	}
 	if size < largeBody {
@@ -281,8 +282,8 @@ func (d *decided) timeouts() (unary, stream time.Duration) {
 	return unary, stream
 }
 
-func wishedTimeout(h headerMap, fields *openai.Fields) time.Duration {
-	if seconds, err := strconv.ParseFloat(strings.TrimSpace(h.get("x-litellm-timeout")), 64); err == nil && seconds > 0 && seconds < 1e6 {
+func wishedTimeout(h message.Headers, fields *openai.Fields) time.Duration {
+	if seconds, err := strconv.ParseFloat(strings.TrimSpace(h.Get("x-litellm-timeout")), 64); err == nil && seconds > 0 && seconds < 1e6 {
 		return max(time.Duration(seconds*float64(time.Second)), time.Millisecond)
 	}
 	if fields.Timeout != nil {
@@ -292,8 +293,8 @@ func wishedTimeout(h headerMap, fields *openai.Fields) time.Duration {
 }
 
 // wishedRetries returns the retries that the client allows, nil when it does not say.
-func wishedRetries(h headerMap, fields *openai.Fields) *uint32 {
-	n, err := strconv.ParseUint(strings.TrimSpace(h.get("x-litellm-num-retries")), 10, 16)
+func wishedRetries(h message.Headers, fields *openai.Fields) *uint32 {
+	n, err := strconv.ParseUint(strings.TrimSpace(h.Get("x-litellm-num-retries")), 10, 16)
 	if err != nil {
 		if fields.NumRetries == nil || *fields.NumRetries < 0 {
 			return nil

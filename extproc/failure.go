@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/nestor-gateway/nestor/extproc/announced"
+	"github.com/nestor-gateway/nestor/extproc/message"
 	"github.com/nestor-gateway/nestor/extproc/openai"
 	"github.com/nestor-gateway/nestor/extproc/retry"
 	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
@@ -25,7 +26,7 @@ type failed struct {
 	decision *nestorv1.Decision // nil: nothing was decided, so nothing is retried, cooled or counted
 	view     *routing.View
 	status   int
-	headers  headerMap
+	headers  message.Headers
 	details  string // Envoy's response code details, for example "cluster_not_found"
 	class    routing.Class
 }
@@ -34,7 +35,7 @@ type failed struct {
 // passes it on in the OpenAI shape.
 func (s *Server) afterFailure(stream extprocv3.ExternalProcessor_ProcessServer, first *extprocv3.ProcessingRequest) error {
 	m := first.GetResponseHeaders()
-	f := s.readFailure(first, headerMap(m.GetHeaders().GetHeaders()))
+	f := s.readFailure(first, message.Headers(m.GetHeaders().GetHeaders()))
 	s.settleFailure(f)
 	if !needsBody(f.status) && s.again(f) {
 		return stream.Send(markedHeaders())
@@ -62,13 +63,13 @@ func needsBody(status int) bool {
 	return status < 500
 }
 
-func (s *Server) readFailure(m *extprocv3.ProcessingRequest, h headerMap) *failed {
-	status, _ := strconv.Atoi(h.get(":status"))
+func (s *Server) readFailure(m *extprocv3.ProcessingRequest, h message.Headers) *failed {
+	status, _ := strconv.Atoi(h.Get(":status"))
 	f := &failed{
 		decision: decisionOf(m.GetMetadataContext()),
 		status:   status,
 		headers:  h,
-		details:  attribute(m, "response.code_details"),
+		details:  message.Attribute(m, "response.code_details"),
 		class:    openai.Classify(status, openai.ErrorBody{}),
 	}
 	if f.decision != nil {
@@ -105,16 +106,6 @@ func decisionOf(m *corev3.Metadata) *nestorv1.Decision {
 	return d
 }
 
-// attribute returns one of the filter's response_attributes, or "".
-func attribute(m *extprocv3.ProcessingRequest, name string) string {
-	for _, group := range m.GetAttributes() {
-		if v, ok := group.GetFields()[name]; ok {
-			return v.GetStringValue()
-		}
-	}
-	return ""
-}
-
 // again counts the failure against its deployment and says whether there is another attempt.
 func (s *Server) again(f *failed) bool {
 	if f.decision == nil || f.decision.Probe {
@@ -131,7 +122,7 @@ func (s *Server) again(f *failed) bool {
 
 // blame counts the failure against its deployment, or closes what the provider has nothing left of.
 func (s *Server) blame(f *failed) retry.Setback {
-	wait := openai.RetryAfter(f.headers.get("retry-after-ms"), f.headers.get("retry-after"), s.Now())
+	wait := openai.RetryAfter(f.headers.Get("retry-after-ms"), f.headers.Get("retry-after"), s.Now())
 	fresh := s.unresolved(f)
 	closed := s.exhaust(f, wait)
 	if !fresh && closed == 0 {
@@ -162,7 +153,7 @@ func (f *failed) providerSays(name string) string {
 	if strings.HasPrefix(name, "x-ratelimit-") {
 		name = nestorv1.HeaderProviderPrefix + name
 	}
-	return f.headers.get(name)
+	return f.headers.Get(name)
 }
 
 // count tells the router, which may leave the deployment alone for a while.
@@ -187,10 +178,10 @@ func (s *Server) concludeHeaders(f *failed) *extprocv3.ProcessingResponse {
 		return markedHeaders()
 	}
 	body, _ := openai.Shape(f.shown(), "", nil)
-	return headersReply(&extprocv3.CommonResponse{
+	return message.ToHeaders(&extprocv3.CommonResponse{
 		Status:         extprocv3.CommonResponse_CONTINUE_AND_REPLACE,
 		HeaderMutation: f.jsonHeaders(body),
-		BodyMutation:   replaceBody(body),
+		BodyMutation:   message.ReplaceBody(body),
 	})
 }
 
@@ -209,15 +200,15 @@ func (s *Server) concludeBody(f *failed, body []byte) *extprocv3.ProcessingRespo
 		parsed, _ := openai.ParseError(body)
 		f.class = openai.Classify(f.status, parsed)
 		if s.again(f) {
-			return bodyReply(&extprocv3.CommonResponse{HeaderMutation: marked()})
+			return message.ToBody(&extprocv3.CommonResponse{HeaderMutation: marked()})
 		}
 	}
 	said := s.conceal(f, body)
-	shaped, changed := openai.Shape(f.shown(), f.headers.get("content-type"), said)
+	shaped, changed := openai.Shape(f.shown(), f.headers.Get("content-type"), said)
 	if !changed && bytes.Equal(said, body) && f.shown() == f.status {
-		return bodyReply(&extprocv3.CommonResponse{})
+		return message.ToBody(&extprocv3.CommonResponse{})
 	}
-	return bodyReply(&extprocv3.CommonResponse{HeaderMutation: f.jsonHeaders(shaped), BodyMutation: replaceBody(shaped)})
+	return message.ToBody(&extprocv3.CommonResponse{HeaderMutation: f.jsonHeaders(shaped), BodyMutation: message.ReplaceBody(shaped)})
 }
 
 // conceal keeps the provider's credential from the client.
@@ -232,39 +223,27 @@ func (s *Server) conceal(f *failed, body []byte) []byte {
 	return s.Providers.Conceal(d, body)
 }
 
-func bodyReply(r *extprocv3.CommonResponse) *extprocv3.ProcessingResponse {
-	return &extprocv3.ProcessingResponse{Response: &extprocv3.ProcessingResponse_ResponseBody{
-		ResponseBody: &extprocv3.BodyResponse{Response: r},
-	}}
-}
-
 func passHeaders() *extprocv3.ProcessingResponse {
-	return headersReply(&extprocv3.CommonResponse{})
+	return message.ToHeaders(&extprocv3.CommonResponse{})
 }
 
 func markedHeaders() *extprocv3.ProcessingResponse {
-	return headersReply(&extprocv3.CommonResponse{HeaderMutation: marked()})
-}
-
-func headersReply(r *extprocv3.CommonResponse) *extprocv3.ProcessingResponse {
-	return &extprocv3.ProcessingResponse{Response: &extprocv3.ProcessingResponse_ResponseHeaders{
-		ResponseHeaders: &extprocv3.HeadersResponse{Response: r},
-	}}
+	return message.ToHeaders(&extprocv3.CommonResponse{HeaderMutation: marked()})
 }
 
 // marked asks the outer route for another attempt.
 func marked() *extprocv3.HeaderMutation {
 	m := &extprocv3.HeaderMutation{}
-	set(m, nestorv1.HeaderRetry, "1")
+	message.Set(m, nestorv1.HeaderRetry, "1")
 	return m
 }
 
 func (f *failed) jsonHeaders(body []byte) *extprocv3.HeaderMutation {
 	m := &extprocv3.HeaderMutation{RemoveHeaders: []string{"content-encoding"}}
-	set(m, "content-type", "application/json")
-	set(m, "content-length", strconv.Itoa(len(body)))
+	message.Set(m, "content-type", "application/json")
+	message.Set(m, "content-length", strconv.Itoa(len(body)))
 	if f.shown() != f.status {
-		set(m, ":status", strconv.Itoa(f.shown()))
+		message.Set(m, ":status", strconv.Itoa(f.shown()))
 	}
 	return m
 }

@@ -9,6 +9,7 @@ import (
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/nestor-gateway/nestor/extproc/message"
 	"github.com/nestor-gateway/nestor/extproc/retry"
 	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
 	"github.com/nestor-gateway/nestor/routing"
@@ -254,7 +255,7 @@ func TestAConnectionThatFailedIsNoAnswerOfTheProvider(t *testing.T) {
 	} {
 		m := failureOf(nil, "503", true, nil)
 		m.Attributes = codeDetails(t, details)
-		if got := s.readFailure(m, headerMap(m.GetResponseHeaders().GetHeaders().GetHeaders())).class; got != want {
+		if got := s.readFailure(m, message.Headers(m.GetResponseHeaders().GetHeaders().GetHeaders())).class; got != want {
 			t.Errorf("%s is %s, want %s", details, got, want)
 		}
 	}

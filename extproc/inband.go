@@ -5,11 +5,11 @@ import (
 	"strings"
 	"time"
 
-	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 
 	"github.com/nestor-gateway/nestor/extproc/ending"
 	"github.com/nestor-gateway/nestor/extproc/inband"
+	"github.com/nestor-gateway/nestor/extproc/message"
 	"github.com/nestor-gateway/nestor/extproc/openai"
 	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
 	"github.com/nestor-gateway/nestor/ratelimit"
@@ -90,13 +90,13 @@ func (s *Server) reply(a *answer, m *extprocv3.ProcessingRequest) *extprocv3.Pro
 }
 
 func (s *Server) replyToHeaders(a *answer, m *extprocv3.ProcessingRequest) *extprocv3.ProcessingResponse {
-	headers, end := headerMap(m.GetResponseHeaders().GetHeaders().GetHeaders()), m.GetResponseHeaders().EndOfStream
+	headers, end := message.Headers(m.GetResponseHeaders().GetHeaders().GetHeaders()), m.GetResponseHeaders().EndOfStream
 	mutation := a.mutation(headers)
-	f := s.readFailure(m, headers.renamed())
+	f := s.readFailure(m, headers.Renamed())
 	a.entry.Status, a.entry.Details = f.status, f.details
 	if f.status >= 200 && f.status < 300 {
 		a.read(headers, mutation)
-		return headersReply(&extprocv3.CommonResponse{HeaderMutation: mutation})
+		return message.ToHeaders(&extprocv3.CommonResponse{HeaderMutation: mutation})
 	}
 	f.decision, f.view = a.decision, s.views.At(a.decision.Snapshot)
 	a.failure = f
@@ -106,34 +106,32 @@ func (s *Server) replyToHeaders(a *answer, m *extprocv3.ProcessingRequest) *extp
 	}
 	f.announceJSON(mutation)
 	if !end {
-		return headersReply(&extprocv3.CommonResponse{HeaderMutation: mutation})
+		return message.ToHeaders(&extprocv3.CommonResponse{HeaderMutation: mutation})
 	}
 	body := s.shown(a)
-	set(mutation, "content-length", strconv.Itoa(len(body)))
-	return headersReply(&extprocv3.CommonResponse{
-		Status: extprocv3.CommonResponse_CONTINUE_AND_REPLACE, HeaderMutation: mutation, BodyMutation: replaceBody(body),
+	message.Set(mutation, "content-length", strconv.Itoa(len(body)))
+	return message.ToHeaders(&extprocv3.CommonResponse{
+		Status: extprocv3.CommonResponse_CONTINUE_AND_REPLACE, HeaderMutation: mutation, BodyMutation: message.ReplaceBody(body),
 	})
 }
 
 // mutation tells the client what was decided, keeps from it what is between the provider and Nestor, and gives the
 // provider's rate limits the names that LiteLLM gives them.
-func (a *answer) mutation(h headerMap) *extprocv3.HeaderMutation {
+func (a *answer) mutation(h message.Headers) *extprocv3.HeaderMutation {
 	m := &extprocv3.HeaderMutation{}
 	for _, v := range h {
-		if isRateLimit(v.Key) {
-			set(m, nestorv1.HeaderProviderPrefix+v.Key, value(v))
+		if message.IsRateLimit(v.Key) {
+			message.Set(m, nestorv1.HeaderProviderPrefix+v.Key, message.Value(v))
 		}
-		if isRateLimit(v.Key) || isPrivate(v.Key) {
+		if message.IsRateLimit(v.Key) || isPrivate(v.Key) {
 			m.RemoveHeaders = append(m.RemoveHeaders, v.Key)
 		}
 	}
 	for _, t := range a.told { // Envoy removes first
-		set(m, t.Name, t.Value)
+		message.Set(m, t.Name, t.Value)
 	}
 	return m
 }
-
-func isRateLimit(name string) bool { return strings.HasPrefix(name, "x-ratelimit-") }
 
 // isPrivate reports whether a header of an upstream's answer is not for the client, or could confuse Envoy or it.
 func isPrivate(name string) bool {
@@ -145,31 +143,19 @@ func isPrivate(name string) bool {
 	return false
 }
 
-// renamed has the provider's rate limits under the names that the client sees.
-func (h headerMap) renamed() headerMap {
-	all := make(headerMap, len(h))
-	for i, v := range h {
-		if isRateLimit(v.Key) {
-			v = &corev3.HeaderValue{Key: nestorv1.HeaderProviderPrefix + v.Key, Value: v.Value, RawValue: v.RawValue}
-		}
-		all[i] = v
-	}
-	return all
-}
-
 // announceJSON says that the body will be an error in the OpenAI shape, of a length that is not known yet.
 func (f *failed) announceJSON(m *extprocv3.HeaderMutation) {
 	m.RemoveHeaders = append(m.RemoveHeaders, "content-length", "content-encoding")
-	set(m, "content-type", "application/json")
+	message.Set(m, "content-type", "application/json")
 	if f.shown() != f.status {
-		set(m, ":status", strconv.Itoa(f.shown()))
+		message.Set(m, ":status", strconv.Itoa(f.shown()))
 	}
 }
 
 // read chooses how the usage of a success is read: not at all where it is of another kind, or
 // compressed in a way that Go's library does not know.
-func (a *answer) read(h headerMap, m *extprocv3.HeaderMutation) {
-	kind, encoding := h.get("content-type"), h.get("content-encoding")
+func (a *answer) read(h message.Headers, m *extprocv3.HeaderMutation) {
+	kind, encoding := h.Get("content-type"), h.Get("content-encoding")
 	plain := encoding == "" || encoding == "identity"
 	switch {
 	case !plain && encoding != "gzip":
@@ -191,7 +177,7 @@ func (a *answer) read(h headerMap, m *extprocv3.HeaderMutation) {
 
 func (s *Server) replyToBody(a *answer, m *extprocv3.HttpBody) *extprocv3.ProcessingResponse {
 	if a.failure != nil {
-		return bodyReply(&extprocv3.CommonResponse{BodyMutation: replaceBody(s.failurePiece(a, m))})
+		return message.ToBody(&extprocv3.CommonResponse{BodyMutation: message.ReplaceBody(s.failurePiece(a, m))})
 	}
 	if a.entry.First == 0 && len(m.Body) > 0 && a.decision.Stream {
 		a.entry.First = s.Now().Sub(a.began)
@@ -199,9 +185,9 @@ func (s *Server) replyToBody(a *answer, m *extprocv3.HttpBody) *extprocv3.Proces
 	passed, changed := a.pass(m)
 	a.entry.Sent += int64(len(passed))
 	if !changed {
-		return bodyReply(&extprocv3.CommonResponse{})
+		return message.ToBody(&extprocv3.CommonResponse{})
 	}
-	return bodyReply(&extprocv3.CommonResponse{BodyMutation: replaceBody(passed)})
+	return message.ToBody(&extprocv3.CommonResponse{BodyMutation: message.ReplaceBody(passed)})
 }
 
 // pass returns what the client gets for a piece, and whether that is anything else.
@@ -239,7 +225,7 @@ func (s *Server) shown(a *answer) []byte {
 		f.class = openai.Classify(f.status, parsed)
 		s.judge(f)
 	}
-	body, _ := openai.Shape(f.shown(), f.headers.get("content-type"), s.conceal(f, a.said))
+	body, _ := openai.Shape(f.shown(), f.headers.Get("content-type"), s.conceal(f, a.said))
 	return body
 }
 

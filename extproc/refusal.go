@@ -5,10 +5,22 @@ import (
 	"strconv"
 	"time"
 
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+
+	"github.com/nestor-gateway/nestor/extproc/message"
 	"github.com/nestor-gateway/nestor/extproc/openai"
 	"github.com/nestor-gateway/nestor/ratelimit"
 	"github.com/nestor-gateway/nestor/routing"
 )
+
+// refusalDetails is how Envoy's access log tells an answer of the processor itself.
+const refusalDetails = "nestor_refusal"
+
+// refuse answers the client without any upstream, and ends the exchange.
+func (s *Server) refuse(stream extprocv3.ExternalProcessor_ProcessServer, e *openai.Error) error {
+	s.Metrics.refused(e.Status)
+	return stream.Send(message.Refusal(e, refusalDetails))
+}
 
 // giveBack returns what was reserved for an attempt that is not made.
 func (s *Server) giveBack(d *decided) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nestor-gateway/nestor/extproc/announced"
 	"github.com/nestor-gateway/nestor/extproc/estimate"
+	"github.com/nestor-gateway/nestor/extproc/message"
 	"github.com/nestor-gateway/nestor/extproc/openai"
 	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
 	"github.com/nestor-gateway/nestor/ratelimit"
@@ -106,7 +107,7 @@ func roomTexts(r ratelimit.Room) [3]string {
 }
 
 // addStanding writes how the limits stand, for the routes to tell the client.
-func (m *metadata) addStanding(standing ratelimit.Standing) {
+func addStanding(m *message.Metadata, standing ratelimit.Standing) {
 	for _, dimension := range [...]ratelimit.Dimension{ratelimit.Requests, ratelimit.Tokens} {
 		room := standing[dimension]
 		if room.Limit == ratelimit.None {
@@ -114,7 +115,7 @@ func (m *metadata) addStanding(standing ratelimit.Standing) {
 		}
 		names, _ := headersOf(dimension)
 		for i, text := range roomTexts(room) {
-			m.add(names.key[i], text)
+			m.Add(names.key[i], text)
 		}
 	}
 }

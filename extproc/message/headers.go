@@ -1,34 +1,37 @@
-package extproc
+package message
 
 import (
 	"strings"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+
+	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
 )
 
-// headerMap reads Envoy's headers. Their names are in lower case.
-type headerMap []*corev3.HeaderValue
+// Headers are a request's or an answer's. Their names are in lower case.
+type Headers []*corev3.HeaderValue
 
-// get returns the first value of a header, or "".
-func (h headerMap) get(name string) string {
+// Get returns the first value of a header, or "".
+func (h Headers) Get(name string) string {
 	for _, v := range h {
 		if v.Key == name {
-			return value(v)
+			return Value(v)
 		}
 	}
 	return ""
 }
 
-func value(v *corev3.HeaderValue) string {
+// Value is the text of a header.
+func Value(v *corev3.HeaderValue) string {
 	if len(v.RawValue) > 0 {
 		return string(v.RawValue)
 	}
 	return v.Value
 }
 
-// foreign lists the headers that must not reach a provider: all but those on the allow-list.
+// Foreign lists the headers that must not reach a provider: all but those on the allow-list.
 // Envoy's own are left to the routes, which need them first; Nestor's are set anew after this.
-func (h headerMap) foreign() []string {
+func (h Headers) Foreign() []string {
 	names := make([]string, 0, len(h))
 	for _, v := range h {
 		if !forwarded(v.Key) && !routed(v.Key) {
@@ -50,4 +53,19 @@ func forwarded(name string) bool {
 		return true
 	}
 	return strings.HasPrefix(name, ":") || strings.HasPrefix(name, "x-stainless-")
+}
+
+// IsRateLimit reports whether a header of an answer tells of the provider's limits.
+func IsRateLimit(name string) bool { return strings.HasPrefix(name, "x-ratelimit-") }
+
+// Renamed has the provider's rate limits under the names that the client sees.
+func (h Headers) Renamed() Headers {
+	all := make(Headers, len(h))
+	for i, v := range h {
+		if IsRateLimit(v.Key) {
+			v = &corev3.HeaderValue{Key: nestorv1.HeaderProviderPrefix + v.Key, Value: v.Value, RawValue: v.RawValue}
+		}
+		all[i] = v
+	}
+	return all
 }

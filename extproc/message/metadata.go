@@ -1,4 +1,4 @@
-package extproc
+package message
 
 import "google.golang.org/protobuf/encoding/protowire"
 
@@ -12,19 +12,23 @@ const (
 	structValueField     = 5 // Value.struct_value
 )
 
-// metadata is a google.protobuf.Struct of strings, serialized as it grows. A Struct made of
+// Metadata is a google.protobuf.Struct of strings, serialized as it grows. A Struct made of
 // messages costs two dozen allocations and a walk by reflection for every request.
-type metadata struct{ fields []byte }
+type Metadata struct{ fields []byte }
 
-func (m *metadata) add(key, value string) {
+// NewMetadata returns metadata with room for some bytes.
+func NewMetadata(room int) *Metadata { return &Metadata{fields: make([]byte, 0, room)} }
+
+// Add appends a field; its key is a new one.
+func (m *Metadata) Add(key, value string) {
 	size := protowire.SizeTag(stringValueField) + protowire.SizeBytes(len(value))
 	m.fields = appendEntry(m.fields, key, size)
 	m.fields = protowire.AppendTag(m.fields, stringValueField, protowire.BytesType)
 	m.fields = protowire.AppendString(m.fields, value)
 }
 
-// dynamic is the field of a ProcessingResponse that holds the metadata under a namespace.
-func (m *metadata) dynamic(namespace string) []byte {
+// Dynamic is the field of a ProcessingResponse that holds the metadata under a namespace.
+func (m *Metadata) Dynamic(namespace string) []byte {
 	value := protowire.SizeTag(structValueField) + protowire.SizeBytes(len(m.fields))
 	out := make([]byte, 0, len(m.fields)+64)
 	out = protowire.AppendTag(out, dynamicMetadataField, protowire.BytesType)

@@ -1,0 +1,43 @@
+package message
+
+import (
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+
+	"github.com/nestor-gateway/nestor/extproc/openai"
+	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
+)
+
+// Refusal answers the client without any upstream. The details are for Envoy's access log.
+func Refusal(e *openai.Error, details string) *extprocv3.ProcessingResponse {
+	m := &extprocv3.HeaderMutation{}
+	Set(m, "content-type", "application/json")
+	Set(m, nestorv1.HeaderRefusal, "1")
+	if e.Status == http.StatusMethodNotAllowed {
+		Set(m, "allow", http.MethodPost)
+	}
+	if e.RetryAfter > 0 {
+		Set(m, "retry-after", retryAfter(e.RetryAfter))
+	}
+	for _, h := range e.Headers {
+		Set(m, h.Name, h.Value)
+	}
+	return &extprocv3.ProcessingResponse{Response: &extprocv3.ProcessingResponse_ImmediateResponse{
+		ImmediateResponse: &extprocv3.ImmediateResponse{
+			Status:  &typev3.HttpStatus{Code: typev3.StatusCode(e.Status)},
+			Headers: m,
+			Body:    e.Body(),
+			Details: details,
+		},
+	}}
+}
+
+// retryAfter is in whole seconds, rounded up: earlier would be refused again.
+func retryAfter(d time.Duration) string {
+	return strconv.Itoa(int(math.Ceil(d.Seconds())))
+}
