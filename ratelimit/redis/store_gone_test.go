@@ -150,3 +150,34 @@ func TestATimeThatStepsWhileNobodyIsThereMintsNothing(t *testing.T) {
 		})
 	}
 }
+
+func TestWhatIsLeasedGivesWayToWhatIsSetAside(t *testing.T) {
+	now := time.Hour
+	m := newModel(func() int64 { return now.Microseconds() })
+	clock := func() time.Duration { return now }
+	a := newStore(m, 1, Options{Now: clock, Fresh: true})
+	b := newStore(m, 1, Options{Now: clock, Fresh: true})
+	e := b.entity(b.Declare([]ratelimit.Limit{requestsOnly(60)})[0])
+	meet := func(s *Store) {
+		if err := s.fleets[0].ensure(t.Context(), true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 3 {
+		meet(a)
+		meet(b)
+	}
+	e.wants.need[0], e.wants.waiting[0] = 40, 40
+	for range 4 { // the lease is prolonged, and not used
+		b.fleets[0].exchange(t.Context(), []*entity{e})
+		if want := int64(40); now < time.Hour+b.times.life && e.left[0] != want {
+			t.Fatalf("%d are leased after %s, want %d", e.left[0], now-time.Hour, want)
+		}
+		e.wants.need[0], e.wants.waiting[0] = 0, 0
+		now += 2 * time.Second
+		meet(b)
+	}
+	if e.left[0] != 30 {
+		t.Errorf("%d are still leased, want half of 60: the rest is the other's, who is missing", e.left[0])
+	}
+}
