@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nestor-gateway/nestor/envoy"
+	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
 )
 
 // bootstrapSettings are what a printed Envoy configuration depends on.
@@ -51,6 +52,7 @@ func bootstrapCommand() *cobra.Command {
 	f.StringVar(&o.NodeID, "node-id", "nestor", "Envoy's node id")
 	f.Uint32Var(&o.BodyLimit, "body-limit", 32<<20, "largest request body, in bytes")
 	f.DurationVar(&o.RequestTimeout, "request-timeout", 300*time.Second, "how long a client may take to send a request")
+	f.DurationVar(&o.Signs, "signs-of-life", nestorv1.SignInterval, "with --static: how often Envoy says of a request that it is in flight; the same as of its nestor")
 	meteringFlag(f)
 	f.StringVar(&o.CAFile, "ca-file", os.Getenv("SSL_CERT_FILE"), "the certificates that Envoy trusts in providers (default: the system's)")
 	return c
