@@ -9,39 +9,58 @@ import (
 	datav3 "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/service/accesslog/v3"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/nestor-gateway/nestor/extproc/ending"
-	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
+	"github.com/nestor-gateway/nestor/extproc/entries"
 )
 
-// accessLog receives an entry for every attempt some 20 ms after its end, and others while it is in flight.
-type accessLog struct {
-	accesslogv3.UnimplementedAccessLogServiceServer
-	server *Server
-}
-
+// registerAccessLog adds the access log service. Its messages are kept as bytes: package entries reads them.
 func registerAccessLog(g *grpc.Server, s *Server) {
-	accesslogv3.RegisterAccessLogServiceServer(g, &accessLog{server: s})
+	generated := accesslogv3.AccessLogService_ServiceDesc
+	g.RegisterService(&grpc.ServiceDesc{
+		ServiceName: generated.ServiceName,
+		Metadata:    generated.Metadata,
+		Streams: []grpc.StreamDesc{{
+			StreamName:    generated.Streams[0].StreamName,
+			ClientStreams: true,
+			Handler:       func(_ any, stream grpc.ServerStream) error { return s.streamAccessLogs(stream) },
+		}},
+	}, nil)
 }
 
-// StreamAccessLogs reads entries until Envoy ends the stream.
-func (a *accessLog) StreamAccessLogs(stream accesslogv3.AccessLogService_StreamAccessLogsServer) error {
+// streamAccessLogs reads entries until Envoy ends the stream. It gets one for every attempt some 20 ms after its end,
+// and others while it is in flight.
+func (s *Server) streamAccessLogs(stream grpc.ServerStream) error {
 	for {
-		m, err := stream.Recv()
-		if err != nil {
+		var m emptypb.Empty // every field is one that it does not know
+		if err := stream.RecvMsg(&m); err != nil {
 			return ended(err)
 		}
-		for _, line := range m.GetHttpLogs().GetLogEntry() {
-			a.server.read(line)
+		if err := s.readLog(m.ProtoReflect().GetUnknown()); err != nil {
+			return err
 		}
 	}
 }
 
+// readLog takes a message of entries into account, or none of it.
+func (s *Server) readLog(message []byte) error {
+	all, err := entries.Read(message)
+	if err != nil {
+		return status.Errorf(codes.InvalidArgument, "an access log message: %v", err)
+	}
+	for i := range all {
+		s.read(&all[i])
+	}
+	return nil
+}
+
 // read takes what an entry says into account. One of an attempt in flight says that and nothing else.
-func (s *Server) read(line *datav3.HTTPAccessLogEntry) {
-	common := line.GetCommonProperties()
-	d := decisionOf(common.GetMetadata())
-	switch common.GetAccessLogType() {
+func (s *Server) read(line *entries.Entry) {
+	d := decode(line.Decision)
+	switch line.Kind {
 	case datav3.AccessLogType_NotSet, datav3.AccessLogType_DownstreamEnd:
 		if d == nil {
 			s.neverDecided(line)
@@ -83,17 +102,15 @@ func (s *Server) record(e ending.Entry) {
 
 // neverDecided gives back what was reserved for an attempt whose decision did not reach Envoy: the client
 // left meanwhile, or the processor died. A refusal has reserved nothing.
-func (s *Server) neverDecided(line *datav3.HTTPAccessLogEntry) {
-	if line.GetCommonProperties().GetTimeToFirstUpstreamTxByte() != nil {
+func (s *Server) neverDecided(line *entries.Entry) {
+	if line.FirstSent.Said() {
 		return // something went to an upstream, whoever decided it
 	}
-	headers := line.GetRequest().GetRequestHeaders()
-	attempt, err := strconv.ParseUint(headers[nestorv1.HeaderAttempt], 10, 32)
-	id := headers[nestorv1.HeaderRequest]
-	if id == "" || err != nil || strings.Contains(line.GetResponse().GetResponseCodeDetails(), refusalDetails) {
+	attempt, err := strconv.ParseUint(line.Attempt, 10, 32)
+	if line.Request == "" || err != nil || strings.Contains(line.Details, refusalDetails) {
 		return
 	}
-	s.refund("", "", reservationID(id, uint32(attempt)))
+	s.refund("", "", reservationID(line.Request, uint32(attempt)))
 }
 
 // logFailure tells why an attempt failed: for a connection that could not be made (a certificate that is

@@ -94,8 +94,12 @@ func unreached(details string) bool {
 
 // decisionOf unpacks the Decision from dynamic metadata; nil when there is none.
 func decisionOf(m *corev3.Metadata) *nestorv1.Decision {
-	text := m.GetFilterMetadata()[nestorv1.Namespace].GetFields()[nestorv1.KeyDecision].GetStringValue()
-	raw, err := base64.StdEncoding.DecodeString(text)
+	return decode([]byte(m.GetFilterMetadata()[nestorv1.Namespace].GetFields()[nestorv1.KeyDecision].GetStringValue()))
+}
+
+// decode unpacks a Decision from its base64; nil when there is none.
+func decode(text []byte) *nestorv1.Decision {
+	raw, err := base64.StdEncoding.AppendDecode(nil, text)
 	if err != nil || len(raw) == 0 {
 		return nil
 	}

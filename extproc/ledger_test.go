@@ -10,7 +10,9 @@ import (
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	datav3 "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
+	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/service/accesslog/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -127,7 +129,21 @@ func (a attempt) ended(t *testing.T, s *Server, h how) {
 	if h.more != nil {
 		h.more(line)
 	}
-	s.read(line)
+	if err := s.readLog(messageOf(t, line)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// messageOf is the message of an access log that has one entry.
+func messageOf(t testing.TB, line *datav3.HTTPAccessLogEntry) []byte {
+	t.Helper()
+	raw, err := proto.Marshal(&accesslogv3.StreamAccessLogsMessage{LogEntries: &accesslogv3.StreamAccessLogsMessage_HttpLogs{
+		HttpLogs: &accesslogv3.StreamAccessLogsMessage_HTTPAccessLogEntries{LogEntry: []*datav3.HTTPAccessLogEntry{line}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
 }
 
 // lives gives the server an entry of the attempt in flight, as it is amid a stream.

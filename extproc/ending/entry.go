@@ -6,8 +6,7 @@ import (
 	"strings"
 	"time"
 
-	datav3 "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
-
+	"github.com/nestor-gateway/nestor/extproc/entries"
 	"github.com/nestor-gateway/nestor/extproc/openai"
 	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
 	"github.com/nestor-gateway/nestor/routing"
@@ -32,34 +31,33 @@ type Entry struct {
 }
 
 // Read takes what is needed from an access log entry.
-func Read(line *datav3.HTTPAccessLogEntry, d *nestorv1.Decision) Entry {
-	common := line.GetCommonProperties()
-	flags := common.GetResponseFlags()
+func Read(line *entries.Entry, d *nestorv1.Decision) Entry {
 	e := Entry{
 		Decision: d,
-		Status:   int(line.GetResponse().GetResponseCode().GetValue()),
-		Aborted:  flags.GetDownstreamRemoteReset() || flags.GetDownstreamConnectionTermination(),
-		Cut:      isCut(flags, line.GetResponse().GetResponseCodeDetails()),
-		Details:  line.GetResponse().GetResponseCodeDetails(),
-		Unsent:   common.GetTimeToFirstUpstreamTxByte() == nil,
-		Sent:     int64(line.GetResponse().GetResponseBodyBytes()),
-		Duration: common.GetDuration().AsDuration(),
-		Reason:   common.GetUpstreamTransportFailureReason(),
-		Usage:    ReadUsage(common.GetMetadata().GetFilterMetadata()[nestorv1.UsageNamespace]),
+		Status:   int(line.Code),
+		Aborted:  line.Flags.DownstreamRemoteReset || line.Flags.DownstreamConnectionTermination,
+		Cut:      isCut(line),
+		Details:  line.Details,
+		Unsent:   !line.FirstSent.Said(),
+		Sent:     int64(line.Body),
+		Duration: line.Duration.Duration(),
+		Reason:   line.Reason,
+		Usage:    ReadUsage(line.Usage),
 	}
-	if begin := common.GetTimeToFirstUpstreamTxByte().AsDuration(); begin > 0 {
-		e.Whole = common.GetTimeToLastUpstreamRxByte().AsDuration() - begin
+	if begin := line.FirstSent.Duration(); begin > 0 {
+		e.Whole = line.LastReceived.Duration() - begin
 		if d.Stream {
-			e.First = firstEvent(common) - begin
+			e.First = firstEvent(line) - begin
 		}
 	}
 	return e
 }
 
 // isCut reports whether the upstream broke off, or fell silent, after its headers.
-func isCut(f *datav3.ResponseFlags, details string) bool {
-	return f.GetUpstreamRemoteReset() || f.GetUpstreamConnectionTermination() || f.GetUpstreamProtocolError() ||
-		f.GetStreamIdleTimeout() || strings.HasPrefix(details, "upstream_reset_after_response_started")
+func isCut(line *entries.Entry) bool {
+	f := line.Flags
+	return f.UpstreamRemoteReset || f.UpstreamConnectionTermination || f.UpstreamProtocolError || f.StreamIdleTimeout ||
+		strings.HasPrefix(line.Details, "upstream_reset_after_response_started")
 }
 
 // Outcome is how an attempt ended, as metrics and logs name it.
@@ -110,11 +108,10 @@ func (e Entry) Sample() (routing.Sample, bool) {
 
 // firstEvent is when the first piece of a stream came, from the beginning of the attempt: by the Lua filter's
 // clock, which knows whole milliseconds, and not before its headers.
-func firstEvent(common *datav3.AccessLogCommon) time.Duration {
-	headers := common.GetTimeToFirstUpstreamRxByte().AsDuration()
-	ms := common.GetMetadata().GetFilterMetadata()[nestorv1.UsageNamespace].GetFields()[nestorv1.KeyFirstEvent].GetNumberValue()
-	if ms <= 0 || common.GetStartTime() == nil {
+func firstEvent(line *entries.Entry) time.Duration {
+	headers, ms := line.FirstReceived.Duration(), line.Usage.FirstEvent
+	if !(ms > 0) || !line.Start.Said() {
 		return headers
 	}
-	return max(headers, time.UnixMilli(int64(ms)).Sub(common.GetStartTime().AsTime()))
+	return max(headers, time.UnixMilli(int64(ms)).Sub(line.Start.Time()))
 }

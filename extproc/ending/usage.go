@@ -1,10 +1,6 @@
 package ending
 
-import (
-	"google.golang.org/protobuf/types/known/structpb"
-
-	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
-)
+import "github.com/nestor-gateway/nestor/extproc/entries"
 
 // Usage is the tokens that a provider reported; 0 where it said nothing.
 type Usage struct{ Prompt, Completion, Total, Cached, Reasoning int64 }
@@ -13,25 +9,21 @@ type Usage struct{ Prompt, Completion, Total, Cached, Reasoning int64 }
 const mostTokens = 1 << 32
 
 // ReadUsage reads what Envoy's filters found in an answer.
-func ReadUsage(s *structpb.Struct) Usage {
-	fields := s.GetFields()
-	if fields == nil {
-		return Usage{}
-	}
-	count := func(key string) int64 {
-		n := fields[key].GetNumberValue()
-		if !(n > 0) { // NaN is not either
-			return 0
-		}
-		return int64(min(n, mostTokens))
-	}
+func ReadUsage(u entries.Usage) Usage {
 	return Usage{
-		Prompt:     count(nestorv1.KeyPromptTokens),
-		Completion: count(nestorv1.KeyCompletionTokens),
-		Total:      count(nestorv1.KeyTotalTokens),
-		Cached:     count(nestorv1.KeyCachedTokens),
-		Reasoning:  count(nestorv1.KeyReasoningTokens),
+		Prompt:     count(u.Prompt),
+		Completion: count(u.Completion),
+		Total:      count(u.Total),
+		Cached:     count(u.Cached),
+		Reasoning:  count(u.Reasoning),
 	}
+}
+
+func count(n float64) int64 {
+	if !(n > 0) { // NaN is not either
+		return 0
+	}
+	return int64(min(n, mostTokens))
 }
 
 // Known reports whether the provider reported anything: some report zeros where they did not count.
