@@ -14,6 +14,7 @@ import (
 	"github.com/nestor-gateway/nestor/extproc/openai"
 	"github.com/nestor-gateway/nestor/extproc/provider"
 	"github.com/nestor-gateway/nestor/extproc/retry"
+	"github.com/nestor-gateway/nestor/extproc/standing"
 	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
 	"github.com/nestor-gateway/nestor/routing"
 )
@@ -128,7 +129,7 @@ func (d *decided) metadata(now time.Time) []byte {
 	if d.strip {
 		m.Add(nestorv1.KeyStrip, "usage")
 	}
-	addStanding(m, d.pick.Standing)
+	standing.Add(m, d.pick.Standing)
 	return m.Dynamic(nestorv1.Namespace)
 }
 

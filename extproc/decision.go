@@ -18,13 +18,6 @@ import (
 	"github.com/nestor-gateway/nestor/routing"
 )
 
-const (
-	// largeBody is where a body begins to count against Options.LargeBodies.
-	largeBody = 1 << 20
-	// admissionWait stays under the filter's message_timeout of 5 s.
-	admissionWait = 4 * time.Second
-)
-
 // request is what the decision exchange knows of one attempt at a request.
 type request struct {
 	headers message.Headers
@@ -40,9 +33,9 @@ func (s *Server) decide(stream extprocv3.ExternalProcessor_ProcessServer, m *ext
 	if refusal != nil {
 		return nil, s.refuse(stream, refusal)
 	}
-	held, refusal := s.admit(stream.Context(), req.headers)
-	if refusal != nil {
-		return nil, s.refuse(stream, refusal)
+	held, ok := s.bodies.Admit(stream.Context(), req.headers.Get("content-length"))
+	if !ok {
+		return nil, s.refuse(stream, tooManyBodies())
 	}
 	defer func() { s.bodies.Release(held) }()
 	if err := stream.Send(message.GoOn()); err != nil {
@@ -53,8 +46,8 @@ func (s *Server) decide(stream extprocv3.ExternalProcessor_ProcessServer, m *ext
 		return nil, err
 	}
 	body := next.GetRequestBody().GetBody()
-	if held, refusal = s.admitRest(held, len(body)); refusal != nil {
-		return nil, s.refuse(stream, refusal)
+	if held, ok = s.bodies.AdmitRest(held, len(body)); !ok {
+		return nil, s.refuse(stream, tooManyBodies())
 	}
 	d, refusal := s.choose(stream.Context(), req, body)
 	if err := stream.Context().Err(); err != nil {
@@ -67,7 +60,7 @@ func (s *Server) decide(stream extprocv3.ExternalProcessor_ProcessServer, m *ext
 		return nil, s.refuse(stream, refusal)
 	}
 	err = stream.Send(d.response(s.Now()))
-	s.rooms.put(d.body) // Send has written it out
+	s.bodies.Reuse(d.body) // Send has written it out
 	if err != nil {
 		s.giveBack(d)
 	}
@@ -122,38 +115,6 @@ func (s *Server) isProbe(secret string) bool {
 	return s.ProbeSecret != "" && subtle.ConstantTimeCompare([]byte(secret), []byte(s.ProbeSecret)) == 1
 }
 
-// admit holds a request with a large body back until there is room for it, so that
-// many at once can't take all the memory. A body of unknown length counts as large.
-// held is what is to be released at the end.
-func (s *Server) admit(ctx context.Context, h message.Headers) (held int64, refusal *openai.Error) {
-	size := int64(largeBody)
-	if n, err := strconv.ParseInt(h.Get("content-length"), 10, 64); err == nil {
-		size = n
-	}
-	if size < largeBody {
-		return 0, nil
-	}
-	size = min(size, s.LargeBodies)
-	ctx, cancel := context.WithTimeout(ctx, admissionWait)
-	defer cancel()
-	if s.bodies.Acquire(ctx, size) != nil {
-		return 0, tooManyBodies()
-	}
-	return size, nil
-}
-
-// admitRest counts what a body of unknown length turned out to be more. It does not wait: the body is here already.
-func (s *Server) admitRest(held int64, length int) (int64, *openai.Error) {
-	size := min(int64(length), s.LargeBodies)
-	if size < largeBody || size <= held {
-		return held, nil
-	}
-	if !s.bodies.TryAcquire(size - held) {
-		return held, tooManyBodies()
-	}
-	return size, nil
-}
-
 func tooManyBodies() *openai.Error {
 	return openai.Unavailable("too many large request bodies at once: try again")
 }
@@ -185,7 +146,7 @@ func (s *Server) choose(ctx context.Context, req request, body []byte) (*decided
 		return nil, refusalOf(err)
 	}
 	d.outgoing = outgoing
-	d.rewrite(body, s.rooms.get())
+	d.rewrite(body, s.bodies.Buffer())
 	return d, nil
 }
 

@@ -9,8 +9,8 @@ import (
 
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"github.com/google/go-cmp/cmp"
-	"golang.org/x/sync/semaphore"
 
+	"github.com/nestor-gateway/nestor/extproc/bodies"
 	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
 )
 
@@ -236,10 +236,10 @@ func TestAGroupWithNothingToGiveIsRefusedWhereThereIsNoFallback(t *testing.T) {
 func TestABodyOfUnknownLengthCountsForWhatItIs(t *testing.T) {
 	s := fixture(t, oneDeployment)
 	s.LargeBodies = 8 << 20
-	s.bodies = semaphore.NewWeighted(s.LargeBodies)
+	s.bodies = bodies.New(s.LargeBodies)
 	large := `{"model":"fast","messages":["` + strings.Repeat("a", 4<<20) + `"]}`
 	for _, c := range []struct{ taken, status int64 }{{0, 0}, {4 << 20, 503}, {0, 0}} {
-		if !s.bodies.TryAcquire(c.taken) {
+		if _, ok := s.bodies.AdmitRest(0, int(c.taken)); !ok {
 			t.Fatal("something is held for requests that have ended")
 		}
 		reply := decideFor(t, s, nil, large)
@@ -248,7 +248,7 @@ func TestABodyOfUnknownLengthCountsForWhatItIs(t *testing.T) {
 		}
 		s.bodies.Release(c.taken)
 	}
-	if !s.bodies.TryAcquire(s.LargeBodies) {
+	if _, ok := s.bodies.AdmitRest(0, int(s.LargeBodies)); !ok {
 		t.Error("something is held for requests that have ended")
 	}
 }

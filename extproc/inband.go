@@ -11,8 +11,8 @@ import (
 	"github.com/nestor-gateway/nestor/extproc/inband"
 	"github.com/nestor-gateway/nestor/extproc/message"
 	"github.com/nestor-gateway/nestor/extproc/openai"
+	"github.com/nestor-gateway/nestor/extproc/standing"
 	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
-	"github.com/nestor-gateway/nestor/ratelimit"
 )
 
 // maxError bounds what is kept of the body of a failure.
@@ -246,20 +246,5 @@ func (d *decided) told() []openai.Header {
 		{Name: nestorv1.HeaderAttemptedFallbacks, Value: strconv.Itoa(int(d.plan.Fallbacks))},
 		{Name: nestorv1.HeaderCallID, Value: d.request.id},
 	}
-	return append(told, standingHeaders(d.pick.Standing)...)
-}
-
-func standingHeaders(standing ratelimit.Standing) []openai.Header {
-	var told []openai.Header
-	for _, dimension := range [...]ratelimit.Dimension{ratelimit.Requests, ratelimit.Tokens} {
-		room := standing[dimension]
-		if room.Limit == ratelimit.None {
-			continue
-		}
-		names, _ := headersOf(dimension)
-		for i, text := range roomTexts(room) {
-			told = append(told, openai.Header{Name: names.header[i], Value: text})
-		}
-	}
-	return told
+	return append(told, standing.Headers(d.pick.Standing)...)
 }

@@ -2,14 +2,12 @@ package extproc
 
 import (
 	"errors"
-	"strconv"
-	"time"
 
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 
 	"github.com/nestor-gateway/nestor/extproc/message"
 	"github.com/nestor-gateway/nestor/extproc/openai"
-	"github.com/nestor-gateway/nestor/ratelimit"
+	"github.com/nestor-gateway/nestor/extproc/standing"
 	"github.com/nestor-gateway/nestor/routing"
 )
 
@@ -40,20 +38,5 @@ func noneLeft(d *decided, err error) *openai.Error {
 		Of: none.Limit.Dimension, Limit: none.Limit.Room.Limit, Remaining: none.Limit.Room.Remaining,
 		Requested: d.reserved, TooLarge: none.Limit.Never, RetryAfter: none.RetryAfter,
 	})
-	return withRoom(e, none.Limit.Dimension, none.Limit.Room)
-}
-
-// withRoom tells how the limit stands, in OpenAI's headers, and when to come back, to the millisecond.
-func withRoom(e *openai.Error, of ratelimit.Dimension, room ratelimit.Room) *openai.Error {
-	if e.RetryAfter > 0 {
-		e.Headers = append(e.Headers, openai.Header{Name: "retry-after-ms", Value: strconv.FormatInt(int64((e.RetryAfter+time.Millisecond-1)/time.Millisecond), 10)})
-	} else {
-		e.Headers = append(e.Headers, openai.Header{Name: "x-should-retry", Value: "false"})
-	}
-	if names, ok := headersOf(of); ok && room.Limit != ratelimit.None {
-		for i, text := range roomTexts(room) {
-			e.Headers = append(e.Headers, openai.Header{Name: names.header[i], Value: text})
-		}
-	}
-	return e
+	return standing.Refuse(e, none.Limit.Dimension, none.Limit.Room)
 }

@@ -6,13 +6,9 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
-	"strconv"
 
-	"github.com/nestor-gateway/nestor/extproc/announced"
 	"github.com/nestor-gateway/nestor/extproc/estimate"
-	"github.com/nestor-gateway/nestor/extproc/message"
 	"github.com/nestor-gateway/nestor/extproc/openai"
-	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
 	"github.com/nestor-gateway/nestor/ratelimit"
 	"github.com/nestor-gateway/nestor/routing"
 )
@@ -80,42 +76,4 @@ func obstacle(err error) *routing.Obstacle {
 		return none.Limit
 	}
 	return nil
-}
-
-// limitHeaders names the headers of a dimension that has limits of its own for clients.
-type limitHeaders struct{ key, header [3]string }
-
-func headersOf(d ratelimit.Dimension) (limitHeaders, bool) {
-	switch d {
-	case ratelimit.Requests:
-		return limitHeaders{
-			key:    [3]string{nestorv1.KeyLimitRequests, nestorv1.KeyRemainingRequests, nestorv1.KeyResetRequests},
-			header: [3]string{nestorv1.HeaderLimitRequests, nestorv1.HeaderRemainingRequests, nestorv1.HeaderResetRequests},
-		}, true
-	case ratelimit.Tokens:
-		return limitHeaders{
-			key:    [3]string{nestorv1.KeyLimitTokens, nestorv1.KeyRemainingTokens, nestorv1.KeyResetTokens},
-			header: [3]string{nestorv1.HeaderLimitTokens, nestorv1.HeaderRemainingTokens, nestorv1.HeaderResetTokens},
-		}, true
-	}
-	return limitHeaders{}, false
-}
-
-// roomTexts are the values of a dimension's headers: the limit, what remains, and when all is back.
-func roomTexts(r ratelimit.Room) [3]string {
-	return [3]string{strconv.FormatInt(r.Limit, 10), strconv.FormatInt(max(r.Remaining, 0), 10), announced.Format(r.Reset)}
-}
-
-// addStanding writes how the limits stand, for the routes to tell the client.
-func addStanding(m *message.Metadata, standing ratelimit.Standing) {
-	for _, dimension := range [...]ratelimit.Dimension{ratelimit.Requests, ratelimit.Tokens} {
-		room := standing[dimension]
-		if room.Limit == ratelimit.None {
-			continue
-		}
-		names, _ := headersOf(dimension)
-		for i, text := range roomTexts(room) {
-			m.Add(names.key[i], text)
-		}
-	}
 }

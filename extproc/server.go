@@ -13,12 +13,12 @@ import (
 	"time"
 
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
-	"golang.org/x/sync/semaphore"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/nestor-gateway/nestor/access"
+	"github.com/nestor-gateway/nestor/extproc/bodies"
 	"github.com/nestor-gateway/nestor/extproc/budget"
 	"github.com/nestor-gateway/nestor/extproc/estimate"
 	"github.com/nestor-gateway/nestor/extproc/openai"
@@ -75,8 +75,7 @@ type Server struct {
 	pending *retry.Pending
 	book    *estimate.Book
 	budget  *budget.Budget
-	bodies  *semaphore.Weighted
-	rooms   rooms
+	bodies  *bodies.Memory
 }
 
 // New returns a server; Register makes Envoy able to reach it.
@@ -93,7 +92,7 @@ func New(o Options) *Server {
 		pending: retry.NewPending(o.Now),
 		book:    estimate.New(),
 		budget:  budget.New(o.Now),
-		bodies:  semaphore.NewWeighted(o.LargeBodies),
+		bodies:  bodies.New(o.LargeBodies),
 	}
 }
 
