@@ -277,8 +277,7 @@ func TestAReplicaThatStoodStillAdmitsNothingByWhatItKnew(t *testing.T) {
 			for end := time.Now().Add(pause); time.Now().Before(end); d.pass(min(time.Second, time.Until(end)), 1) {
 				_, _ = d.take(1, 10)
 			}
-			close(d.gates[0].hold)
-			d.gates[0].hold = nil
+			d.gates[0].release()
 			synctest.Wait()
 			for range 70 {
 				_, _ = d.take(0, 10)

@@ -34,9 +34,9 @@ func TestNothingIsMintedInAnyOrder(t *testing.T) {
 }
 
 func (g *gate) release() {
-	if g.hold != nil {
-		close(g.hold)
+	if hold := g.hold; hold != nil {
 		g.hold = nil
+		close(hold)
 	}
 }
 

@@ -234,7 +234,7 @@ func TestAnOverrunWhileRedisIsAskedIsPaid(t *testing.T) {
 		go func() { _, denial = d.take(0, 30) }()
 		synctest.Wait()
 		d.stores[0].Settle(first, ratelimit.Amounts{50, 90})
-		close(d.gates[0].hold)
+		d.gates[0].release()
 		synctest.Wait()
 		if denial == nil {
 			t.Fatal("30 tokens are admitted where 90 of 100 are used")
@@ -377,8 +377,7 @@ func TestClocksAreNotLearntFromAnAnswerThatCameLate(t *testing.T) {
 		go d.beat()
 		synctest.Wait()
 		time.Sleep(30 * time.Second) // the process stands still
-		close(d.gates[0].hold)
-		d.gates[0].hold = nil
+		d.gates[0].release()
 		synctest.Wait()
 		d.taken(0, 10)
 		d.pass(ratelimit.Window + time.Second)
