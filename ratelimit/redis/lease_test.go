@@ -18,19 +18,22 @@ type gate struct {
 	hold  chan struct{} // until it is closed, answers wait
 	early bool          // and what is asked too
 	cut   bool
+	mu    sync.Mutex
 	last  *call
 }
 
 func (g *gate) run(ctx context.Context, calls []*call) {
+	g.mu.Lock()
+	cut, hold := g.cut, g.hold
 	for _, c := range calls {
-		if g.last = c; g.cut {
+		if g.last = c; cut {
 			c.err = errLost
 		}
 	}
-	if g.cut {
+	g.mu.Unlock()
+	if cut {
 		return
 	}
-	hold := g.hold
 	if hold != nil && g.early {
 		<-hold
 	}
