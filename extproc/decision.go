@@ -243,9 +243,12 @@ func (d *decided) timeouts() (unary, stream time.Duration) {
 	return unary, stream
 }
 
+// wishedTimeout returns how long the client would wait; 0 when it does not say.
 func wishedTimeout(h message.Headers, fields *openai.Fields) time.Duration {
-	if seconds, err := strconv.ParseFloat(strings.TrimSpace(h.Get("x-litellm-timeout")), 64); err == nil && seconds > 0 && seconds < 1e6 {
-		return max(time.Duration(seconds*float64(time.Second)), time.Millisecond)
+	if text := h.Get("x-litellm-timeout"); text != "" {
+		if seconds, err := strconv.ParseFloat(strings.TrimSpace(text), 64); err == nil && seconds > 0 && seconds < 1e6 {
+			return max(time.Duration(seconds*float64(time.Second)), time.Millisecond)
+		}
 	}
 	if fields.Timeout != nil {
 		return *fields.Timeout
@@ -255,14 +258,16 @@ func wishedTimeout(h message.Headers, fields *openai.Fields) time.Duration {
 
 // wishedRetries returns the retries that the client allows, nil when it does not say.
 func wishedRetries(h message.Headers, fields *openai.Fields) *uint32 {
-	n, err := strconv.ParseUint(strings.TrimSpace(h.Get("x-litellm-num-retries")), 10, 16)
-	if err != nil {
-		if fields.NumRetries == nil || *fields.NumRetries < 0 {
-			return nil
+	if text := h.Get("x-litellm-num-retries"); text != "" {
+		if n, err := strconv.ParseUint(strings.TrimSpace(text), 10, 16); err == nil {
+			wish := uint32(n)
+			return &wish
 		}
-		n = uint64(*fields.NumRetries)
 	}
-	wish := uint32(min(n, 1<<16))
+	if fields.NumRetries == nil || *fields.NumRetries < 0 {
+		return nil
+	}
+	wish := uint32(min(*fields.NumRetries, 1<<16))
 	return &wish
 }
 

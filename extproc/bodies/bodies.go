@@ -45,6 +45,9 @@ func (m *Memory) Admit(ctx context.Context, contentLength string) (held int64, o
 		return 0, true
 	}
 	size = min(size, m.size)
+	if m.large.TryAcquire(size) { // without the timer that waiting needs
+		return size, true
+	}
 	ctx, cancel := context.WithTimeout(ctx, admissionWait)
 	defer cancel()
 	if m.large.Acquire(ctx, size) != nil {
