@@ -150,6 +150,7 @@ func TestGrantedIsUsedOrGivenBack(t *testing.T) {
 		}
 		c.work.Wait()
 		time.Sleep(15 * time.Second)
+		synctest.Wait()
 		b := &c.book
 		for _, m := range b.minted {
 			t.Error(m)
@@ -181,6 +182,7 @@ func TestParallelLimitsHoldAcrossReplicas(t *testing.T) {
 		if most > 10 || total < 3*60*5 {
 			t.Errorf("%d at a time and %d in all, want 10 at a time at most and %d in all", most, total, 3*60*5)
 		}
+		synctest.Wait()
 		for _, s := range c.stores {
 			if held := s.entities[0].held; held != 0 {
 				t.Errorf("%d are held at the end", held)
@@ -249,12 +251,15 @@ func TestManyLimitsOfWhichFewAreUsedCostNothing(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 		}
 		c.work.Wait()
+		synctest.Wait()
 		if n := len(c.entities); n != 1 {
 			t.Errorf("Redis knows %d limits, want the one that was used", n)
 		}
 		time.Sleep(2 * ratelimit.Window)
+		synctest.Wait()
 		before := c.calls
 		time.Sleep(ratelimit.Window)
+		synctest.Wait()
 		if asked := c.calls - before; asked > 2*61 {
 			t.Errorf("Redis was asked %d times in a minute in which nobody asked, want the beats alone", asked)
 		}
