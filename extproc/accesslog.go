@@ -45,11 +45,12 @@ func (s *Server) streamAccessLogs(stream grpc.ServerStream) error {
 	}
 }
 
-// readLog takes a message of entries into account, or none of it.
+// readLog takes a message of entries into account, or none of it where it is malformed: an error like that of gRPC for
+// what it can't read itself.
 func (s *Server) readLog(message []byte) error {
 	all, err := entries.Read(message)
 	if err != nil {
-		return status.Errorf(codes.InvalidArgument, "an access log message: %v", err)
+		return status.Errorf(codes.Internal, "an access log message: %v", err)
 	}
 	for i := range all {
 		s.read(&all[i])

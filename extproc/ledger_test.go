@@ -104,6 +104,14 @@ type how struct {
 // ended gives the server the access log entry of an attempt.
 func (a attempt) ended(t *testing.T, s *Server, h how) {
 	t.Helper()
+	if err := s.readLog(a.logged(t, h)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// logged is the message of an access log that has the attempt's entry.
+func (a attempt) logged(t *testing.T, h how) []byte {
+	t.Helper()
 	usage, err := structpb.NewStruct(h.usage)
 	if err != nil {
 		t.Fatal(err)
@@ -129,9 +137,7 @@ func (a attempt) ended(t *testing.T, s *Server, h how) {
 	if h.more != nil {
 		h.more(line)
 	}
-	if err := s.readLog(messageOf(t, line)); err != nil {
-		t.Fatal(err)
-	}
+	return messageOf(t, line)
 }
 
 // messageOf is the message of an access log that has one entry.
