@@ -12,37 +12,59 @@ import (
 	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
 )
 
-// message is a serialized StreamAccessLogsMessage, mostly a good one: its fields in any order and number, unknown ones
-// and groups among them, and sometimes cut off or with a wrong byte.
+// message is a serialized StreamAccessLogsMessage: its fields in any order and number, unknown ones and groups among them.
+// One of four has values that it must not have, or is cut off, or has a wrong byte.
 func message(t *rapid.T) []byte {
-	raw := nested(t, (&accesslogv3.StreamAccessLogsMessage{}).ProtoReflect().Descriptor(), 9)
-	switch damage := rapid.IntRange(0, 9).Draw(t, "damage"); {
-	case damage == 0:
+	damage := rapid.IntRange(0, 11).Draw(t, "damage")
+	raw := maker{t, damage == 0}.message((&accesslogv3.StreamAccessLogsMessage{}).ProtoReflect().Descriptor(), 11)
+	switch {
+	case damage == 1:
 		raw = raw[:rapid.IntRange(0, len(raw)).Draw(t, "length")]
-	case damage == 1 && len(raw) > 0:
+	case damage == 2 && len(raw) > 0:
 		raw[rapid.IntRange(0, len(raw)-1).Draw(t, "at")] = rapid.Byte().Draw(t, "byte")
 	}
 	return raw
 }
 
-func nested(t *rapid.T, d protoreflect.MessageDescriptor, depth int) (raw []byte) {
-	for range rapid.IntRange(0, 4).Draw(t, "fields") {
-		fd := field(t, d)
-		if depth == 0 || rapid.IntRange(0, 14).Draw(t, "known") == 0 {
-			raw = unknown(t, raw, 3)
+// maker makes messages; a bad one, with numbers of fields, wire types and strings too that no message may have.
+type maker struct {
+	*rapid.T
+	bad bool
+}
+
+func (t maker) message(d protoreflect.MessageDescriptor, depth int) (raw []byte) {
+	for range rapid.IntRange(0, 4).Draw(t.T, "fields") {
+		if depth == 0 || rapid.IntRange(0, 14).Draw(t.T, "known") == 0 {
+			raw = t.unknown(raw, 3)
 			continue
 		}
-		raw = value(t, raw, fd, depth)
+		raw = t.value(raw, t.field(d), depth)
+	}
+	if wanted, ok := keys()[d.FullName()]; ok && depth > 0 {
+		raw = protowire.AppendTag(raw, 1, protowire.BytesType)
+		raw = protowire.AppendString(raw, rapid.SampledFrom(wanted).Draw(t.T, "key"))
+		raw = t.value(raw, d.Fields().ByNumber(2), depth)
 	}
 	return raw
 }
 
-// field draws one that is read more often than others.
-func field(t *rapid.T, d protoreflect.MessageDescriptor) protoreflect.FieldDescriptor {
-	if wanted := read()[d.Name()]; len(wanted) > 0 && rapid.IntRange(0, 9).Draw(t, "read") > 0 {
-		return d.Fields().ByNumber(rapid.SampledFrom(wanted).Draw(t, "number"))
+// keys are those that maps nearly always have here.
+func keys() map[protoreflect.FullName][]string {
+	return map[protoreflect.FullName][]string{
+		"envoy.config.core.v3.Metadata.FilterMetadataEntry": {nestorv1.Namespace, nestorv1.UsageNamespace},
+		"google.protobuf.Struct.FieldsEntry": {nestorv1.KeyDecision, nestorv1.KeyDecision, nestorv1.KeyDecision,
+			nestorv1.KeyPromptTokens, nestorv1.KeyCompletionTokens, nestorv1.KeyTotalTokens,
+			nestorv1.KeyCachedTokens, nestorv1.KeyReasoningTokens, nestorv1.KeyFirstEvent},
+		"envoy.data.accesslog.v3.HTTPRequestProperties.RequestHeadersEntry": {nestorv1.HeaderRequest, nestorv1.HeaderAttempt},
 	}
-	return d.Fields().Get(rapid.IntRange(0, d.Fields().Len()-1).Draw(t, "field"))
+}
+
+// field draws one that is read more often than others.
+func (t maker) field(d protoreflect.MessageDescriptor) protoreflect.FieldDescriptor {
+	if wanted := read()[d.Name()]; len(wanted) > 0 && rapid.IntRange(0, 9).Draw(t.T, "read") > 0 {
+		return d.Fields().ByNumber(rapid.SampledFrom(wanted).Draw(t.T, "number"))
+	}
+	return d.Fields().Get(rapid.IntRange(0, d.Fields().Len()-1).Draw(t.T, "field"))
 }
 
 // read are the fields that are read, of messages that have others.
@@ -59,54 +81,56 @@ func read() map[protoreflect.Name][]protoreflect.FieldNumber {
 	}
 }
 
-func value(t *rapid.T, raw []byte, fd protoreflect.FieldDescriptor, depth int) []byte {
+func (t maker) value(raw []byte, fd protoreflect.FieldDescriptor, depth int) []byte {
 	switch fd.Kind() {
 	case protoreflect.MessageKind:
 		raw = protowire.AppendTag(raw, fd.Number(), protowire.BytesType)
-		return protowire.AppendBytes(raw, nested(t, fd.Message(), depth-1))
+		return protowire.AppendBytes(raw, t.message(fd.Message(), depth-1))
 	case protoreflect.StringKind, protoreflect.BytesKind:
 		raw = protowire.AppendTag(raw, fd.Number(), protowire.BytesType)
-		return protowire.AppendString(raw, text(t))
+		return protowire.AppendString(raw, t.text())
 	case protoreflect.DoubleKind:
 		raw = protowire.AppendTag(raw, fd.Number(), protowire.Fixed64Type)
-		number := rapid.SampledFrom([]float64{0, -1, 1.5, 30, 1e300, math.NaN()}).Draw(t, "double")
+		number := rapid.SampledFrom([]float64{0, -1, 1.5, 30, 1e300, math.NaN()}).Draw(t.T, "double")
 		return protowire.AppendFixed64(raw, math.Float64bits(number))
 	default: // each other kind that these messages have is a varint
 		raw = protowire.AppendTag(raw, fd.Number(), protowire.VarintType)
-		return protowire.AppendVarint(raw, varintOf(t))
+		return protowire.AppendVarint(raw, t.varint())
 	}
 }
 
-func text(t *rapid.T) string {
-	return rapid.SampledFrom([]string{
-		"", "via_upstream", "ZA==", "é", "é"[:1], "other",
-		nestorv1.Namespace, nestorv1.Namespace, nestorv1.UsageNamespace, nestorv1.UsageNamespace,
-		nestorv1.KeyDecision, nestorv1.KeyDecision, nestorv1.KeyPromptTokens, nestorv1.KeyCompletionTokens, nestorv1.KeyTotalTokens,
-		nestorv1.KeyCachedTokens, nestorv1.KeyReasoningTokens, nestorv1.KeyFirstEvent, nestorv1.HeaderRequest, nestorv1.HeaderAttempt,
-	}).Draw(t, "text")
+func (t maker) text() string {
+	all := []string{"", "via_upstream", "ZA==", "é", "other"}
+	if t.bad {
+		all = append(all, "é"[:1])
+	}
+	return rapid.SampledFrom(all).Draw(t.T, "text")
 }
 
-func varintOf(t *rapid.T) uint64 {
-	return rapid.SampledFrom([]uint64{0, 1, 2, 6, 200, 1 << 31, 1<<32 + 5, 1 << 40, math.MaxUint64}).Draw(t, "varint")
+func (t maker) varint() uint64 {
+	return rapid.SampledFrom([]uint64{0, 1, 2, 6, 200, 1 << 31, 1<<32 + 5, 1 << 40, math.MaxUint64}).Draw(t.T, "varint")
 }
 
 // unknown appends a field of any number and type: one that no message has, or that one has with another type.
-func unknown(t *rapid.T, raw []byte, depth int) []byte {
-	number := rapid.SampledFrom([]protowire.Number{1, 2, 3, 4, 5, 17, 99, protowire.MaxValidNumber, protowire.MaxValidNumber + 1, 0}).Draw(t, "number")
-	kind := rapid.SampledFrom([]protowire.Type{0, 1, 2, 3, 5, 0, 1, 2, 3, 5, 4, 6}).Draw(t, "type")
+func (t maker) unknown(raw []byte, depth int) []byte {
+	numbers, kinds := []protowire.Number{1, 2, 3, 4, 5, 17, 99, protowire.MaxValidNumber}, []protowire.Type{0, 1, 2, 3, 5}
+	if t.bad {
+		numbers, kinds = append(numbers, protowire.MaxValidNumber+1, 0), append(kinds, 4, 6)
+	}
+	number, kind := rapid.SampledFrom(numbers).Draw(t.T, "number"), rapid.SampledFrom(kinds).Draw(t.T, "type")
 	raw = protowire.AppendTag(raw, number, kind)
 	switch kind {
 	case protowire.VarintType:
-		return protowire.AppendVarint(raw, varintOf(t))
+		return protowire.AppendVarint(raw, t.varint())
 	case protowire.Fixed64Type:
-		return protowire.AppendFixed64(raw, varintOf(t))
+		return protowire.AppendFixed64(raw, t.varint())
 	case protowire.Fixed32Type:
 		return protowire.AppendFixed32(raw, 7)
 	case protowire.BytesType:
-		return protowire.AppendString(raw, text(t))
+		return protowire.AppendString(raw, t.text())
 	case protowire.StartGroupType:
 		if depth > 0 {
-			raw = unknown(t, raw, depth-1)
+			raw = t.unknown(raw, depth-1)
 		}
 		return slices.Concat(raw, protowire.AppendTag(nil, number, protowire.EndGroupType))
 	}
