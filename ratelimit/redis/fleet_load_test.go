@@ -19,8 +19,10 @@ func TestAUsedUpLimitAsksLittle(t *testing.T) {
 		limit.Most = requests(240)
 		w := newWorld(t, seed, limit, 3)
 		w.run(time.Minute, func(int) {})
+		synctest.Wait()
 		before, requests := w.model.calls, w.ids
 		w.run(2*time.Minute, func(int) {})
+		synctest.Wait()
 		calls := float64(w.model.calls-before) - 3*120 // the beats
 		w.end()
 		if each := calls / float64(w.ids-requests); each > 0.5 {
