@@ -79,38 +79,15 @@ func (d *decided) headers() *extprocv3.HeaderMutation {
 	for _, h := range d.outgoing.Headers {
 		message.Set(m, h.Name, h.Value)
 	}
-	d.setTimeouts(m)
+	if unary, stream := d.timeouts(); d.fields.Stream {
+		message.BoundStream(m, stream)
+	} else {
+		message.Bound(m, unary)
+	}
 	if d.inband { // whatever the route says: one reservation is one attempt
 		message.Set(m, "x-envoy-max-retries", "0")
 	}
 	return m
-}
-
-// setTimeouts bounds the whole answer, or of a stream the time to its headers and then its longest silence.
-func (d *decided) setTimeouts(m *extprocv3.HeaderMutation) {
-	unary, stream := d.timeouts()
-	if !d.fields.Stream {
-		message.Set(m, "x-envoy-upstream-rq-timeout-ms", milliseconds(unary))
-		return
-	}
-	message.Set(m, "x-envoy-upstream-rq-per-try-timeout-ms", milliseconds(stream))
-	message.Set(m, nestorv1.HeaderIdle, strconv.Itoa(idleSeconds(stream)))
-}
-
-func milliseconds(d time.Duration) string {
-	return strconv.FormatInt(max(d.Milliseconds(), 1), 10)
-}
-
-// idleSeconds returns the next idle time above for which there is a route. It runs before the headers
-// too, where the stream timeout shall be the one that ends the attempt.
-func idleSeconds(silence time.Duration) int {
-	steps := nestorv1.IdleSeconds()
-	for _, s := range steps {
-		if time.Duration(s)*time.Second > silence {
-			return s
-		}
-	}
-	return steps[len(steps)-1]
 }
 
 // usualMetadata is room for the metadata of nearly all decisions, in bytes.

@@ -181,16 +181,6 @@ func TestClientMayShortenTheTimeoutOnly(t *testing.T) {
 	}
 }
 
-func TestIdleRouteIsTheNextAbove(t *testing.T) {
-	for silence, want := range map[time.Duration]int{
-		time.Millisecond: 1, time.Second: 2, 1500 * time.Millisecond: 2, 61 * time.Second: 120, time.Hour: 600,
-	} {
-		if got := idleSeconds(silence); got != want {
-			t.Errorf("%v: %d s, want %d", silence, got, want)
-		}
-	}
-}
-
 func TestExchangeBeginsWithHeaders(t *testing.T) {
 	s := fixture(t, oneDeployment)
 	if err := s.Process(&wire{ctx: t.Context(), send: []*extprocv3.ProcessingRequest{requestBody("{}")}}); err == nil {

@@ -115,32 +115,13 @@ func (s *Server) replyToHeaders(a *answer, m *extprocv3.ProcessingRequest) *extp
 	})
 }
 
-// mutation tells the client what was decided, keeps from it what is between the provider and Nestor, and gives the
-// provider's rate limits the names that LiteLLM gives them.
+// mutation is message.ForClient, and tells the client what was decided.
 func (a *answer) mutation(h message.Headers) *extprocv3.HeaderMutation {
-	m := &extprocv3.HeaderMutation{}
-	for _, v := range h {
-		if message.IsRateLimit(v.Key) {
-			message.Set(m, nestorv1.HeaderProviderPrefix+v.Key, message.Value(v))
-		}
-		if message.IsRateLimit(v.Key) || isPrivate(v.Key) {
-			m.RemoveHeaders = append(m.RemoveHeaders, v.Key)
-		}
-	}
+	m := message.ForClient(h)
 	for _, t := range a.told { // Envoy removes first
 		message.Set(m, t.Name, t.Value)
 	}
 	return m
-}
-
-// isPrivate reports whether a header of an upstream's answer is not for the client, or could confuse Envoy or it.
-func isPrivate(name string) bool {
-	switch name {
-	case nestorv1.HeaderRetry, nestorv1.HeaderRefusal, "x-envoy-overloaded", "x-envoy-ratelimited",
-		"x-envoy-immediate-health-check-fail", "set-cookie", "location", "openai-organization", "openai-project":
-		return true
-	}
-	return false
 }
 
 // announceJSON says that the body will be an error in the OpenAI shape, of a length that is not known yet.

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 
 	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
 )
@@ -55,14 +56,38 @@ func forwarded(name string) bool {
 	return strings.HasPrefix(name, ":") || strings.HasPrefix(name, "x-stainless-")
 }
 
-// IsRateLimit reports whether a header of an answer tells of the provider's limits.
-func IsRateLimit(name string) bool { return strings.HasPrefix(name, "x-ratelimit-") }
+// ForClient keeps from the client what is between the provider and Nestor, and gives the provider's rate limits the
+// names that LiteLLM gives them.
+func ForClient(h Headers) *extprocv3.HeaderMutation {
+	m := &extprocv3.HeaderMutation{}
+	for _, v := range h {
+		if isRateLimit(v.Key) {
+			Set(m, nestorv1.HeaderProviderPrefix+v.Key, Value(v))
+		}
+		if isRateLimit(v.Key) || isPrivate(v.Key) {
+			m.RemoveHeaders = append(m.RemoveHeaders, v.Key)
+		}
+	}
+	return m
+}
+
+func isRateLimit(name string) bool { return strings.HasPrefix(name, "x-ratelimit-") }
+
+// isPrivate reports whether a header of an upstream's answer is not for the client, or could confuse Envoy or it.
+func isPrivate(name string) bool {
+	switch name {
+	case nestorv1.HeaderRetry, nestorv1.HeaderRefusal, "x-envoy-overloaded", "x-envoy-ratelimited",
+		"x-envoy-immediate-health-check-fail", "set-cookie", "location", "openai-organization", "openai-project":
+		return true
+	}
+	return false
+}
 
 // Renamed has the provider's rate limits under the names that the client sees.
 func (h Headers) Renamed() Headers {
 	all := make(Headers, len(h))
 	for i, v := range h {
-		if IsRateLimit(v.Key) {
+		if isRateLimit(v.Key) {
 			v = &corev3.HeaderValue{Key: nestorv1.HeaderProviderPrefix + v.Key, Value: v.Value, RawValue: v.RawValue}
 		}
 		all[i] = v

@@ -1,0 +1,16 @@
+package message
+
+import (
+	"testing"
+	"time"
+)
+
+func TestIdleRouteIsTheNextAbove(t *testing.T) {
+	for silence, want := range map[time.Duration]int{
+		time.Millisecond: 1, time.Second: 2, 1500 * time.Millisecond: 2, 61 * time.Second: 120, time.Hour: 600,
+	} {
+		if got := idleSeconds(silence); got != want {
+			t.Errorf("%v: %d s, want %d", silence, got, want)
+		}
+	}
+}
