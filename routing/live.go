@@ -49,7 +49,7 @@ func (v *View) lookAt(leaves []int32, groups map[int32]bool, more func(r *live.R
 	r := live.Reader{
 		Deployments: v.snapshot.deployments, Groups: v.snapshot.groups, Graph: v.snapshot.graph, Gates: v.snapshot.gates,
 		State: v.state, Now: now, Usage: v.usage,
-		Speed: func(id string) (whole, first float64) { return v.router.speeds.means(id, now, v.snapshot.tuning.TTL) },
+		Speed: func(id string) (whole, first float64) { return v.router.speeds.Means(id, now, v.snapshot.tuning.TTL) },
 	}
 	v.mu.RLock()
 	s := r.Status(leaves, groups)

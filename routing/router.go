@@ -7,6 +7,7 @@ import (
 	"weak"
 
 	"github.com/nestor-gateway/nestor/ratelimit"
+	"github.com/nestor-gateway/nestor/routing/strategy"
 )
 
 // Router holds the current View and keeps all that are in use up to date. It is safe for concurrent use.
@@ -18,7 +19,7 @@ type Router struct {
 
 	// freed counts what was given back.
 	freed  atomic.Uint64
-	speeds speeds
+	speeds strategy.Speeds
 	// pickings are spare, so that a pick allocates nothing.
 	pickings sync.Pool
 
@@ -52,7 +53,7 @@ func (r *Router) Swap(s *Snapshot) {
 	}
 	known := func(id string) bool { _, ok := s.byID[id]; return ok }
 	r.tracker.Retain(known)
-	r.speeds.retain(known)
+	r.speeds.Retain(known)
 	r.carryOver(v)
 	r.views = append(r.views, weak.Make(v))
 	r.view.Store(v)

@@ -68,21 +68,8 @@ func (s *Snapshot) summarize() {
 	slices.SortFunc(s.upstreams, func(a, b Upstream) int { return cmp.Compare(a.Name, b.Name) })
 	s.summary = Summary{
 		Groups: s.fileGroups, Deployments: len(s.deployments), Aliases: len(s.cfg.Router.Aliases),
-		Depth: s.depth(), Upstreams: len(s.upstreams),
+		Depth: s.graph.Depth(), Upstreams: len(s.upstreams),
 	}
-}
-
-// depth is how many groups the longest way from a group to a deployment passes.
-func (s *Snapshot) depth() int {
-	depths, deepest := make([]int, len(s.groups)), 0
-	for _, group := range s.graph.BottomUp() {
-		depths[group]++
-		deepest = max(deepest, depths[group])
-		for _, parent := range s.graph.Parents(group) {
-			depths[parent] = max(depths[parent], depths[group])
-		}
-	}
-	return deepest
 }
 
 // Model is something a client may name.

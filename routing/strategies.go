@@ -1,7 +1,6 @@
 package routing
 
 import (
-	"encoding/json"
 	"time"
 
 	"github.com/nestor-gateway/nestor/ratelimit"
@@ -50,8 +49,8 @@ func newChooser(v *View) *strategy.Chooser {
 	}
 	return strategy.NewChooser(s.graph, v.state.Shares, kinds, s.tuning.Tuning, strategy.Facts{
 		Now: v.elapsed, Used: v.used,
-		Speed: func(leaf int32) *strategy.Speed { return v.router.speeds.of(s.deployments[leaf].ID) },
-		Price: func(leaf int32) float64 { return priceOf(s.deployments[leaf]) },
+		Speed: func(leaf int32) *strategy.Speed { return v.router.speeds.Of(s.deployments[leaf].ID) },
+		Price: func(leaf int32) float64 { return s.deployments[leaf].Price() },
 	})
 }
 
@@ -63,7 +62,7 @@ func (s *Snapshot) divide(state *share.State, group int32) (f share.Flow, equal 
 	case strategy.SimpleShuffle, strategy.Balanced:
 		return state.Flow(group), false
 	case strategy.CostBased:
-		value = func(leaf int32) float64 { return priceOf(s.deployments[leaf]) }
+		value = func(leaf int32) float64 { return s.deployments[leaf].Price() }
 	}
 	if !state.Live(group) {
 		return share.Flow{}, true
@@ -120,27 +119,13 @@ func (r *Router) look(deployment string) {
 	}
 }
 
-// unpriced is the USD for a token where nobody says what it costs. LiteLLM's.
-const unpriced = 5.0
-
-// priceOf is the USD for a token in and one out: by litellm_params, else by model_info.
-func priceOf(d *Deployment) float64 {
-	var info struct {
-		Input  *float64 `json:"input_cost_per_token"`
-		Output *float64 `json:"output_cost_per_token"`
+// Observe takes the speed of an attempt into account. A deployment that the current snapshot no longer has is left out.
+func (r *Router) Observe(s Sample) {
+	v := r.View()
+	if _, ok := v.snapshot.byID[s.Deployment]; !ok {
+		return
 	}
-	if (d.InputCost == nil || d.OutputCost == nil) && d.Info.All != nil {
-		// What is no number is no price: model_info may hold anything.
-		_ = json.Unmarshal(d.Info.All, &info)
-	}
-	return priced(d.InputCost, info.Input) + priced(d.OutputCost, info.Output)
-}
-
-func priced(choices ...*float64) float64 {
-	for _, c := range choices {
-		if c != nil && *c >= 0 {
-			return *c
-		}
-	}
-	return unpriced
+	sample := strategy.Sample{Failed: s.Failed, Whole: s.Whole, FirstToken: s.FirstToken, Completion: s.Completion}
+	r.speeds.Of(s.Deployment).Observe(v.elapsed(), sample, v.snapshot.tuning.keep)
+	r.look(s.Deployment)
 }

@@ -80,3 +80,16 @@ func (g *Graph) eachOpen(group int32, groups bool, w Ways, f func(to int32) bool
 	}
 	return true
 }
+
+// Depth is how many groups the longest way from a group to a leaf passes.
+func (g *Graph) Depth() int {
+	depths, deepest := make([]int, len(g.groups)), 0
+	for _, group := range g.BottomUp() {
+		depths[group]++
+		deepest = max(deepest, depths[group])
+		for _, parent := range g.Parents(group) {
+			depths[parent] = max(depths[parent], depths[group])
+		}
+	}
+	return deepest
+}
