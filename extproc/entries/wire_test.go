@@ -13,23 +13,23 @@ import (
 )
 
 // message is a serialized StreamAccessLogsMessage: its fields in any order and number, unknown ones and groups among them.
-// One of four has values that it must not have, or is cut off, or has a wrong byte.
+// One of three has something that it must not have, or is cut off, or has a wrong byte.
 func message(t *rapid.T) []byte {
-	damage := rapid.IntRange(0, 11).Draw(t, "damage")
-	raw := maker{t, damage == 0}.message((&accesslogv3.StreamAccessLogsMessage{}).ProtoReflect().Descriptor(), 11)
+	damage := rapid.IntRange(0, 15).Draw(t, "damage")
+	raw := maker{t, damage == 3, damage == 4, damage == 5}.message((&accesslogv3.StreamAccessLogsMessage{}).ProtoReflect().Descriptor(), 11)
 	switch {
-	case damage == 1:
+	case damage == 0:
 		raw = raw[:rapid.IntRange(0, len(raw)).Draw(t, "length")]
-	case damage == 2 && len(raw) > 0:
+	case damage == 1 && len(raw) > 0:
 		raw[rapid.IntRange(0, len(raw)-1).Draw(t, "at")] = rapid.Byte().Draw(t, "byte")
 	}
 	return raw
 }
 
-// maker makes messages; a bad one, with numbers of fields, wire types and strings too that no message may have.
+// maker makes messages; bad ones, with strings, numbers of fields or wire types too that no message may have.
 type maker struct {
 	*rapid.T
-	bad bool
+	badTexts, badNumbers, badTypes bool
 }
 
 func (t maker) message(d protoreflect.MessageDescriptor, depth int) (raw []byte) {
@@ -101,7 +101,7 @@ func (t maker) value(raw []byte, fd protoreflect.FieldDescriptor, depth int) []b
 
 func (t maker) text() string {
 	all := []string{"", "via_upstream", "ZA==", "é", "other"}
-	if t.bad {
+	if t.badTexts {
 		all = append(all, "é"[:1])
 	}
 	return rapid.SampledFrom(all).Draw(t.T, "text")
@@ -114,8 +114,11 @@ func (t maker) varint() uint64 {
 // unknown appends a field of any number and type: one that no message has, or that one has with another type.
 func (t maker) unknown(raw []byte, depth int) []byte {
 	numbers, kinds := []protowire.Number{1, 2, 3, 4, 5, 17, 99, protowire.MaxValidNumber}, []protowire.Type{0, 1, 2, 3, 5}
-	if t.bad {
-		numbers, kinds = append(numbers, protowire.MaxValidNumber+1, 0), append(kinds, 4, 6)
+	if t.badNumbers {
+		numbers = append(numbers, protowire.MaxValidNumber+1, 0)
+	}
+	if t.badTypes {
+		kinds = append(kinds, 4, 6)
 	}
 	number, kind := rapid.SampledFrom(numbers).Draw(t.T, "number"), rapid.SampledFrom(kinds).Draw(t.T, "type")
 	raw = protowire.AppendTag(raw, number, kind)
