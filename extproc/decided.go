@@ -125,7 +125,7 @@ func (d *decided) complete(now time.Time) *nestorv1.Decision {
 	decision.Deployment, decision.DecidedUnixNano = d.pick.Deployment.ID, now.UnixNano()
 	decision.Holder, decision.ReservedTokens, decision.InputTokens = d.replica, d.reserved, d.estimate.Input
 	decision.Completions = d.completions()
-	if d.fields.Blobs == 0 {
+	if d.fields.BlobTokens == 0 {
 		decision.InputBytes = d.fields.TextBytes
 	}
 	return decision

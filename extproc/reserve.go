@@ -32,7 +32,7 @@ func ownID(id string) string {
 // hold is what the attempt reserves of everything that limits it.
 func (s *Server) hold(d *decided) ratelimit.Reservation {
 	d.estimate = s.book.Guess(d.target.Group, estimate.Request{
-		Bytes: d.fields.TextBytes, Blobs: d.fields.Blobs, Completions: d.completions(), Most: d.fields.MostOutput(),
+		Bytes: d.fields.TextBytes, BlobTokens: d.fields.BlobTokens, Completions: d.completions(), Most: d.fields.MostOutput(),
 	})
 	return ratelimit.Reservation{
 		ID:      reservationID(d.request.id, d.request.attempt),

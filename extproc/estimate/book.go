@@ -21,8 +21,6 @@ const (
 	priors = 5
 	// largestOutput bounds the guess of a completion, in tokens.
 	largestOutput = 32_768
-	// blobTokens is what an image, a sound or a file in a request counts for.
-	blobTokens = 1000
 	// telling is the bytes from which on a request tells how many bytes a token has; in a
 	// shorter one it is the JSON around the text that counts.
 	telling = 1024
@@ -40,8 +38,8 @@ const (
 
 // Request is what can be known of a request.
 type Request struct {
-	// Bytes of it that are text, and Blobs that are none: images, sounds, files.
-	Bytes, Blobs int64
+	// Bytes of it that are text, and the tokens of what is none: images, sounds, files.
+	Bytes, BlobTokens int64
 	// Completions is how many are asked for; 0 where the answer is no text.
 	Completions int64
 	// Most is the tokens that the request allows a completion; nil when it does not say.
@@ -122,7 +120,7 @@ func (b *Book) Guess(name string, r Request) Tokens {
 		output = min(output, float64(*r.Most))
 	}
 	return Tokens{
-		Input:  int64(math.Ceil(float64(r.Bytes)/ratio)) + r.Blobs*blobTokens,
+		Input:  int64(math.Ceil(float64(r.Bytes)/ratio)) + r.BlobTokens,
 		Output: int64(math.Ceil(min(output, largestOutput))) * r.Completions,
 	}
 }

@@ -17,7 +17,7 @@ func TestNothingLearnedYet(t *testing.T) {
 		"bound":          {Request{Bytes: 400, Completions: 1, Most: &most}, Tokens{100, 100}},
 		"bound, 3 times": {Request{Bytes: 400, Completions: 3, Most: &most}, Tokens{100, 300}},
 		"embeddings":     {Request{Bytes: 400}, Tokens{100, 0}},
-		"two images":     {Request{Bytes: 400, Blobs: 2, Completions: 1, Most: &most}, Tokens{2100, 100}},
+		"two images":     {Request{Bytes: 400, BlobTokens: 2000, Completions: 1, Most: &most}, Tokens{2100, 100}},
 	} {
 		if got := New().Guess("g", c.request); got != c.want {
 			t.Errorf("%s: %v, want %v", name, got, c.want)

@@ -64,8 +64,8 @@ func checkSizes(t *testing.T, body []byte, f *Fields) {
 	if f.Prompts != 0 && f.Prompts != want {
 		t.Fatalf("%q has %d prompts, want %d", body, f.Prompts, want)
 	}
-	if f.TextBytes < 2 || f.TextBytes > int64(len(body)) || f.Blobs < 0 || f.Completions() < 1 {
-		t.Fatalf("%q: %d bytes of text, %d blobs, %d completions", body, f.TextBytes, f.Blobs, f.Completions())
+	if f.TextBytes < 2 || f.TextBytes > int64(len(body)) || f.BlobTokens < 0 || f.Completions() < 1 {
+		t.Fatalf("%q: %d bytes of text, %d tokens of blobs, %d completions", body, f.TextBytes, f.BlobTokens, f.Completions())
 	}
 }
 

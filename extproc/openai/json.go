@@ -184,6 +184,9 @@ func (s *scanner) member(expected string, visit func(entry) *Error) bool {
 		return false
 	}
 	e.value.to = s.at
+	if e.value.to-e.value.from > largestWord && s.body[e.value.from] == '"' {
+		s.blobs.look(e.key.of(s.body), s.body[e.value.from+1:e.value.to-1])
+	}
 	if visit != nil {
 		s.err = visit(e)
 	}
@@ -254,9 +257,6 @@ func (s *scanner) text() bool {
 			return s.fail("the end of a string")
 		case c == '"':
 			s.at++
-			if s.at-start > largestWord {
-				s.blobs.look(s.body[start : s.at-1])
-			}
 			return foreign == 0 || s.utf8(start, s.at-1)
 		case c == '\\':
 			if !s.escape() {

@@ -2,7 +2,6 @@ package openai
 
 import (
 	"bytes"
-	"cmp"
 	"fmt"
 	"time"
 )
@@ -24,8 +23,9 @@ type Fields struct {
 	BestOf *int64
 	// Prompts is how many there are in prompt: more than 1 where it is an array of strings or of arrays.
 	Prompts int64
-	// TextBytes is the size of the body without its Blobs: strings of base64 that are images, sounds or files.
-	TextBytes, Blobs int64
+	// TextBytes is the size of the body without the strings of base64 that are images, sounds or files, and
+	// BlobTokens what those count for.
+	TextBytes, BlobTokens int64
 	// Fallbacks, NumRetries, Timeout and DisableFallbacks are LiteLLM's own request fields.
 	// Fallbacks are names of models as a client may call them, in order.
 	Fallbacks        []string
@@ -81,7 +81,7 @@ func Scan(body []byte) (*Fields, *Error) {
 	if err := r.document(); err != nil {
 		return nil, err
 	}
-	r.f.TextBytes, r.f.Blobs = int64(len(body)-r.blobs.bytes), int64(r.blobs.count)
+	r.f.TextBytes, r.f.BlobTokens = int64(len(body)-r.blobs.bytes), int64(r.blobs.tokens)
 	return r.f, nil
 }
 
@@ -91,8 +91,15 @@ func (f *Fields) Completions() int64 {
 	return n * max(f.Prompts, 1)
 }
 
-// MostOutput is the tokens that the body allows one completion; nil when it does not say.
-func (f *Fields) MostOutput() *int64 { return cmp.Or(f.MaxCompletionTokens, f.MaxTokens) }
+// MostOutput is the tokens that the body allows one completion; nil when it does not say, and for 0. Where it says both,
+// providers differ in which they go by, so it is the larger.
+func (f *Fields) MostOutput() *int64 {
+	most := max(value(f.MaxCompletionTokens), value(f.MaxTokens))
+	if most == 0 {
+		return nil
+	}
+	return &most
+}
 
 func value(n *int64) int64 {
 	if n == nil {
