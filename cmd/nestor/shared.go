@@ -48,7 +48,7 @@ func shareLimits(s settings, place redisPlace, log *slog.Logger) (*limits, error
 	}
 	self := redis.Replica{ID: redis.NewID() + "." + machine(), Address: address}
 	store := redis.NewStore(client, redis.Options{
-		Fresh: s.freshLimits, Prefix: place.prefix, Log: log, Self: self,
+		Fresh: s.firstStart(log), Prefix: place.prefix, Log: log, Self: self,
 		Gone: func(ctx context.Context, r redis.Replica) bool { return gone(ctx, self, r) },
 	})
 	replicas := redis.Join(client, place.prefix, self)
@@ -101,6 +101,11 @@ func heard(n redis.Notice) routing.Notice {
 
 // forwarder settles at other replicas what they hold.
 func (l *limits) forwarder(r *routing.Router, m prometheus.Registerer, log *slog.Logger) *forward.Forwarder {
+	if store, ok := l.store.(*redis.Store); ok {
+		m.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "nestor_redis_down_seconds", Help: "For how long Redis has been of no use for limits; 0 while it is.",
+		}, func() float64 { return store.Down().Seconds() }))
+	}
 	f := forward.New(forward.Options{Self: l.replicas.Self().ID, Ledger: r, Directory: l.replicas, Metrics: m, Log: log})
 	l.close = append(l.close, f.Close)
 	return f

@@ -37,6 +37,7 @@ type fleet struct {
 	fresh bool
 	down  bool
 	lost  time.Duration // since when it is down
+	told  time.Duration // when the log last said so
 	last  time.Duration // when the last beat that was answered was sent
 	tried time.Duration // when the last beat was sent
 
@@ -287,14 +288,6 @@ func (f *fleet) learn(clock, sent, now time.Duration) {
 		f.back = true
 	default:
 		f.low, f.high = max(f.low, least), min(f.high, most)
-	}
-}
-
-// fail notes that Redis did not answer.
-func (f *fleet) fail(err error, now time.Duration) {
-	if !f.down {
-		f.down, f.lost = true, now
-		f.store.log.Warn("Redis does not answer: limits go on with what is leased, then as each says", "key", f.key, "error", err)
 	}
 }
 
