@@ -54,8 +54,12 @@ func TestAStreamThatIsCompressedInSpiteOfAllIsCountedAndStripped(t *testing.T) {
 		t.Errorf("got %q in %q, want %q", got, resp.Header.Get("content-encoding"), hello+done)
 	}
 	want := map[string]any{"prompt_tokens": 3.0, "completion_tokens": 4.0, "total_tokens": 7.0}
-	if diff := cmp.Diff(want, tokens(g.entry(t).GetCommonProperties().GetMetadata().GetFilterMetadata())); diff != "" {
+	entry := g.entry(t)
+	if diff := cmp.Diff(want, tokens(entry.GetCommonProperties().GetMetadata().GetFilterMetadata())); diff != "" {
 		t.Errorf("usage (-want +got):\n%s", diff)
+	}
+	if logged := entry.GetResponse().GetResponseHeaders()[nestorv1.HeaderCoding]; logged != "" {
+		t.Errorf("the entry tells %q of an answer that was unpacked", logged)
 	}
 }
 
@@ -98,6 +102,9 @@ func TestACodingThatIsNotReadPassesAsItIs(t *testing.T) {
 		resp, got := g.send(t, http.MethodPost, "/v1/chat/completions", "{}", "accept-encoding", coding)
 		if got != "anything" || resp.Header.Get("content-encoding") != coding {
 			t.Errorf("%s: got %q in %q", coding, got, resp.Header.Get("content-encoding"))
+		}
+		if logged := g.entry(t).GetResponse().GetResponseHeaders()[nestorv1.HeaderCoding]; logged != coding {
+			t.Errorf("%s: the entry tells %q", coding, logged)
 		}
 	}
 }

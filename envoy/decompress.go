@@ -11,7 +11,7 @@ import (
 )
 
 // maxInflateRatio is what gzip can reach at most, for Envoy ends an answer beyond it as if it were whole.
-// For brotli and zstd the bound is 100 and can't be set; answers in those pass as they are, uncounted.
+// For brotli and zstd the bound is 100 and can't be set; answers in those pass as they are, and count what was reserved.
 const maxInflateRatio = 1032
 
 // decompressor unpacks the answer of an upstream that compresses in spite of `accept-encoding: identity`, so

@@ -68,7 +68,7 @@ func (s *Server) finish(a *answer) {
 		e.Usage = ending.Usage(a.reader.Usage())
 	}
 	if p, ok := a.reader.(*inband.Packed); ok && p.Size() > 0 {
-		e.Sent = p.Size() // what is learned of bytes is learned of text
+		e.Sent, e.Packed = p.Size(), false // what is learned of bytes is learned of text
 	}
 	s.record(*e)
 }
@@ -136,8 +136,9 @@ func (f *failed) announceJSON(m *extprocv3.HeaderMutation) {
 // read chooses how the usage of a success is read: not at all where it is of another kind, or
 // compressed in a way that Go's library does not know.
 func (a *answer) read(h message.Headers, m *extprocv3.HeaderMutation) {
-	kind, encoding := h.Get("content-type"), h.Get("content-encoding")
-	plain := encoding == "" || encoding == "identity"
+	kind, encoding := h.Get("content-type"), h.Get(nestorv1.HeaderCoding)
+	a.entry.Packed = ending.IsPacked(encoding)
+	plain := !a.entry.Packed
 	switch {
 	case !plain && encoding != "gzip":
 		return

@@ -97,6 +97,7 @@ type how struct {
 	abort   bool
 	unsent  bool
 	sent    uint64
+	coding  string // the answer's content-encoding
 	usage   map[string]any
 	more    func(*datav3.HTTPAccessLogEntry)
 }
@@ -125,6 +126,9 @@ func (a attempt) logged(t *testing.T, h how) []byte {
 		Response: &datav3.HTTPResponseProperties{
 			ResponseCode: wrapperspb.UInt32(h.status), ResponseCodeDetails: h.details, ResponseBodyBytes: h.sent,
 		},
+	}
+	if h.coding != "" {
+		line.Response.ResponseHeaders = map[string]string{"content-encoding": h.coding}
 	}
 	if a.decision != nil {
 		line.CommonProperties.Metadata.FilterMetadata[nestorv1.Namespace] = a.decision.Fields[nestorv1.Namespace].GetStructValue()

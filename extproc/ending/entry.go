@@ -23,6 +23,7 @@ type Entry struct {
 	Details  string // Envoy's response code details
 	Unsent   bool   // nothing of the request went to an upstream
 	Sent     int64  // bytes of the answer's body
+	Packed   bool   // they are compressed
 	Duration time.Duration
 	Whole    time.Duration // from the request to the end of the answer at the upstream; 0 is unknown
 	First    time.Duration // from the request to the first piece of a stream
@@ -40,6 +41,7 @@ func Read(line *entries.Entry, d *nestorv1.Decision) Entry {
 		Details:  line.Details,
 		Unsent:   !line.FirstSent.Said(),
 		Sent:     int64(line.Body),
+		Packed:   IsPacked(line.Coding),
 		Duration: line.Duration.Duration(),
 		Reason:   line.Reason,
 		Usage:    ReadUsage(line.Usage),
@@ -52,6 +54,9 @@ func Read(line *entries.Entry, d *nestorv1.Decision) Entry {
 	}
 	return e
 }
+
+// IsPacked reports whether an answer with this content-encoding is compressed.
+func IsPacked(coding string) bool { return coding != "" && coding != "identity" }
 
 // isCut reports whether the upstream broke off, or fell silent, after its headers.
 func isCut(line *entries.Entry) bool {

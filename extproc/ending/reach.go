@@ -59,8 +59,8 @@ func SpentByFailure(d *nestorv1.Decision, details string) (Reach, int64) {
 }
 
 // Spent is how far an attempt got and the tokens it used: those that the provider reported, else what
-// can be told from the bytes of the answer, else what was reserved. streamed says
-// how many tokens the first bytes of a stream are.
+// can be told from the bytes of the answer, else what was reserved; where the bytes are compressed, the larger of
+// these two. streamed says how many tokens the first bytes of a stream are.
 func (e Entry) Spent(streamed func(bytes int64) int64) (Reach, int64) {
 	d := e.Decision
 	switch outcome := e.Outcome(); {
@@ -70,11 +70,22 @@ func (e Entry) Spent(streamed func(bytes int64) int64) (Reach, int64) {
 		return Nowhere, 0
 	case e.Usage.Known():
 		return Answered, e.Usage.Sum()
-	case d.Stream && e.Sent > 0 && d.Completions > 0:
-		return Answered, d.InputTokens + streamed(e.Sent)
-	case outcome == Success && !d.Stream && d.Completions > 0:
-		return Answered, d.InputTokens + estimate.Plain(e.Sent)
+	case e.Packed:
+		return Answered, max(e.guess(streamed), d.ReservedTokens)
 	default:
-		return Answered, d.ReservedTokens
+		return Answered, e.guess(streamed)
+	}
+}
+
+// guess tells from the bytes of the answer, as far as they say anything, how many tokens were used.
+func (e Entry) guess(streamed func(bytes int64) int64) int64 {
+	d := e.Decision
+	switch {
+	case d.Stream && e.Sent > 0 && d.Completions > 0:
+		return d.InputTokens + streamed(e.Sent)
+	case e.Outcome() == Success && !d.Stream && d.Completions > 0:
+		return d.InputTokens + estimate.Plain(e.Sent)
+	default:
+		return d.ReservedTokens
 	}
 }

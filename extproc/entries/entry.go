@@ -22,6 +22,7 @@ type Entry struct {
 	Reason  string // why a connection to the upstream could not be made
 	Code    uint32
 	Body    uint64 // bytes of the answer's body
+	Coding  string // and what they are compressed with: the response header nestorv1.HeaderCoding
 	Details string // Envoy's response code details
 
 	// Request and Attempt are the request headers nestorv1.HeaderRequest and nestorv1.HeaderAttempt.

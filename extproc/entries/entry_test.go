@@ -36,7 +36,8 @@ func TestAnEntryIsReadWhole(t *testing.T) {
 				access_log_type: DownstreamEnd
 			}
 			request { path: "/v1" request_headers { key: "x-nestor-request" value: "r" } request_headers { key: "x-envoy-attempt-count" value: "2" } }
-			response { response_code { value: 200 } response_body_bytes: 7 response_code_details: "via_upstream" }
+			response { response_code { value: 200 } response_body_bytes: 7 response_code_details: "via_upstream"
+			           response_headers { key: "content-encoding" value: "br" } response_headers { key: "server" value: "s" } }
 		} }`), m); err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +49,7 @@ func TestAnEntryIsReadWhole(t *testing.T) {
 		Kind: datav3.AccessLogType_DownstreamEnd, Decision: []byte("ZA=="), Usage: Usage{Total: 30},
 		Start: MomentOf(1_700_000_000, 5), FirstSent: MomentOf(0, 1e6), FirstReceived: MomentOf(0, 2e6), LastReceived: MomentOf(0, 3e6),
 		Duration: MomentOf(1, 0), Flags: Flags{UpstreamRemoteReset: true, DownstreamRemoteReset: true}, Reason: "reason",
-		Code: 200, Body: 7, Details: "via_upstream", Request: "r", Attempt: "2",
+		Code: 200, Body: 7, Coding: "br", Details: "via_upstream", Request: "r", Attempt: "2",
 	}}
 	if diff := cmp.Diff(want, got, alike()); diff != "" {
 		t.Error(diff)
@@ -147,7 +148,7 @@ func generated(line *datav3.HTTPAccessLogEntry) Entry {
 			flags.GetStreamIdleTimeout(), flags.GetDownstreamRemoteReset(), flags.GetDownstreamConnectionTermination(),
 		},
 		Reason: common.GetUpstreamTransportFailureReason(), Code: response.GetResponseCode().GetValue(),
-		Body: response.GetResponseBodyBytes(), Details: response.GetResponseCodeDetails(),
+		Body: response.GetResponseBodyBytes(), Coding: response.GetResponseHeaders()["content-encoding"], Details: response.GetResponseCodeDetails(),
 		Request: headers[nestorv1.HeaderRequest], Attempt: headers[nestorv1.HeaderAttempt],
 	}
 	if start := common.GetStartTime(); start != nil {

@@ -141,6 +141,7 @@ message_type { name: "Request"
 message_type { name: "Response"
   field { name: "code" number: 1 type: TYPE_MESSAGE type_name: ".partial.Code" label: LABEL_OPTIONAL }
   field { name: "body" number: 3 type: TYPE_UINT64 label: LABEL_OPTIONAL }
+  field { name: "headers" number: 4 type: TYPE_MESSAGE type_name: ".partial.TextPair" label: LABEL_REPEATED }
   field { name: "details" number: 6 type: TYPE_STRING label: LABEL_OPTIONAL } }
 message_type { name: "Code"
   field { name: "value" number: 1 type: TYPE_UINT32 label: LABEL_OPTIONAL } }

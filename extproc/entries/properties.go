@@ -63,6 +63,11 @@ func (e *Entry) readResponse(response []byte) error {
 			f.into(e.readCode)
 		case responseBody:
 			e.Body = f.number
+		case responseHeaders:
+			name, value, err := textPair(f.bytes)
+			if f.err = err; string(name) == nestorv1.HeaderCoding {
+				e.Coding = string(value)
+			}
 		case responseDetails:
 			e.Details = details(f.text())
 		}

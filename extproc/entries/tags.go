@@ -45,6 +45,7 @@ const (
 	// envoy.data.accesslog.v3.HTTPResponseProperties
 	responseCode    = 1<<3 | bytes
 	responseBody    = 3<<3 | varint
+	responseHeaders = 4<<3 | bytes
 	responseDetails = 6<<3 | bytes
 
 	// envoy.config.core.v3.Metadata

@@ -55,7 +55,8 @@ func keys() map[protoreflect.FullName][]string {
 		"google.protobuf.Struct.FieldsEntry": {nestorv1.KeyDecision, nestorv1.KeyDecision, nestorv1.KeyDecision,
 			nestorv1.KeyPromptTokens, nestorv1.KeyCompletionTokens, nestorv1.KeyTotalTokens,
 			nestorv1.KeyCachedTokens, nestorv1.KeyReasoningTokens, nestorv1.KeyFirstEvent},
-		"envoy.data.accesslog.v3.HTTPRequestProperties.RequestHeadersEntry": {nestorv1.HeaderRequest, nestorv1.HeaderAttempt},
+		"envoy.data.accesslog.v3.HTTPRequestProperties.RequestHeadersEntry":   {nestorv1.HeaderRequest, nestorv1.HeaderAttempt},
+		"envoy.data.accesslog.v3.HTTPResponseProperties.ResponseHeadersEntry": {nestorv1.HeaderCoding},
 	}
 }
 
@@ -75,7 +76,7 @@ func read() map[protoreflect.Name][]protoreflect.FieldNumber {
 		"AccessLogCommon":         {5, 7, 9, 10, 16, 17, 17, 17, 18, 23, 33},
 		"ResponseFlags":           {5, 7, 15, 17, 24, 28},
 		"HTTPRequestProperties":   {13},
-		"HTTPResponseProperties":  {1, 3, 6},
+		"HTTPResponseProperties":  {1, 3, 4, 6},
 		"Metadata":                {1},
 		"Value":                   {1, 2, 2, 3, 3, 4, 5, 6},
 	}

@@ -57,6 +57,8 @@ const (
 	// HeaderAttempt is Envoy's count of the attempts at one request, from 1. An access log entry carries it
 	// and HeaderRequest, so that an attempt whose decision never arrived can be told.
 	HeaderAttempt = "x-envoy-attempt-count"
+	// HeaderCoding tells in an access log entry that an answer left Envoy compressed: its bytes say little then.
+	HeaderCoding = "content-encoding"
 )
 
 // Response headers.
