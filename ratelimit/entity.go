@@ -57,6 +57,20 @@ func (e *entity) used() Amounts {
 	return Amounts{e.window.used[Requests], e.window.used[Tokens], e.held}
 }
 
+// free is when anything is left of what is used up.
+func (e *entity) free(used *Amounts, now time.Duration) (free [Dimensions]time.Duration) {
+	for d, most := range e.most {
+		switch {
+		case most == 0 || most == None || used[d] < most:
+		case Dimension(d) == Parallel:
+			free[d] = guess
+		default:
+			free[d] = e.window.wait(Dimension(d), used[d]+1-most, now)
+		}
+	}
+	return free
+}
+
 // deny says whether amounts are more than is left, and until when.
 func (e *entity) deny(amounts *Amounts, now, opens time.Duration) (Denial, bool) {
 	if e.gone {

@@ -128,4 +128,9 @@ type Usage struct {
 	Most Amounts
 	// Reset is when Used will be 0 if nothing more is used; 0 for Parallel.
 	Reset [Dimensions]time.Duration
+	// Free is when anything is left again, where nothing is; 0 elsewhere. For Parallel it is a guess.
+	Free [Dimensions]time.Duration
+	// Closed is for how long the store admits nothing of the limit, whatever is used: it does not know what
+	// was. Where nobody can tell for how long it is a guess. 0: the store is open, or there is no limit.
+	Closed time.Duration
 }

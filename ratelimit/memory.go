@@ -94,6 +94,10 @@ func (m *Memory) Usage(handle Entity) Usage {
 	for _, d := range []Dimension{Requests, Tokens} {
 		u.Reset[d] = e.window.reset(d, now)
 	}
+	u.Free = e.free(&u.Used, now)
+	if e.limited {
+		u.Closed = max(m.opens-now, 0)
+	}
 	return u
 }
 
