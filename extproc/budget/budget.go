@@ -38,13 +38,13 @@ func (b *Budget) Request() {
 	b.sum.requests++
 }
 
-// Retry counts a retry and reports true, or reports false where it would be more than percent
-// of the requests and, over the time looked back on, more than perSecond.
+// Retry counts a retry and reports true, or reports false where the retries would be both more than
+// percent of the requests and, over the time looked back on, more than perSecond: the larger of the two is what may be.
 func (b *Budget) Retry(percent, perSecond float64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.turn()
-	most := percent*float64(b.sum.requests)/100 + perSecond*(slots*length).Seconds()
+	most := max(percent*float64(b.sum.requests)/100, perSecond*(slots*length).Seconds())
 	if float64(b.sum.retries+1) > most {
 		return false
 	}

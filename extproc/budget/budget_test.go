@@ -8,13 +8,15 @@ import (
 	"pgregory.net/rapid"
 )
 
-func TestRetriesAreAShareOfTheRequestsPlusTheFloor(t *testing.T) {
+func TestRetriesAreAShareOfTheRequestsOrTheFloor(t *testing.T) {
 	for _, c := range []struct {
 		requests, want     int
 		percent, perSecond float64
 	}{
 		{requests: 1000, percent: 20, perSecond: 0, want: 200},
-		{requests: 1000, percent: 20, perSecond: 10, want: 300},
+		{requests: 1000, percent: 20, perSecond: 10, want: 200},
+		{requests: 500, percent: 20, perSecond: 10, want: 100},
+		{requests: 100, percent: 20, perSecond: 10, want: 100},
 		{requests: 0, percent: 20, perSecond: 0.5, want: 5},
 		{requests: 7, percent: 20, perSecond: 0, want: 1},
 		{requests: 10, percent: 200, perSecond: 0, want: 20},
@@ -85,10 +87,10 @@ func TestTheBudgetHoldsForAnyTraffic(t *testing.T) {
 				}
 				return n
 			}
-			if most := percent/100*float64(since(requests, 10)) + 10*perSecond; granted && float64(since(retries, 9)) > most {
+			if most := max(percent/100*float64(since(requests, 10)), 10*perSecond); granted && float64(since(retries, 9)) > most {
 				t.Fatalf("%d retries in 9 s, allowed %v", since(retries, 9), most)
 			}
-			if most := percent/100*float64(since(requests, 9)) + 10*perSecond; !granted && float64(since(retries, 10)+1) <= most {
+			if most := max(percent/100*float64(since(requests, 9)), 10*perSecond); !granted && float64(since(retries, 10)+1) <= most {
 				t.Fatalf("refused after %d retries in 10 s, allowed %v", since(retries, 10), most)
 			}
 		}
