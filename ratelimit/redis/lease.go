@@ -185,9 +185,12 @@ func (e *entity) used(now time.Duration) ratelimit.Amounts {
 	e.history.advance(now, t)
 	u := ratelimit.Amounts{e.history.sum[0], e.history.sum[1], e.held}
 	if e.view.at > 0 && now < e.view.at+t.window {
-		for d, n := range e.view.others {
+		for d, n := range e.view.others[:ratelimit.Parallel] {
 			u[d] += n
 		}
+	}
+	if e.view.at > 0 && now < e.view.at+t.life {
+		u[ratelimit.Parallel] += e.view.others[ratelimit.Parallel]
 	}
 	return u
 }

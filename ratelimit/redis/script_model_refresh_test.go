@@ -75,6 +75,7 @@ func (m *model) refresh(fleetKey, key string, in *arguments) []any {
 	}
 	lives := func(r *modelReplica) bool { return !r.parted && now-r.beat < life }
 	stays := func(r *modelReplica) bool { return r != nil && !r.parted && now-r.beat < 11*window+2*slack }
+	holds := func(r *modelReplica) bool { return r != nil && !r.parted && now-r.beat < 2*window }
 	replicas, taken, busy := int64(0), int64(0), int64(0)
 	var aside [2]int64
 	for other, r := range f.replicas {
@@ -83,7 +84,7 @@ func (m *model) refresh(fleetKey, key string, in *arguments) []any {
 		}
 		if share && other != id && stays(r) && r.shares && now-r.heard >= life {
 			own := int64(0)
-			if l := e.leases[other]; l != nil {
+			if l := e.leases[other]; l != nil && holds(r) {
 				own = l.slots
 			}
 			for d := range 2 {
@@ -98,7 +99,7 @@ func (m *model) refresh(fleetKey, key string, in *arguments) []any {
 			continue
 		}
 		here := f.replicas[other]
-		if stays(here) {
+		if holds(here) {
 			taken += l.slots
 			if lives(here) {
 				busy += l.held

@@ -60,22 +60,23 @@ for i, c in pairs(e.b) do
 end
 
 -- Who has had no answer for long, and has not left, may use its share without Redis: that is set aside. The slots
--- that it may hold stay taken.
+-- that it held stay taken for as long as a reservation is held of which nobody gives a sign of life.
 local replicas, leased, taken, busy, aside = 0, {0, 0}, 0, 0, {0, 0}
 local function stays(m) return m and m.l == 0 and now - m.b < 11 * window + 2 * slack end
+local function holds(m) return m and m.l == 0 and now - m.b < 2 * window end
 for other, m in pairs(f.m) do
   if m.l == 0 and now - m.b < life then replicas = replicas + 1 end
   if share == 1 and other ~= id and stays(m) and m.u == 1 and now - m.h >= life then
     for d = 1, 2 do aside[d] = aside[d] + math.floor(math.max(0, limit[d]) / m.r) end
     local own = e.m[other]
-    taken = taken + math.max(0, math.floor(math.max(0, slots) / m.r) - (own and own.p or 0))
+    taken = taken + math.max(0, math.floor(math.max(0, slots) / m.r) - (own and holds(m) and own.p or 0))
   end
 end
 replicas = math.max(1, replicas)
 for other, m in pairs(e.m) do
   if other ~= id then
     local here = f.m[other]
-    if stays(here) then
+    if holds(here) then
       taken = taken + m.p
       if now - here.b < life then busy = busy + m.g end
     end
