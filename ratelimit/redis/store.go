@@ -56,6 +56,7 @@ type Store struct {
 	mu       sync.Mutex
 	fleets   []*fleet
 	entities []*entity // by handle; nil where one was forgotten
+	seq      int64     // the highest of those that were forgotten: Redis remembers it for longer
 	names    map[string]*entity
 	held     reservations
 	active   map[*entity]struct{} // have something that Redis will have to be told
@@ -64,6 +65,7 @@ type Store struct {
 	asking   int                  // how many of them are being asked for
 
 	closed  bool
+	beaten  chan struct{} // closed by the next beat that ends
 	wake    chan struct{}
 	context context.Context
 	stop    context.CancelFunc
@@ -89,7 +91,7 @@ func newStore(server server, fleets int, o Options) *Store {
 	s := &Store{
 		id: cmp.Or(o.Self.ID, NewID()), address: o.Self.Address, gone: o.Gone, server: server, times: timesOf(o.Window), now: o.Now, log: o.Log,
 		beats: newScript("beat", beatSource), asks: newScript("refresh", refreshSource),
-		names: map[string]*entity{}, doubts: map[string]*doubt{}, active: map[*entity]struct{}{}, wake: make(chan struct{}, 1),
+		names: map[string]*entity{}, doubts: map[string]*doubt{}, active: map[*entity]struct{}{}, beaten: make(chan struct{}), wake: make(chan struct{}, 1),
 	}
 	if s.now == nil {
 		began := time.Now()
@@ -190,7 +192,7 @@ func (s *Store) Declare(limits []ratelimit.Limit) []ratelimit.Entity {
 
 func (s *Store) found(name string) *entity {
 	f := s.fleets[spread(name, len(s.fleets))]
-	e := &entity{handle: ratelimit.Entity(len(s.entities)), fleet: f, key: f.key + name}
+	e := &entity{handle: ratelimit.Entity(len(s.entities)), fleet: f, key: f.key + name, seq: s.seq}
 	s.entities = append(s.entities, e)
 	s.names[name] = e
 	return e
@@ -208,6 +210,7 @@ func (s *Store) forget(declared map[string]bool, now time.Duration) {
 		case now >= e.dropped+linger*s.times.window && !busy && e.idle(now):
 			delete(s.names, name)
 			s.entities[e.handle] = nil
+			s.seq = max(s.seq, e.seq)
 		}
 	}
 }
@@ -220,7 +223,7 @@ func (s *Store) entity(handle ratelimit.Entity) *entity {
 }
 
 // Usage tells how an entity stands: what this replica has used, and what the others had when Redis was
-// last asked; in Parallel what this replica holds and the others then held.
+// last asked; in Parallel what this replica holds and the others then held, while that is no older than a few seconds.
 func (s *Store) Usage(handle ratelimit.Entity) ratelimit.Usage {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -163,6 +163,7 @@ func (f *fleet) beat(ctx context.Context, leave bool) error {
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	defer s.announce()
 	if c.err == nil {
 		c.err = f.take(c.reply, now, sent)
 	}

@@ -16,10 +16,10 @@ const rounds = 100
 func (s *Store) Reserve(ctx context.Context, q *ratelimit.Reservation) (ratelimit.Standing, *ratelimit.Denial) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
-		return ratelimit.Standing{}, &ratelimit.Denial{RetryAfter: s.times.beat, Full: true}
-	}
 	for range rounds {
+		if s.closed {
+			return ratelimit.Standing{}, &ratelimit.Denial{RetryAfter: s.times.beat, Full: true}
+		}
 		now := s.now()
 		s.settleExpired(now)
 		if h := s.held.find(&q.ID); h != nil {
