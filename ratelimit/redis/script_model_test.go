@@ -125,6 +125,13 @@ func (m *model) one(c *call) {
 	}
 }
 
+// count is how many entities there are, and how many calls there were.
+func (m *model) count() (entities, calls int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.entities), m.calls
+}
+
 // arguments are taken one after the other.
 type arguments struct{ left []string }
 

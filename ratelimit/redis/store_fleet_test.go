@@ -316,7 +316,7 @@ func TestALeaseIsNotUsedAfterItsEnd(t *testing.T) {
 func TestNothingThatBefallsMints(t *testing.T) {
 	worlds(t, 16, func(t *testing.T, seed uint64) {
 		w := newWorld(t, seed, shared, 3)
-		w.loss = 0.02
+		w.set(func() { w.loss = 0.02 })
 		until := -1
 		cut, deaf := map[*Store]int{}, map[*Store]int{}
 		w.run(8*time.Minute, func(second int) {

@@ -93,7 +93,7 @@ func TestTheOnlyReplicaIsReplacedAtOnce(t *testing.T) {
 func TestWhatADeadReplicaMightUseStaysSetAsideWhileNobodyKnows(t *testing.T) {
 	worlds(t, 2, func(t *testing.T, seed uint64) {
 		w := newWorld(t, seed, requestsOnly(240), 3)
-		w.silent = true
+		w.set(func() { w.silent = true })
 		w.run(time.Minute, func(int) {})
 		w.crash(0)
 		died := time.Since(w.began)
