@@ -147,8 +147,8 @@ func (g *gateway) readiness() error {
 	return nil
 }
 
-// listen opens both ports and serves on them until shutdown.
-func (g *gateway) listen() error {
+// listen opens both ports and serves on them until shutdown; gRPC when limits admit what there is.
+func (g *gateway) listen(ctx context.Context) error {
 	grpcListener, err := net.Listen("tcp", g.settings.grpcListen)
 	if err != nil {
 		return fmt.Errorf("--grpc-listen: %w", err)
@@ -160,10 +160,26 @@ func (g *gateway) listen() error {
 	if err := g.xds.Update(context.Background(), g.router.View().Snapshot().Upstreams()); err != nil {
 		return errors.Join(err, grpcListener.Close(), httpListener.Close())
 	}
-	go g.serve("gRPC", func() error { return g.grpc.Serve(grpcListener) })
 	go g.serve("HTTP", func() error { return g.http.Serve(httpListener) })
+	g.waitSeated(ctx)
+	go g.serve("gRPC", func() error { return g.grpc.Serve(grpcListener) })
 	g.ready.Store(true)
 	return nil
+}
+
+// seatTime is how long a start waits at most until the other replicas know of it, which takes a second.
+const seatTime = 3 * time.Second
+
+// waitSeated waits until the other replicas know this one: before that it would refuse what they admit.
+func (g *gateway) waitSeated(ctx context.Context) {
+	if g.limits.seated == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, seatTime)
+	defer cancel()
+	if err := g.limits.seated(ctx); err != nil {
+		g.log.Warn("started without what replicas share: limited requests may be refused at first", "error", err)
+	}
 }
 
 func (g *gateway) serve(what string, serve func() error) {

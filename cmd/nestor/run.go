@@ -56,7 +56,7 @@ func run(c *cobra.Command, s settings) error {
 	if err != nil {
 		return err
 	}
-	if err := g.listen(); err != nil {
+	if err := g.listen(c.Context()); err != nil {
 		return err
 	}
 	defer g.shutdown()

@@ -30,7 +30,7 @@ func serve(c *cobra.Command, s settings) error {
 	if err != nil {
 		return err
 	}
-	if err := g.listen(); err != nil {
+	if err := g.listen(c.Context()); err != nil {
 		return err
 	}
 	defer g.shutdown()

@@ -27,6 +27,8 @@ type limits struct {
 	share func(r *routing.Router)
 	// close is what to end, the last first.
 	close []func()
+	// seated waits until the replicas know each other; nil where nothing is shared.
+	seated func(ctx context.Context) error
 }
 
 func (l *limits) Close() {
@@ -52,7 +54,7 @@ func shareLimits(s settings, place redisPlace, log *slog.Logger) (*limits, error
 		Gone: func(ctx context.Context, r redis.Replica) bool { return gone(ctx, self, r) },
 	})
 	replicas := redis.Join(client, place.prefix, self)
-	l := &limits{store: store, place: place, replicas: replicas, close: []func(){func() { _ = client.Close() }, func() { _ = store.Close() }, replicas.Close}}
+	l := &limits{store: store, seated: store.Ready, place: place, replicas: replicas, close: []func(){func() { _ = client.Close() }, func() { _ = store.Close() }, replicas.Close}}
 	l.share = func(r *routing.Router) {
 		board := redis.NewBoard(client, place.prefix, self.ID, func(n redis.Notice) { r.Noticed(heard(n)) })
 		l.close = append(l.close, func() { r.Notify(nil); board.Close() })
