@@ -155,7 +155,7 @@ func (s *Server) choose(ctx context.Context, req request, body []byte) (*decided
 func (s *Server) place(ctx context.Context, view *routing.View, d *decided) (err error) {
 	for {
 		d.target, _ = view.Snapshot().Resolve(d.plan.Group)
-		pick, none := s.pick(ctx, view, d)
+		pick, none := s.pickSoon(ctx, view, d)
 		if none == nil {
 			d.pick = pick
 			return nil
@@ -198,6 +198,21 @@ func (s *Server) planOf(req request, model string) (*routing.View, retry.Plan, *
 		return nil, retry.Plan{}, openai.UnknownModel(model)
 	}
 	return view, retry.Plan{Snapshot: number, Group: model}.At(req.attempt), nil
+}
+
+// pickSoon picks, a little later where the number in flight alone stands in the way: a request of which nobody has told
+// yet that it has ended may take the place.
+func (s *Server) pickSoon(ctx context.Context, view *routing.View, d *decided) (routing.Pick, error) {
+	p, err := s.pick(ctx, view, d)
+	if !inFlightOnly(err) {
+		return p, err
+	}
+	d.plan.Delay, d.plan.Wait = 0, 0 // they are over
+	s.waiters.Await(ctx, func() bool {
+		p, err = s.pick(ctx, view, d)
+		return inFlightOnly(err)
+	})
+	return p, err
 }
 
 // pick chooses a deployment that this request has not tried; when all were tried it

@@ -297,3 +297,35 @@ func TestAProbeIsWithinTheLimits(t *testing.T) {
 		t.Error("a request passed where a probe had taken what was left")
 	}
 }
+
+// Envoy's entry comes some 20 ms after the client has read the answer.
+func TestAClientThatAsksOneAfterTheOtherIsNeverRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, l := limited(t, one("max_parallel_requests: 1"))
+		for n := range 20 {
+			a := begin(t, s, map[string]string{nestorv1.HeaderRequest: fmt.Sprint(n)}, chat)
+			time.AfterFunc(25*time.Millisecond, func() { a.ended(t, s, how{status: 200, usage: tokens(1, 1)}) })
+		}
+		synctest.Wait()
+		if got := l.used(t, leaf)[ratelimit.Parallel]; got != 1 {
+			t.Errorf("%d in flight, want the last", got)
+		}
+	})
+}
+
+func TestAPlaceInFlightIsNotWaitedForLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, l := limited(t, one("max_parallel_requests: 1, rpm: 5"))
+		asked(t, s, "r1", chat)
+		begin := time.Now()
+		if r := asked(t, s, "r2", chat); r.GetImmediateResponse().GetStatus().GetCode() != 429 {
+			t.Errorf("answered %v", r)
+		}
+		if got := time.Since(begin); got != 150*time.Millisecond {
+			t.Errorf("waited %v", got)
+		}
+		if got := l.used(t, leaf); got[ratelimit.Requests] != 1 || got[ratelimit.Parallel] != 1 {
+			t.Errorf("used %v, want that of the first alone", got)
+		}
+	})
+}

@@ -69,6 +69,12 @@ func onlyGuessTooLarge(limit *routing.Obstacle, d *decided) bool {
 		limit.Room.Limit >= d.estimate.Input && limit.Room.Limit < d.reserved
 }
 
+// inFlightOnly reports whether a pick failed for want of a place among those in flight, which one that ends gives.
+func inFlightOnly(err error) bool {
+	limit := obstacle(err)
+	return limit != nil && limit.Dimension == ratelimit.Parallel && !limit.Never
+}
+
 // obstacle is the limit that kept anything from being picked; nil when it was something else.
 func obstacle(err error) *routing.Obstacle {
 	var none *routing.NoneError

@@ -24,6 +24,7 @@ import (
 	"github.com/nestor-gateway/nestor/extproc/openai"
 	"github.com/nestor-gateway/nestor/extproc/provider"
 	"github.com/nestor-gateway/nestor/extproc/retry"
+	"github.com/nestor-gateway/nestor/extproc/slots"
 	"github.com/nestor-gateway/nestor/extproc/views"
 	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
 	"github.com/nestor-gateway/nestor/routing"
@@ -76,6 +77,7 @@ type Server struct {
 	book    *estimate.Book
 	budget  *budget.Budget
 	bodies  *bodies.Memory
+	waiters slots.Waiters
 }
 
 // New returns a server; Register makes Envoy able to reach it.
