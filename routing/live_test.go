@@ -108,3 +108,82 @@ func TestLiveOfAllCoolingShowsTheOneThatIsPicked(t *testing.T) {
 		t.Errorf("called directly: %+v", d)
 	}
 }
+
+const threeLimits = `
+model_list:
+  - {model_name: g, litellm_params: {model: openai/a, order: 1, rpm: 3}, model_info: {id: a}}
+  - {model_name: g, litellm_params: {model: openai/b, order: 2, rpm: 10}, model_info: {id: b}}
+  - {model_name: top, litellm_params: {model: g, rpm: 5}}
+`
+
+func probabilitiesOf(s live.Status) map[string]float64 {
+	by := map[string]float64{}
+	for _, d := range s.Deployments {
+		if d.Eligible != (len(d.WhyNot) == 0) {
+			by[d.ID] = -1
+			continue
+		}
+		by[d.ID] = *d.Probability
+	}
+	return by
+}
+
+func TestLiveSeesWhatIsUsedUpBeforeAnybodyIsDenied(t *testing.T) {
+	l := limit(snapshot(t, threeLimits))
+	for range 3 {
+		l.pick(t, "g", 1)
+		l.clock.Add(10 * time.Second)
+	}
+	s := l.View().Snapshot()
+	status := l.View().Live(target(t, s, "g"))
+	want := map[string][]live.Reason{"a": {{Why: live.Full, Limit: "deployment:a", Dimension: "requests", Seconds: 30}}, "b": nil}
+	if diff := cmp.Diff(want, reasons(status.Deployments)); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(map[string]float64{"a": 0, "b": 1}, probabilitiesOf(status)); diff != "" {
+		t.Error(diff)
+	}
+	if all := l.View().LiveAll().Deployments; all[0].Eligible || !all[1].Eligible {
+		t.Errorf("of all: %+v", all)
+	}
+	if d := l.View().Live(target(t, s, "a")).Deployments[0]; d.Eligible || *d.Probability != 0 {
+		t.Errorf("called directly: %+v", d)
+	}
+	for range 5 {
+		l.pick(t, "top", 1)
+	}
+	status = l.View().Live(target(t, s, "top"))
+	if diff := cmp.Diff(map[string]float64{"a": 0, "b": 0}, probabilitiesOf(status)); diff != "" {
+		t.Error(diff)
+	}
+	way := live.Reason{Why: live.Full, Limit: "reference:top:g:1", Dimension: "requests", Seconds: 60}
+	want = map[string][]live.Reason{"a": append(want["a"], way), "b": {way}}
+	if diff := cmp.Diff(want, reasons(status.Deployments)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestLiveTellsThatLimitsAreClosed(t *testing.T) {
+	c := newClock()
+	start := c.Now()
+	store := ratelimit.NewMemory(ratelimit.Options{Now: func() time.Duration { return c.Now().Sub(start) }})
+	r := routing.NewRouter(routing.NewTracker(c.Now), store, snapshot(t, threeLimits+
+		"  - {model_name: g, litellm_params: {model: openai/free, order: 3}, model_info: {id: free}}\n"))
+	c.Add(20 * time.Second)
+	closed := func(name string) live.Reason { return live.Reason{Why: live.Closed, Limit: name, Seconds: 40} }
+	status := r.View().Live(target(t, r.View().Snapshot(), "g"))
+	if diff := cmp.Diff(map[string][]live.Reason{"a": {closed("deployment:a")}, "b": {closed("deployment:b")}, "free": nil}, reasons(status.Deployments)); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(map[string]float64{"a": 0, "b": 0, "free": 1}, probabilitiesOf(status)); diff != "" {
+		t.Error(diff)
+	}
+	status = r.View().Live(target(t, r.View().Snapshot(), "top"))
+	if diff := cmp.Diff([]live.Reason{closed("reference:top:g:1")}, status.Deployments[2].WhyNot); diff != "" || status.References[0].Closed != 40 {
+		t.Error(diff, status.References)
+	}
+	c.Add(40 * time.Second)
+	if diff := cmp.Diff(map[string]float64{"a": 1, "b": 0, "free": 0}, probabilitiesOf(r.View().Live(target(t, r.View().Snapshot(), "top")))); diff != "" {
+		t.Error(diff)
+	}
+}

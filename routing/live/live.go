@@ -45,14 +45,17 @@ type Reference struct {
 	Number int    `json:"number"`
 	Limits []Use  `json:"limits"`
 	Full   *Until `json:"full,omitempty"`
+	// Closed is for how long it admits nothing, whatever is used: what was used is not known.
+	Closed float64 `json:"closed_seconds,omitempty"`
 }
 
 // Group is how the limits of a group stand.
 type Group struct {
-	Name   string `json:"limit_name"`
-	Group  string `json:"group"`
-	Limits []Use  `json:"limits"`
-	Full   *Until `json:"full,omitempty"`
+	Name   string  `json:"limit_name"`
+	Group  string  `json:"group"`
+	Limits []Use   `json:"limits"`
+	Full   *Until  `json:"full,omitempty"`
+	Closed float64 `json:"closed_seconds,omitempty"`
 }
 
 // Use is how one dimension of a limit stands.
@@ -74,9 +77,9 @@ type Until struct {
 
 // Reason is why a deployment is not eligible.
 type Reason struct {
-	// Why is Configured, Cooling, Full or Exhausted.
+	// Why is Configured, Cooling, Full, Closed or Exhausted.
 	Why string `json:"why"`
-	// Limit names the limit that is full: "deployment:ID", "reference:GROUP:TARGET:NUMBER" or "group:NAME".
+	// Limit names the limit that is full or closed: "deployment:ID", "reference:GROUP:TARGET:NUMBER" or "group:NAME".
 	Limit string `json:"limit,omitempty"`
 	// Dimension is that in which it is full or exhausted.
 	Dimension string `json:"dimension,omitempty"`
@@ -86,10 +89,12 @@ type Reason struct {
 	Text string `json:"text,omitempty"`
 }
 
-// The reasons: the config lets nothing through, a cooldown, a limit, or a provider that has announced it.
+// The reasons: the config lets nothing through, a cooldown, a limit that is used up, one that admits nothing whatever is
+// used since its store does not know what was, or a provider that has announced it.
 const (
 	Configured = "config"
 	Cooling    = "cooling"
 	Full       = "full"
+	Closed     = "closed"
 	Exhausted  = "exhausted"
 )

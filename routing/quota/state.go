@@ -102,9 +102,6 @@ func (s *State) OutUntil(leaf int32) time.Duration {
 	return until
 }
 
-// EachFullWay calls f for the gates of references and groups that are full.
-func (s *State) EachFullWay(f func(gate int32)) { s.full.eachWay(f) }
-
 // Tight reports whether a gate is known to have too little for a request.
 func (s *State) Tight(gate int32, asked *ratelimit.Amounts) bool {
 	return s.tight.until(gate, asked) > 0

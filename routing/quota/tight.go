@@ -14,7 +14,9 @@ type Amount struct {
 }
 
 // Left reports whether a limit has at least the amount left.
-func (a Amount) Left(u ratelimit.Usage) bool { return u.Most[a.Dimension]-u.Used[a.Dimension] >= a.N }
+func (a Amount) Left(u ratelimit.Usage) bool {
+	return u.Closed == 0 && u.Most[a.Dimension]-u.Used[a.Dimension] >= a.N
+}
 
 // tight knows which gates have something left, but too little for large requests: these need not ask the store
 // again and again, of which one pick does not ask for ever.

@@ -28,10 +28,10 @@ func Live(w io.Writer, l *live.Status) {
 	t.print(w)
 	limits := table{columns: []column{{"LIMIT", false}, {"REQUESTS", true}, {"TOKENS", true}, {"PARALLEL", true}, {"", false}}}
 	for _, r := range l.References {
-		limits.add(fmt.Sprintf("%s -> %s", r.Group, r.To), use(r.Limits, "requests"), use(r.Limits, "tokens"), use(r.Limits, "parallel"), full(r.Full))
+		limits.add(fmt.Sprintf("%s -> %s", r.Group, r.To), use(r.Limits, "requests"), use(r.Limits, "tokens"), use(r.Limits, "parallel"), stopped(r.Full, r.Closed))
 	}
 	for _, g := range l.Groups {
-		limits.add(g.Group, use(g.Limits, "requests"), use(g.Limits, "tokens"), use(g.Limits, "parallel"), full(g.Full))
+		limits.add(g.Group, use(g.Limits, "requests"), use(g.Limits, "tokens"), use(g.Limits, "parallel"), stopped(g.Full, g.Closed))
 	}
 	if len(limits.rows) > 0 {
 		fmt.Fprintln(w)
@@ -91,15 +91,27 @@ func reason(r live.Reason) string {
 		return "cooling for " + seconds(r.Seconds)
 	case live.Full:
 		return fmt.Sprintf("%s of %s used up for %s", r.Dimension, r.Limit, seconds(r.Seconds))
+	case live.Closed:
+		return closed(r.Limit, r.Seconds)
 	case live.Exhausted:
 		return fmt.Sprintf("%s used up, its provider says, for %s", r.Dimension, seconds(r.Seconds))
 	}
 	return r.Text
 }
 
-func full(u *live.Until) string {
-	if u == nil {
-		return ""
+func stopped(u *live.Until, closedFor float64) string {
+	switch {
+	case closedFor > 0:
+		return closed("", closedFor)
+	case u != nil:
+		return u.Dimension + " used up for " + seconds(u.Seconds)
 	}
-	return u.Dimension + " used up for " + seconds(u.Seconds)
+	return ""
+}
+
+func closed(limit string, forSeconds float64) string {
+	if limit != "" {
+		limit += " "
+	}
+	return limit + "closed for " + seconds(forSeconds) + ": what was used is not known"
 }
