@@ -49,7 +49,6 @@ func runCrossed(t *testing.T, config string) [2]*gateway {
 	}
 	for _, g := range pair {
 		g.answersSoon("Envoys and nestors are ready", "free")
-		g.answersSoon("the replicas know each other", "limited")
 	}
 	return pair
 }
@@ -145,6 +144,17 @@ func endings(name string) []ending {
 		{"status=429", once + asStream, amounts{1, 0, 0}},
 		{"body=context", "", amounts{1, 0, 0}},
 		{"status=500;times=1;id=" + name, "", amounts{2, prompt + mock.DefaultEvents, 0}},
+	}
+}
+
+// A replica that takes requests refuses nothing that is there.
+func TestAReplicaThatIsReadyRefusesNothing(t *testing.T) {
+	t.Parallel()
+	a := provideAs(t, mock.Options{Name: "a"})
+	for i, g := range runCrossed(t, yaml(twice, a, a)) {
+		if got := g.chat("limited", ""); got.Status != http.StatusOK {
+			t.Errorf("nestor %d: status %d: %v %s", i, got.Status, got.Header, got.Body)
+		}
 	}
 }
 
