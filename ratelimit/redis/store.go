@@ -237,6 +237,7 @@ func (s *Store) Usage(handle ratelimit.Entity) ratelimit.Usage {
 	for d := range 2 {
 		u.Reset[d] = e.reset(d, now)
 	}
+	u.Free, u.Closed = e.free(&u.Used, now), e.closed(now)
 	return u
 }
 
@@ -258,14 +259,16 @@ func spread(name string, n int) int {
 
 // loop does what no request waits for.
 func (s *Store) loop() {
-	timer := time.NewTimer(0)
+	// Not a timer's own channel: under the race detector the runtime (Go 1.26) crashes when a synctest bubble selects on it.
+	due := make(chan struct{}, 1)
+	timer := time.AfterFunc(0, func() { due <- struct{}{} })
 	defer timer.Stop()
 	for {
 		select {
 		case <-s.context.Done():
 			return
 		case <-s.wake:
-		case <-timer.C:
+		case <-due:
 			timer.Reset(s.tick())
 		}
 		s.refill()

@@ -33,7 +33,8 @@ type fleet struct {
 	unknown  bool // the server did not know a script
 	load     bool // send the source
 
-	began bool // Redis has answered at least once
+	began bool          // Redis has answered at least once
+	opens time.Duration // when limits will be open
 	fresh bool
 	down  bool
 	lost  time.Duration // since when it is down
@@ -253,6 +254,7 @@ func (f *fleet) take(reply []any, sent time.Duration, told *prior) error {
 		f.unknown, f.load = false, true
 	}
 	f.version, f.seated, f.shares, f.open, f.last = version, seated, shares, closed == 0, sent
+	f.opens = sent + time.Duration(closed)*time.Microsecond
 	f.others, f.most = others, max(f.most, count)
 	return nil
 }
