@@ -43,6 +43,7 @@ func run(c *cobra.Command, s settings) error {
 	if err != nil {
 		return err
 	}
+	warnUnknown(log, os.Environ())
 	binary, version, err := process.FindBinary(c.Context(), cmp.Or(s.envoy, os.Getenv("ENVOY")))
 	if err != nil {
 		return err

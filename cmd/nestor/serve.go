@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+
 	"github.com/spf13/cobra"
 )
 
@@ -26,6 +28,7 @@ func serve(c *cobra.Command, s settings) error {
 	if err != nil {
 		return err
 	}
+	warnUnknown(log, os.Environ())
 	g, err := newGateway(s, c.ErrOrStderr(), log)
 	if err != nil {
 		return err

@@ -5,7 +5,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -90,9 +89,8 @@ func readSettings(c *cobra.Command) (settings, error) {
 		return settings{}, err
 	}
 	if path := v.GetString("settings"); path != "" {
-		v.SetConfigFile(path)
-		if err := v.ReadInConfig(); err != nil {
-			return settings{}, fmt.Errorf("read settings %s: %w", path, err)
+		if err := fromFile(c.Flags(), path); err != nil {
+			return settings{}, err
 		}
 	}
 	s := settings{
@@ -122,10 +120,10 @@ func readSettings(c *cobra.Command) (settings, error) {
 
 // environment reads the flags of a command, and NESTOR_* variables for those not given.
 func environment(c *cobra.Command) (*viper.Viper, error) {
+	if err := fromEnvironment(c.Flags()); err != nil {
+		return nil, err
+	}
 	v := viper.New()
-	v.SetEnvPrefix("NESTOR")
-	v.SetEnvKeyReplacer(strings.NewReplacer("-", "_"))
-	v.AutomaticEnv()
 	return v, v.BindPFlags(c.Flags())
 }
 
