@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -43,7 +44,7 @@ func (w *wire) run(ctx context.Context, calls []*call) {
 		return
 	case kind < 2*loss: // run, at last, though nobody waits any more
 		late := clones(calls)
-		w.world.work.Go(func() {
+		w.world.late.Go(func() {
 			time.Sleep(delay * 20)
 			w.world.model.run(context.Background(), late)
 		})
@@ -73,7 +74,8 @@ type world struct {
 	model *model
 	limit ratelimit.Limit
 	ids   uint64
-	work  sync.WaitGroup
+	work  sync.WaitGroup // requests
+	late  sync.WaitGroup // messages that nobody waits for any more
 
 	mu       sync.Mutex
 	down     bool
@@ -219,7 +221,7 @@ func (w *world) end() {
 	for _, s := range w.replicas {
 		_ = s.Close()
 	}
-	w.work.Wait()
+	w.late.Wait()
 }
 
 // run lets time pass under load; what befalls is drawn each second.
@@ -241,8 +243,11 @@ func (w *world) set(change func()) {
 
 var shared = ratelimit.Limit{Name: "deployment:a", Most: ratelimit.Amounts{240, 14000, none}}
 
-// worlds runs a test with several seeds.
+// worlds runs a test with several seeds, and with ten times as many where tests may take long.
 func worlds(t *testing.T, n int, test func(t *testing.T, seed uint64)) {
+	if os.Getenv("NESTOR_TEST_LONG") != "" {
+		n *= 10
+	}
 	for seed := range uint64(n) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { test(t, seed) })
@@ -271,7 +276,7 @@ func (w *world) burst(n int) {
 }
 
 func TestACrashLeavesTheLeaseCharged(t *testing.T) {
-	worlds(t, 6, func(t *testing.T, seed uint64) {
+	worlds(t, 4, func(t *testing.T, seed uint64) {
 		limit := shared
 		limit.Most = ratelimit.Amounts{600, none, none}
 		w := newWorld(t, seed, limit, 2)
@@ -314,7 +319,7 @@ func TestALeaseIsNotUsedAfterItsEnd(t *testing.T) {
 }
 
 func TestNothingThatBefallsMints(t *testing.T) {
-	worlds(t, 16, func(t *testing.T, seed uint64) {
+	worlds(t, 8, func(t *testing.T, seed uint64) {
 		w := newWorld(t, seed, shared, 3)
 		w.set(func() { w.loss = 0.02 })
 		until := -1

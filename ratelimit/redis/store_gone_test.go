@@ -15,7 +15,7 @@ func requestsOnly(n int64) ratelimit.Limit {
 }
 
 func TestWhatAReplicaMayUseThatIsCutOffAloneIsSetAside(t *testing.T) {
-	worlds(t, 6, func(t *testing.T, seed uint64) {
+	worlds(t, 3, func(t *testing.T, seed uint64) {
 		w := newWorld(t, seed, requestsOnly(240), 3)
 		w.run(time.Minute, func(int) {})
 		lone := w.replicas[0]
@@ -60,7 +60,7 @@ func TestAReplicaThatIsCutOffAloneClosesAtLast(t *testing.T) {
 }
 
 func TestWhatADeadReplicaMightUseIsFreeWhenItIsKnownToBeGone(t *testing.T) {
-	worlds(t, 6, func(t *testing.T, seed uint64) {
+	worlds(t, 3, func(t *testing.T, seed uint64) {
 		w := newWorld(t, seed, requestsOnly(240), 3)
 		w.run(time.Minute, func(int) {})
 		w.crash(w.rand.IntN(3))
@@ -111,7 +111,7 @@ func TestWhatADeadReplicaMightUseStaysSetAsideWhileNobodyKnows(t *testing.T) {
 }
 
 func TestAFailoverAndBackMintsNothing(t *testing.T) {
-	worlds(t, 8, func(t *testing.T, seed uint64) {
+	worlds(t, 4, func(t *testing.T, seed uint64) {
 		w := newWorld(t, seed, requestsOnly(240), 3)
 		for range 6 {
 			w.run(time.Duration(5+w.rand.IntN(20))*time.Second, func(int) {})
@@ -132,7 +132,7 @@ func TestAFailoverAndBackMintsNothing(t *testing.T) {
 // A step back by about as much as time has passed since is the one that nobody can notice; it is not tried here.
 func TestATimeThatStepsWhileNobodyIsThereMintsNothing(t *testing.T) {
 	for _, step := range []time.Duration{-time.Hour, 0, time.Hour} {
-		worlds(t, 4, func(t *testing.T, seed uint64) {
+		worlds(t, 2, func(t *testing.T, seed uint64) {
 			w := newWorld(t, seed, requestsOnly(240), 3)
 			w.run(30*time.Second, func(int) { w.burst(10) })
 			for i := range w.replicas {
