@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/nestor-gateway/nestor/routing/config/known"
@@ -15,18 +16,34 @@ type RetryBudget struct {
 	MinPerSecond *float64
 }
 
+// maxFloor is more retries a second than one process makes.
+const maxFloor = 100_000
+
 // retryBudget reads {percent: 20, min_per_second: 10}.
 func (d *decoder) retryBudget(key string, v *tree.Node) *RetryBudget {
 	b, s := &RetryBudget{}, known.Section{Name: key, Names: strings.Fields(known.BudgetKeys)}
 	for _, f := range d.fields(key, v) {
 		switch f.Key.Text {
 		case "percent":
-			d.weight(f.Key.Text, f.Value, &b.Percent)
+			d.bounded(f.Key.Text, f.Value, 100, &b.Percent)
 		case "min_per_second":
-			d.weight(f.Key.Text, f.Value, &b.MinPerSecond)
+			d.bounded(f.Key.Text, f.Value, maxFloor, &b.MinPerSecond)
 		default:
 			d.unknown(&s, f.Key)
 		}
 	}
 	return b
+}
+
+// bounded reads a number from 0 to most.
+func (d *decoder) bounded(key string, v *tree.Node, most float64, to **float64) {
+	var f *float64
+	if d.weight(key, v, &f); f == nil {
+		return
+	}
+	if *f > most {
+		d.report.Problem(v.At, fmt.Sprintf("write a number from 0 to %.0f", most), "%s is more than %.0f", key, most)
+		return
+	}
+	*to = f
 }

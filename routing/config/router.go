@@ -157,7 +157,7 @@ func (d *decoder) choice(key string, v *tree.Node, words string, to *string) {
 		return
 	}
 	hint := "write one of them"
-	if meant := known.Nearest(word, all); meant != "" {
+	if meant := known.Nearest(strings.ToLower(word), all); meant != "" {
 		hint = "write " + meant
 	}
 	d.report.Problem(v.At, hint, "%s must be one of %s, not %s", key, strings.Join(all, ", "), d.shown(v))

@@ -30,9 +30,9 @@ func (d *decoder) strategyArgs(v *tree.Node, a *StrategyArgs) {
 		case "lowest_latency_buffer":
 			d.weight(key, v, &a.LowestLatencyBuffer)
 		case "max_latency_list_size":
-			whole(d, key, v, 1, &a.MaxLatencyListSize)
-			if n := a.MaxLatencyListSize; n != nil && *n > maxLatencies {
-				d.report.Problem(v.At, "write a number from 1 to 1000", "%s is too large", key)
+			whole(d, key, v, 0, &a.MaxLatencyListSize)
+			if n := a.MaxLatencyListSize; n != nil && (*n < 1 || *n > maxLatencies) {
+				d.report.Problem(v.At, "write a number from 1 to 1000", "%s is not from 1 to %d", key, maxLatencies)
 			}
 		default:
 			d.unsupported(&d.known.StrategyArgs, f)

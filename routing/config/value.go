@@ -66,7 +66,7 @@ func whole[T int | int64](d *decoder, key string, v *tree.Node, least int64, to 
 	n, tooLarge, ok := wholeNumber(strings.TrimSpace(text))
 	switch {
 	case tooLarge:
-		d.report.Problem(v.At, "write a smaller number", "%s is too large", key)
+		d.report.Problem(v.At, "write a smaller number, or leave the key out", "%s is larger than 2^53", key)
 	case !ok:
 		d.wrongType(key, v, "a whole number")
 	case n < least && least == 0:
@@ -77,15 +77,28 @@ func whole[T int | int64](d *decoder, key string, v *tree.Node, least int64, to 
 	}
 }
 
+// maxWhole is up to where a float64 has every whole number: counters in metrics and in Redis' scripts are ones.
+const maxWhole = 1 << 53
+
+// wholeNumber reads a number without decimals, also as 1e6, which is text in YAML 1.1 and a number to who writes it.
 func wholeNumber(text string) (value int64, tooLarge, ok bool) {
 	if n, isInt := tree.Integer(text); isInt {
-		return n.Int64(), !n.IsInt64(), true
+		return n.Int64(), !n.IsInt64() || n.Int64() > maxWhole, true
 	}
 	f, isFloat := tree.Float(text)
+	if !isFloat && exponent(text) {
+		parsed, err := strconv.ParseFloat(text, 64)
+		f, isFloat = parsed, err == nil || math.IsInf(parsed, 0)
+	}
 	if !isFloat || f != math.Trunc(f) {
 		return 0, false, false
 	}
-	return int64(f), math.Abs(f) > 1<<53, true
+	return int64(f), math.Abs(f) > maxWhole, true
+}
+
+// exponent reports whether a text can be a number like 1e6: it has neither words nor what only Go takes.
+func exponent(text string) bool {
+	return strings.ContainsAny(text, "eE") && strings.Trim(text, "+-.0123456789eE") == ""
 }
 
 // number reads a number of at least 0; ok is false when there was none, which has been reported.

@@ -154,6 +154,23 @@ func (d *declaring) declare(p prepared) int32 {
 			"an id names one deployment: same provider, model, address, credential and parameters")
 		return leaf
 	}
+	d.noteSmaller(other, e, first)
 	other.tighten(&e.Params)
 	return leaf
+}
+
+// noteSmaller tells of limits of a deployment that differ from those of the entries before.
+func (d *declaring) noteSmaller(other *Deployment, e, first *config.Entry) {
+	for _, l := range []struct {
+		key       string
+		was, here *int64
+	}{
+		{"rpm", other.RPM, e.Params.RPM}, {"tpm", other.TPM, e.Params.TPM},
+		{"max_parallel_requests", other.MaxParallel, e.Params.MaxParallel},
+	} {
+		if l.was != nil && l.here != nil && *l.was != *l.here {
+			d.file.Note(e.Position, fmt.Sprintf("%s of the deployment at %s is %d here and was %d: the smaller one holds",
+				l.key, d.file.Place(first.Position), *l.here, *l.was), "write the same limit in both entries")
+		}
+	}
 }
