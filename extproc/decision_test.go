@@ -213,8 +213,8 @@ func TestAGroupWithNothingToGiveIsRefusedWhereThereIsNoFallback(t *testing.T) {
 		"forbidden":       `{"model":"fast","messages":[],"disable_fallbacks":true}`,
 	} {
 		refusal := decideFor(t, fixture(t, nothingInFast), nil, body).GetImmediateResponse()
-		if refusal.GetStatus().GetCode() != 429 || setHeaders(refusal.GetHeaders())["retry-after"] == "" {
-			t.Errorf("%s: %v, want 429 with retry-after", name, refusal)
+		if refusal.GetStatus().GetCode() != 429 || setHeaders(refusal.GetHeaders())["x-should-retry"] != "false" {
+			t.Errorf("%s: %v, want 429 that is not to be tried again", name, refusal)
 		}
 	}
 	probe := decideFor(t, fixture(t, nothingInFast), map[string]string{"authorization": "", "x-nestor-probe": "probe-secret"}, `{"model":"fast","messages":[]}`)

@@ -8,6 +8,7 @@ import (
 	"github.com/nestor-gateway/nestor/extproc/message"
 	"github.com/nestor-gateway/nestor/extproc/openai"
 	"github.com/nestor-gateway/nestor/extproc/standing"
+	"github.com/nestor-gateway/nestor/ratelimit"
 	"github.com/nestor-gateway/nestor/routing"
 )
 
@@ -36,7 +37,11 @@ func noneLeft(d *decided, err error) *openai.Error {
 	}
 	e := openai.NoQuota(d.model, openai.Quota{
 		Of: none.Limit.Dimension, Limit: none.Limit.Room.Limit, Remaining: none.Limit.Room.Remaining,
-		Requested: d.reserved, TooLarge: none.Limit.Never, RetryAfter: none.RetryAfter,
+		Requested: d.reserved, TooLarge: none.Limit.Never, Closed: none.Limit.Closed, RetryAfter: none.RetryAfter,
 	})
-	return standing.Refuse(e, none.Limit.Dimension, none.Limit.Room)
+	room := none.Limit.Room
+	if none.Limit.Closed {
+		room.Limit = ratelimit.None // nobody knows what remains
+	}
+	return standing.Refuse(e, none.Limit.Dimension, room)
 }

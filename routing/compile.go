@@ -38,13 +38,20 @@ func Compile(cfg *config.Config, providers Providers) (*Snapshot, []config.Diagn
 	return s, c.Notes(), nil
 }
 
-// noteZeros says where a limit of 0 at once does more than in LiteLLM, whose Router takes it for none.
+// noteZeros says where a limit of 0 lets nothing through; one at once means no limit to LiteLLM's Router.
 func (c *compiler) noteZeros() {
 	for i := range c.cfg.Entries {
 		e := &c.cfg.Entries[i]
-		if n := e.Params.MaxParallel; n != nil && *n == 0 {
-			c.Note(e.Position, "max_parallel_requests 0 lets nothing through; LiteLLM takes it for no limit",
-				"leave the key out where there is no limit")
+		for _, limit := range []struct {
+			is         *int64
+			key, other string
+		}{
+			{e.Params.RPM, "rpm", ""}, {e.Params.TPM, "tpm", ""},
+			{e.Params.MaxParallel, "max_parallel_requests", "; LiteLLM takes it for no limit"},
+		} {
+			if limit.is != nil && *limit.is == 0 {
+				c.Note(e.Position, limit.key+" 0 lets nothing through"+limit.other, "leave the key out where there is no limit")
+			}
 		}
 	}
 }

@@ -82,17 +82,18 @@ model_groups:
 	}
 }
 
-func TestZeroAtOnceIsPointedOut(t *testing.T) {
+func TestLimitsOfZeroArePointedOut(t *testing.T) {
 	cfg, err := config.Decode("config.yaml", []byte(`
 model_list:
   - {model_name: g, litellm_params: {model: a, max_parallel_requests: 0}}
   - {model_name: g, litellm_params: {model: b, max_parallel_requests: 1}}
+  - {model_name: g, litellm_params: {model: c, rpm: 0, tpm: 0}}
 `), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, notes, err := Compile(cfg, oneProvider{})
-	if err != nil || len(notes) != 1 || notes[0].At.Line != 3 {
-		t.Errorf("got %v, %v, want a note on the first entry", notes, err)
+	if err != nil || len(notes) != 3 || notes[0].At.Line != 3 || notes[1].At.Line != 5 || notes[2].At.Line != 5 {
+		t.Errorf("got %v, %v, want a note on the first entry and two on the last", notes, err)
 	}
 }

@@ -428,7 +428,7 @@ model_list:
 model_groups: {h: {max_parallel_requests: 0}}
 `))
 	for _, name := range []string{"g", "openai/a", "h", "i"} {
-		want := &routing.NoneError{Model: name, RetryAfter: 5 * time.Second}
+		want := &routing.NoneError{Model: name, RetryAfter: 5 * time.Second, Limit: &routing.Obstacle{Dimension: ratelimit.Parallel, Never: true}}
 		if diff := cmp.Diff(want, l.refused(t, name, 1)); diff != "" {
 			t.Error(diff)
 		}

@@ -12,13 +12,7 @@ func (v *View) Live(t Target) live.Status {
 	if t.group == none && t.leaf == none {
 		return live.Status{Model: t.Name, Group: t.Group}
 	}
-	leaves, below := v.snapshot.leavesOf(t), map[int32]bool{}
-	if t.group != none {
-		v.snapshot.graph.Walk(t.group, share.AllWays{}, func(group int32) bool {
-			below[group] = true
-			return true
-		})
-	}
+	leaves, below := v.below(t)
 	s := v.lookAt(leaves, below, func(r *live.Reader, s *live.Status) {
 		if t.group == none {
 			r.Alone(&s.Deployments[0], t.leaf)
@@ -29,6 +23,18 @@ func (v *View) Live(t Target) live.Status {
 	})
 	s.Model, s.Group = t.Name, t.Group
 	return s
+}
+
+// below is the leaves of a target, and the groups on the ways to them.
+func (v *View) below(t Target) (leaves []int32, groups map[int32]bool) {
+	groups = map[int32]bool{}
+	if t.group != none {
+		v.snapshot.graph.Walk(t.group, share.AllWays{}, func(group int32) bool {
+			groups[group] = true
+			return true
+		})
+	}
+	return v.snapshot.leavesOf(t), groups
 }
 
 // LiveAll tells how all deployments stand, whatever leads to them.

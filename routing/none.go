@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/nestor-gateway/nestor/ratelimit"
+	"github.com/nestor-gateway/nestor/routing/live"
 	"github.com/nestor-gateway/nestor/routing/quota"
 	"github.com/nestor-gateway/nestor/routing/share"
 )
@@ -27,8 +28,10 @@ type Obstacle struct {
 	// Never says that the request is larger than any of its deployments' limits.
 	Never bool
 	// Room is that limit: of several the one that gives way first, and where Never holds the largest.
-	// Its Limit is ratelimit.None where it is the provider's own, and not known.
+	// Its Limit is ratelimit.None where it is the provider's own, and not known; 0 where all ways have a limit of 0.
 	Room ratelimit.Room
+	// Closed says that the limit admits nothing whatever is used: what was used is not known.
+	Closed bool
 }
 
 func (e *NoneError) Error() string {
@@ -68,10 +71,32 @@ func (p *picking) nothing() error {
 	if w.Limit {
 		e.Limit = &Obstacle{Dimension: w.Dimension, Never: w.Never, Room: ratelimit.Room{Limit: ratelimit.None, Reset: max(w.Until-now, 0)}}
 		if w.Gate >= 0 {
-			e.Limit.Room = room(v.usage(w.Gate), w.Dimension)
+			u := v.usage(w.Gate)
+			e.Limit.Room, e.Limit.Closed = room(u, w.Dimension), u.Closed > 0
+			e.RetryAfter = max(e.RetryAfter, u.Closed)
 		}
+	} else if w.Until == quota.Forever {
+		e.Limit = v.zero(p.t)
 	}
 	return e
+}
+
+// zero is the limit of 0 by which a target never admits anything; nil where it is not by a limit.
+func (v *View) zero(t Target) *Obstacle {
+	leaves, below := v.below(t)
+	found := (*Obstacle)(nil)
+	look := func(gate int32) {
+		for d, most := range v.snapshot.gates.Limit(gate).Most {
+			if most == 0 && found == nil {
+				found = &Obstacle{Dimension: ratelimit.Dimension(d), Never: true}
+			}
+		}
+	}
+	for _, leaf := range leaves {
+		look(leaf)
+	}
+	live.EachWay(v.snapshot.gates, below, look)
+	return found
 }
 
 // room is what a limit admits in a dimension.

@@ -67,7 +67,9 @@ type Quota struct {
 	// Requested is the tokens of the request, as estimated.
 	Requested int64
 	// TooLarge says that the request is larger than the limit.
-	TooLarge   bool
+	TooLarge bool
+	// Closed says that the limit admits nothing whatever is used: what was used is not known.
+	Closed     bool
 	RetryAfter time.Duration
 }
 
@@ -77,10 +79,17 @@ func NoQuota(name string, q Quota) *Error {
 	e := NoDeployment(name, max(q.RetryAfter, time.Millisecond))
 	e.Code = "rate_limit_exceeded"
 	switch what, kind := q.words(); {
+	case q.TooLarge && q.Limit == 0:
+		e.Type, e.RetryAfter = kind, 0
+		e.Message = fmt.Sprintf("No deployments available for selected model. Passed model=%s. "+
+			"Rate limit reached on %s: Limit 0, which admits no request, ever.", name, what)
 	case q.TooLarge:
 		e.Type, e.RetryAfter = kind, 0
 		e.Message = fmt.Sprintf("Request too large for %s on %s: Limit %d, Requested %d. "+
 			"The input or output tokens must be reduced in order to run successfully. Passed model=%s.", name, what, q.Limit, q.Requested, name)
+	case q.Closed:
+		e.Type = kind
+		e.Message += " Its limits admit nothing at present: what was used of them is not known, or their store can't be reached."
 	default:
 		e.Type = kind
 		e.Message += fmt.Sprintf(" Rate limit reached on %s%s.", what, q.numbers())

@@ -1,0 +1,61 @@
+package extproc
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/nestor-gateway/nestor/ratelimit"
+)
+
+// unsure is a ledger whose store does not know what was used before.
+func unsure() *ledger {
+	l, begin := newLedger(time.Now), time.Now()
+	l.Memory = ratelimit.NewMemory(ratelimit.Options{Now: func() time.Duration { return time.Since(begin) }})
+	return l
+}
+
+func TestClosedLimitsSayThatTheyAreAndNotWhatRemains(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := fixtureWith(t, one("rpm: 10"), time.Now, unsure())
+		time.Sleep(20 * time.Second)
+		for range 2 { // as found by asking the store, and as remembered
+			refusal := asked(t, s, "r", chat)
+			if diff := cmp.Diff(map[string]string{"retry-after": "40", "retry-after-ms": "40000"}, headersOfRefusal(refusal, limitNames...)); diff != "" {
+				t.Errorf("headers (-want +got):\n%s", diff)
+			}
+			const want = "No deployments available for selected model, Try again in 40 seconds. Passed model=fast. " +
+				"Its limits admit nothing at present: what was used of them is not known, or their store can't be reached."
+			if e := errorIn(t, refusal); e.Message != want || e.Code != "rate_limit_exceeded" {
+				t.Errorf("error %+v", e)
+			}
+		}
+		time.Sleep(40 * time.Second)
+		if r := asked(t, s, "r2", chat); r.GetImmediateResponse() != nil {
+			t.Errorf("refused when the time is over: %s", r.GetImmediateResponse().GetBody())
+		}
+	})
+}
+
+func TestALimitOfZeroIsNotToBeTriedAgain(t *testing.T) {
+	for limit, want := range map[string]struct{ message, kind, name string }{
+		"rpm: 0":                   {"requests per min (RPM)", "requests", "requests"},
+		"tpm: 0":                   {"tokens per min (TPM)", "tokens", "tokens"},
+		"max_parallel_requests: 0": {"requests at once (max_parallel_requests)", "requests", ""},
+	} {
+		refusal := asked(t, fixture(t, one(limit)), "r", chat)
+		headers := map[string]string{"x-should-retry": "false"}
+		if want.name != "" {
+			headers["x-ratelimit-limit-"+want.name], headers["x-ratelimit-remaining-"+want.name], headers["x-ratelimit-reset-"+want.name] = "0", "0", "0ms"
+		}
+		if diff := cmp.Diff(headers, headersOfRefusal(refusal, limitNames...)); diff != "" {
+			t.Errorf("%s: headers (-want +got):\n%s", limit, diff)
+		}
+		message := "No deployments available for selected model. Passed model=fast. Rate limit reached on " + want.message + ": Limit 0, which admits no request, ever."
+		if e := errorIn(t, refusal); e.Message != message || e.Code != "rate_limit_exceeded" || e.Type != want.kind || refusal.GetImmediateResponse().GetStatus().GetCode() != 429 {
+			t.Errorf("%s: error %+v", limit, e)
+		}
+	}
+}
