@@ -28,7 +28,7 @@ func NewCollector(view func() *routing.View) *Collector {
 	}
 	return &Collector{
 		view:  view,
-		used:  limit("nestor_limit_used", "What is used of a limit now: over the last minute, or in flight; reservations count."),
+		used:  limit("nestor_limit_used", "What is used of a limit now: over the last minute, or in flight; reservations count. With Redis, that of other replicas as this one last heard."),
 		limit: limit("nestor_limit", "A limit in force, by its name (deployment:ID, reference:GROUP:TARGET:NUMBER, group:NAME) and dimension."),
 		full:  limit("nestor_limit_full_seconds", "How long a limit that is full stands in the way; absent where it does not."),
 		eligible: deployment("nestor_deployment_eligible",

@@ -91,7 +91,7 @@ nestor_limit{dimension="parallel",limit="group:all"} 9
 nestor_limit{dimension="requests",limit="deployment:a"} 2
 nestor_limit{dimension="requests",limit="reference:all:m:1"} 5
 nestor_limit{dimension="tokens",limit="deployment:a"} 1000
-# HELP nestor_limit_used What is used of a limit now: over the last minute, or in flight; reservations count.
+# HELP nestor_limit_used What is used of a limit now: over the last minute, or in flight; reservations count. With Redis, that of other replicas as this one last heard.
 # TYPE nestor_limit_used gauge
 nestor_limit_used{dimension="parallel",limit="group:all"} 1
 nestor_limit_used{dimension="requests",limit="deployment:a"} 1
