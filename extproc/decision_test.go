@@ -208,13 +208,13 @@ func TestAGroupWithNothingToGiveFallsBackAtOnce(t *testing.T) {
 }
 
 func TestAGroupWithNothingToGiveIsRefusedWhereThereIsNoFallback(t *testing.T) {
-	for name, body := range map[string]string{
-		"none configured": `{"model":"empty","messages":[]}`,
-		"forbidden":       `{"model":"fast","messages":[],"disable_fallbacks":true}`,
+	for name, of := range map[string]struct{ body, header, value string }{
+		"none configured":           {`{"model":"empty","messages":[]}`, "retry-after", "5"},
+		"forbidden, the limit is 0": {`{"model":"fast","messages":[],"disable_fallbacks":true}`, "x-should-retry", "false"},
 	} {
-		refusal := decideFor(t, fixture(t, nothingInFast), nil, body).GetImmediateResponse()
-		if refusal.GetStatus().GetCode() != 429 || setHeaders(refusal.GetHeaders())["x-should-retry"] != "false" {
-			t.Errorf("%s: %v, want 429 that is not to be tried again", name, refusal)
+		refusal := decideFor(t, fixture(t, nothingInFast), nil, of.body).GetImmediateResponse()
+		if refusal.GetStatus().GetCode() != 429 || setHeaders(refusal.GetHeaders())[of.header] != of.value {
+			t.Errorf("%s: %v, want 429 with %s: %s", name, refusal, of.header, of.value)
 		}
 	}
 	probe := decideFor(t, fixture(t, nothingInFast), map[string]string{"authorization": "", "x-nestor-probe": "probe-secret"}, `{"model":"fast","messages":[]}`)
