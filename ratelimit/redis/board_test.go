@@ -192,6 +192,7 @@ func port(t *testing.T, s *redistest.Server) int {
 }
 
 func TestANoticeIsHeardOnce(t *testing.T) {
+	t.Parallel()
 	place := redis.Settings{URL: redistest.Single(t).URL()}
 	a, b := listen(t, place), listen(t, place)
 	a.Publish(cooldown("x", time.Minute))
@@ -203,6 +204,7 @@ func TestANoticeIsHeardOnce(t *testing.T) {
 }
 
 func TestALaterReplicaHearsWhatIsLeft(t *testing.T) {
+	t.Parallel()
 	place := redis.Settings{URL: redistest.Single(t).URL()}
 	a, b := listen(t, place), listen(t, place)
 	a.Publish(cooldown("x", 1500*time.Millisecond))
@@ -217,6 +219,7 @@ func TestALaterReplicaHearsWhatIsLeft(t *testing.T) {
 }
 
 func TestNoticesOutliveAFailover(t *testing.T) {
+	t.Parallel()
 	servers := redistest.Sentinel(t)
 	place := watched(servers)
 	a, b := listen(t, place), listen(t, place)
@@ -229,6 +232,7 @@ func TestNoticesOutliveAFailover(t *testing.T) {
 }
 
 func TestNoticesOutliveAServerThatForgets(t *testing.T) {
+	t.Parallel()
 	server := redistest.Single(t)
 	place := redis.Settings{URL: server.URL()}
 	a, b := listen(t, place), listen(t, place)
@@ -276,6 +280,7 @@ func TestPublishNeverWaits(t *testing.T) {
 }
 
 func TestABoardLeavesNothingInRedisForEver(t *testing.T) {
+	t.Parallel()
 	server := redistest.Single(t)
 	place := redis.Settings{URL: server.URL()}
 	a, b := listen(t, place), listen(t, place)

@@ -147,6 +147,7 @@ func TestSettingsDoNotPrintTheSecret(t *testing.T) {
 }
 
 func TestConnectReachesEveryKindOfServer(t *testing.T) {
+	t.Parallel()
 	secure, single, watched, nodes := redistest.Secure(t), redistest.Single(t), redistest.Sentinel(t), redistest.Cluster(t)
 	for name, s := range map[string]redis.Settings{
 		"single":   {URL: single.URL()},

@@ -11,6 +11,7 @@ import (
 )
 
 func TestRealRedisThatEvicts(t *testing.T) {
+	t.Parallel()
 	server := redistest.Single(t)
 	client, ctx := server.Client(), context.Background()
 	l := newLoad(t, func() redis.UniversalClient { return server.Client() }, 2, Options{})

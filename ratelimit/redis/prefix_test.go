@@ -13,6 +13,7 @@ import (
 )
 
 func TestFleetsWithDifferentPrefixesHaveNothingInCommon(t *testing.T) {
+	t.Parallel()
 	server := redistest.Single(t)
 	place := redis.Settings{URL: server.URL()}
 	heard := map[string]chan redis.Notice{}

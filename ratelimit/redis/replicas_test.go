@@ -56,6 +56,7 @@ func TestReplicasKnowEachOther(t *testing.T) {
 }
 
 func TestAReplicaThatDiesIsForgotten(t *testing.T) {
+	t.Parallel()
 	server := redistest.Single(t)
 	place := redis.Settings{URL: server.URL()}
 	a := join(t, place, "a")
@@ -68,6 +69,7 @@ func TestAReplicaThatDiesIsForgotten(t *testing.T) {
 }
 
 func TestReplicasStayKnownWhileRedisIsGone(t *testing.T) {
+	t.Parallel()
 	server := redistest.Single(t)
 	place := redis.Settings{URL: server.URL()}
 	a, b := join(t, place, "a"), join(t, place, "b")
@@ -87,6 +89,7 @@ func TestReplicasStayKnownWhileRedisIsGone(t *testing.T) {
 }
 
 func TestReplicasStayKnownWhenRedisForgets(t *testing.T) {
+	t.Parallel()
 	server := redistest.Single(t)
 	place := redis.Settings{URL: server.URL()}
 	a, b := join(t, place, "a"), join(t, place, "b")
@@ -105,6 +108,7 @@ func TestIDsDiffer(t *testing.T) {
 }
 
 func TestWhatNobodyUsesCostsFewCommands(t *testing.T) {
+	t.Parallel()
 	server := redistest.Single(t)
 	place := redis.Settings{URL: server.URL()}
 	listen(t, place)

@@ -319,7 +319,7 @@ func TestALeaseIsNotUsedAfterItsEnd(t *testing.T) {
 }
 
 func TestNothingThatBefallsMints(t *testing.T) {
-	worlds(t, 8, func(t *testing.T, seed uint64) {
+	worlds(t, 5, func(t *testing.T, seed uint64) {
 		w := newWorld(t, seed, shared, 3)
 		w.set(func() { w.loss = 0.02 })
 		until := -1

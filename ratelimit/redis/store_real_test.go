@@ -124,6 +124,7 @@ func (l *load) most(window time.Duration) (most int) {
 }
 
 func TestRealRedisKeepsALimit(t *testing.T) {
+	t.Parallel()
 	s := realStore(t, redistest.Single(t).Client(), Options{Fresh: true})
 	e := s.Declare([]ratelimit.Limit{{Name: "deployment:a", Most: ratelimit.Amounts{20, 1000, 5}}})
 	for i := range uint64(30) {
@@ -141,6 +142,7 @@ func TestRealRedisKeepsALimit(t *testing.T) {
 }
 
 func TestRealRedisThatForgets(t *testing.T) {
+	t.Parallel()
 	const window = 3 * time.Second
 	server := redistest.Single(t)
 	l := newLoad(t, func() redis.UniversalClient { return server.Client() }, 3, Options{Window: window})
@@ -184,6 +186,7 @@ func commands(t testing.TB, client *redis.Client) (asked, all float64) {
 }
 
 func TestCommandsPerRequest(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		rpm  int64
 		most float64
@@ -207,6 +210,7 @@ func TestCommandsPerRequest(t *testing.T) {
 }
 
 func TestAClusterKeepsLimits(t *testing.T) {
+	t.Parallel()
 	c := redistest.Cluster(t)
 	l := newLoad(t, func() redis.UniversalClient { return c.Client() }, 2, Options{})
 	limits := make([]ratelimit.Limit, 40)
@@ -225,6 +229,7 @@ func TestAClusterKeepsLimits(t *testing.T) {
 }
 
 func TestAFailoverKeepsTheLimit(t *testing.T) {
+	t.Parallel()
 	const window = 6 * time.Second
 	w := redistest.Sentinel(t)
 	l := newLoad(t, func() redis.UniversalClient { return w.Client() }, 2, Options{Window: window})
