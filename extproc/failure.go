@@ -16,6 +16,7 @@ import (
 	"github.com/nestor-gateway/nestor/extproc/message"
 	"github.com/nestor-gateway/nestor/extproc/openai"
 	"github.com/nestor-gateway/nestor/extproc/retry"
+	"github.com/nestor-gateway/nestor/extproc/standing"
 	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
 	"github.com/nestor-gateway/nestor/ratelimit"
 	"github.com/nestor-gateway/nestor/routing"
@@ -29,6 +30,7 @@ type failed struct {
 	headers  message.Headers
 	details  string // Envoy's response code details, for example "cluster_not_found"
 	class    routing.Class
+	waits    announced.Waits // for how long the provider says that it has nothing left
 }
 
 // afterFailure runs the failure exchange: it marks the answer for another attempt, or
@@ -43,7 +45,7 @@ func (s *Server) afterFailure(stream extprocv3.ExternalProcessor_ProcessServer, 
 	if m.EndOfStream {
 		return stream.Send(s.concludeHeaders(f))
 	}
-	if err := stream.Send(passHeaders()); err != nil {
+	if err := stream.Send(f.passHeaders()); err != nil {
 		return err
 	}
 	next, err := stream.Recv()
@@ -141,14 +143,14 @@ func (s *Server) exhaust(f *failed, wait time.Duration) time.Duration {
 	if f.class != routing.RateLimit {
 		return 0
 	}
-	waits := announced.Read(f.providerSays, f.decision.ReservedTokens, wait, s.Now())
-	for dimension, w := range waits {
+	f.waits = announced.Read(f.providerSays, f.decision.ReservedTokens, wait, s.Now())
+	for dimension, w := range f.waits {
 		if w > 0 {
 			s.Router.Exhausted(f.decision.Deployment, ratelimit.Dimension(dimension), w)
 			s.Metrics.exhausted(f.decision.Deployment, ratelimit.Dimension(dimension))
 		}
 	}
-	return waits.Longest()
+	return f.waits.Longest()
 }
 
 // providerSays reads a header of the provider's about its limits. The routes have renamed OpenAI's, whose
@@ -227,8 +229,24 @@ func (s *Server) conceal(f *failed, body []byte) []byte {
 	return s.Providers.Conceal(d, body)
 }
 
-func passHeaders() *extprocv3.ProcessingResponse {
-	return message.ToHeaders(&extprocv3.CommonResponse{})
+func (f *failed) passHeaders() *extprocv3.ProcessingResponse {
+	m := &extprocv3.HeaderMutation{}
+	f.tellWaits(m)
+	return message.ToHeaders(&extprocv3.CommonResponse{HeaderMutation: m})
+}
+
+// tellWaits tells the client when to come back where the provider has said it by its resets alone. Nestor's own
+// limits, which may have plenty left, are left out for what the provider has nothing left of.
+func (f *failed) tellWaits(m *extprocv3.HeaderMutation) {
+	for d, wait := range f.waits {
+		if wait > 0 {
+			m.RemoveHeaders = append(m.RemoveHeaders, standing.Names(ratelimit.Dimension(d))...)
+		}
+	}
+	if wait := f.waits.Longest(); wait > 0 && f.headers.Get("retry-after") == "" && f.headers.Get("retry-after-ms") == "" {
+		message.SetRetryAfter(m, wait)
+		message.Set(m, "retry-after-ms", strconv.FormatInt(wait.Milliseconds(), 10))
+	}
 }
 
 func markedHeaders() *extprocv3.ProcessingResponse {
@@ -246,6 +264,7 @@ func (f *failed) jsonHeaders(body []byte) *extprocv3.HeaderMutation {
 	m := &extprocv3.HeaderMutation{RemoveHeaders: []string{"content-encoding"}}
 	message.Set(m, "content-type", "application/json")
 	message.Set(m, "content-length", strconv.Itoa(len(body)))
+	f.tellWaits(m)
 	if f.shown() != f.status {
 		message.Set(m, ":status", strconv.Itoa(f.shown()))
 	}

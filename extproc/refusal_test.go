@@ -59,3 +59,30 @@ func TestALimitOfZeroIsNotToBeTriedAgain(t *testing.T) {
 		}
 	}
 }
+
+func TestTheWaitThatAProviderAnnouncesReachesTheClient(t *testing.T) {
+	announced := map[string]string{"llm_provider-x-ratelimit-remaining-tokens": "0", "llm_provider-x-ratelimit-reset-tokens": "6.5s"}
+	for name, more := range map[string]map[string]string{"by its resets alone": nil, "and by a header": {"retry-after": "6"}} {
+		headers := map[string]string{}
+		for _, all := range []map[string]string{announced, more} {
+			for k, v := range all {
+				headers[k] = v
+			}
+		}
+		s := fixture(t, one("tpm: 100000"))
+		a := begin(t, s, nil, `{"model":"fast","messages":[],"num_retries":0}`)
+		m := failureOf(a.decision, "429", false, headers)
+		w := exchange(t, s, m, responseBody(`{"error":{"message":"slow down"}}`))
+		got := w.replies[0].GetResponseHeaders().GetResponse().GetHeaderMutation()
+		want := map[string]string{"retry-after": "7", "retry-after-ms": "6500"}
+		if more != nil {
+			want = map[string]string{}
+		}
+		if diff := cmp.Diff(want, setHeaders(got)); diff != "" {
+			t.Errorf("%s: headers (-want +got):\n%s", name, diff)
+		}
+		if diff := cmp.Diff([]string{"x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"}, got.GetRemoveHeaders()); diff != "" {
+			t.Errorf("%s: removed (-want +got):\n%s", name, diff)
+		}
+	}
+}

@@ -22,7 +22,7 @@ func Refusal(e *openai.Error, details string) *extprocv3.ProcessingResponse {
 		Set(m, "allow", http.MethodPost)
 	}
 	if e.RetryAfter > 0 {
-		Set(m, "retry-after", retryAfter(e.RetryAfter))
+		SetRetryAfter(m, e.RetryAfter)
 	}
 	for _, h := range e.Headers {
 		Set(m, h.Name, h.Value)
@@ -37,7 +37,7 @@ func Refusal(e *openai.Error, details string) *extprocv3.ProcessingResponse {
 	}}
 }
 
-// retryAfter is in whole seconds, rounded up: earlier would be refused again.
-func retryAfter(d time.Duration) string {
-	return strconv.Itoa(int(math.Ceil(d.Seconds())))
+// SetRetryAfter sets retry-after, in whole seconds, rounded up: earlier would be refused again.
+func SetRetryAfter(m *extprocv3.HeaderMutation, d time.Duration) {
+	Set(m, "retry-after", strconv.Itoa(int(math.Ceil(d.Seconds()))))
 }

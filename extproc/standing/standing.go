@@ -31,6 +31,15 @@ func namesOf(d ratelimit.Dimension) (names, bool) {
 	return names{}, false
 }
 
+// Names are those of the headers of a dimension; none where clients are told nothing of it.
+func Names(d ratelimit.Dimension) []string {
+	in, ok := namesOf(d)
+	if !ok {
+		return nil
+	}
+	return in.header[:]
+}
+
 // texts are the values of a dimension's headers: the limit, what remains, and when all is back.
 func texts(r ratelimit.Room) [3]string {
 	return [3]string{strconv.FormatInt(r.Limit, 10), strconv.FormatInt(max(r.Remaining, 0), 10), announced.Format(r.Reset)}
