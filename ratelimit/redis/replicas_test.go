@@ -41,6 +41,7 @@ func sees(t *testing.T, r *redis.Replicas, within time.Duration, ids ...string) 
 }
 
 func TestReplicasKnowEachOther(t *testing.T) {
+	t.Parallel()
 	for name, place := range places(t) {
 		t.Run(name, func(t *testing.T) {
 			a := join(t, place, "a")

@@ -191,21 +191,24 @@ func TestCommandsPerRequest(t *testing.T) {
 		rpm  int64
 		most float64
 	}{{60_000, 0.05}, {6_000, 0.3}} {
-		server := redistest.Single(t)
-		l := newLoad(t, func() redis.UniversalClient { return server.Client() }, 3, Options{})
-		limit := ratelimit.Limit{Name: "deployment:a", Most: ratelimit.Amounts{test.rpm, none, none}}
-		end := make(chan struct{})
-		pace := 3 * time.Minute / time.Duration(test.rpm)
-		before, beforeAll := commands(t, server.Client())
-		all := l.run(limit, pace, end)
-		time.AfterFunc(4*time.Second, func() { close(end) })
-		all.Wait()
-		asked, total := commands(t, server.Client())
-		n := float64(len(l.uses))
-		t.Logf("rpm %d: %.0f requests, %.4f commands each, %.4f with those of the scripts", test.rpm, n, (asked-before)/n, (total-beforeAll)/n)
-		if got := (total - beforeAll) / n; got > test.most {
-			t.Errorf("rpm %d: %.3f commands a request, want %.2f at most", test.rpm, got, test.most)
-		}
+		t.Run(strconv.FormatInt(test.rpm, 10), func(t *testing.T) {
+			t.Parallel()
+			server := redistest.Single(t)
+			l := newLoad(t, func() redis.UniversalClient { return server.Client() }, 3, Options{})
+			limit := ratelimit.Limit{Name: "deployment:a", Most: ratelimit.Amounts{test.rpm, none, none}}
+			end := make(chan struct{})
+			pace := 3 * time.Minute / time.Duration(test.rpm)
+			before, beforeAll := commands(t, server.Client())
+			all := l.run(limit, pace, end)
+			time.AfterFunc(4*time.Second, func() { close(end) })
+			all.Wait()
+			asked, total := commands(t, server.Client())
+			n := float64(len(l.uses))
+			t.Logf("rpm %d: %.0f requests, %.4f commands each, %.4f with those of the scripts", test.rpm, n, (asked-before)/n, (total-beforeAll)/n)
+			if got := (total - beforeAll) / n; got > test.most {
+				t.Errorf("rpm %d: %.3f commands a request, want %.2f at most", test.rpm, got, test.most)
+			}
+		})
 	}
 }
 
