@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -240,7 +241,11 @@ func (f *failed) passHeaders() *extprocv3.ProcessingResponse {
 func (f *failed) tellWaits(m *extprocv3.HeaderMutation) {
 	for d, wait := range f.waits {
 		if wait > 0 {
-			m.RemoveHeaders = append(m.RemoveHeaders, standing.Names(ratelimit.Dimension(d))...)
+			names := standing.Names(ratelimit.Dimension(d))
+			m.RemoveHeaders = append(m.RemoveHeaders, names...)
+			m.SetHeaders = slices.DeleteFunc(m.SetHeaders, func(h *corev3.HeaderValueOption) bool {
+				return slices.Contains(names, h.GetHeader().GetKey())
+			})
 		}
 	}
 	if wait := f.waits.Longest(); wait > 0 && f.headers.Get("retry-after") == "" && f.headers.Get("retry-after-ms") == "" {

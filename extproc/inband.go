@@ -105,6 +105,7 @@ func (s *Server) replyToHeaders(a *answer, m *extprocv3.ProcessingRequest) *extp
 		s.judge(f)
 	}
 	f.announceJSON(mutation)
+	f.tellWaits(mutation)
 	if !end {
 		return message.ToHeaders(&extprocv3.CommonResponse{HeaderMutation: mutation})
 	}

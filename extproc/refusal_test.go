@@ -86,3 +86,19 @@ func TestTheWaitThatAProviderAnnouncesReachesTheClient(t *testing.T) {
 		}
 	}
 }
+
+func TestTheWaitThatAProviderAnnouncesReachesTheClientInBand(t *testing.T) {
+	s, _ := inBand(t, one("tpm: 100000, rpm: 10"))
+	w := play(t, s, nil, chat, answerHeaders(t, how{status: 429, details: "via_upstream"}, true, map[string]string{
+		"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "6.5s",
+	}))
+	got := setHeaders(w.last().GetResponseHeaders().GetResponse().GetHeaderMutation())
+	for name, want := range map[string]string{
+		"retry-after": "7", "retry-after-ms": "6500", "x-ratelimit-remaining-tokens": "", "x-ratelimit-remaining-requests": "9",
+		"llm_provider-x-ratelimit-remaining-tokens": "0",
+	} {
+		if got[name] != want {
+			t.Errorf("%s is %q, want %q", name, got[name], want)
+		}
+	}
+}
