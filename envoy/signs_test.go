@@ -145,12 +145,14 @@ func decisionIn(e *logEntry) any {
 	return e.GetCommonProperties().GetMetadata().GetFilterMetadata()[nestorv1.Namespace].AsMap()[nestorv1.KeyDecision]
 }
 
-// endsOnce wants the entry of the end to be the last.
+// endsOnce wants one entry of the end, and no sign after those that were on their way.
 func (g *gateway) endsOnce(t *testing.T) {
 	t.Helper()
 	eventually(t, "the entry of the end", func() bool { return g.process.ends() > 0 })
+	quiet := 4*g.options.Signs + 200*time.Millisecond // as long as signs may wait, which have a log of their own
+	<-time.After(quiet)
 	until := len(g.process.logged())
-	<-time.After(4*g.options.Signs + 200*time.Millisecond) // as long as they may wait
+	<-time.After(quiet)
 	if more := len(g.process.logged()) - until; more > 0 || g.process.ends() != 1 {
 		t.Errorf("%d entries after the end", more)
 	}
