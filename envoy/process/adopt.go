@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // ErrAddressHeld says that the client address is served by somebody else.
@@ -120,10 +121,18 @@ func folderName(address string) string {
 	}, address)
 }
 
+// lastThread is how long a killed process may take to let go of its port.
+const lastThread = time.Second
+
 // checkFree fails when something listens on the address. Envoy itself would not:
 // it shares the port (SO_REUSEPORT) with whoever does the same.
 func checkFree(address string) error {
 	l, err := net.Listen("tcp", address)
+	// The last thread of an Envoy that was killed may keep its port a moment longer than its pid.
+	for end := time.Now().Add(lastThread); errors.Is(err, syscall.EADDRINUSE) && time.Now().Before(end); {
+		<-time.After(20 * time.Millisecond)
+		l, err = net.Listen("tcp", address)
+	}
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("%w: something else listens on %s; stop it, or choose another address "+
 			"(an envoy that another --data-dir left behind is adopted only with that --data-dir)", ErrAddressHeld, address)
