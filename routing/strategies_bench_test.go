@@ -22,7 +22,7 @@ func strategic(b *testing.B, strategy string, buffer float64, n int) *routing.Ro
 	cfg.Router.StrategyArgs.LowestLatencyBuffer = &buffer
 	for i := range cfg.Entries {
 		rpm, cost := int64(1e9), float64(i%7)
-		cfg.Entries[i].Params.RPM, cfg.Entries[i].Params.InputCost = &rpm, &cost
+		cfg.Entries[i].Params.RPM, cfg.Entries[i].Params.Prices.Input = &rpm, &cost
 	}
 	start := time.Now()
 	store := ratelimit.NewMemory(ratelimit.Options{Fresh: true, Now: func() time.Duration { return time.Since(start) }})

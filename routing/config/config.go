@@ -60,8 +60,8 @@ type Params struct {
 	Timeout, StreamTimeout, CooldownTime *time.Duration
 	NumRetries                           *int
 
-	// InputCost and OutputCost are the USD for one token; model_info may give them too.
-	InputCost, OutputCost *float64
+	// Prices go before those of model_info.
+	Prices Prices
 
 	// ExtraHeaders are sent to the provider with every request.
 	ExtraHeaders []Header
@@ -93,6 +93,8 @@ type ModelInfo struct {
 	// ID names the deployment; empty when the file gives none.
 	ID   string
 	Mode string // "chat", "completion", "embedding", ...; empty when not given
+	// Prices are those that are numbers; model_info may hold anything.
+	Prices Prices
 	// All is model_info whole, as a JSON object, for /model/info; nil when absent.
 	All json.RawMessage
 }

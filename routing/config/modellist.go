@@ -169,12 +169,8 @@ func (d *decoder) timing(f tree.Pair, p *Params) bool {
 		d.seconds(key, f.Value, &p.CooldownTime)
 	case "num_retries":
 		whole(d, key, f.Value, 0, &p.NumRetries)
-	case "input_cost_per_token":
-		d.weight(key, f.Value, &p.InputCost)
-	case "output_cost_per_token":
-		d.weight(key, f.Value, &p.OutputCost)
 	default:
-		return false
+		return d.price(f, &p.Prices)
 	}
 	return true
 }
@@ -186,7 +182,7 @@ func (d *decoder) other(f tree.Pair, p *Params) {
 		d.defaultParam(f, p)
 		return
 	}
-	if known.IsPrice(key) {
+	if d.uncounted(f) {
 		return
 	}
 	if lost, ignored := d.known.Param.Ignored[key]; ignored {
@@ -267,6 +263,7 @@ func (d *decoder) modelInfo(v *tree.Node, info *ModelInfo) {
 	if mode := v.Get("mode"); mode != nil {
 		d.text("model_info.mode", mode, &info.Mode)
 	}
+	d.infoPrices(v, &info.Prices)
 	// References stay as written here: what they stand for is shown to every client.
 	info.All, _ = d.json("model_info", v, false)
 }

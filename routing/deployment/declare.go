@@ -45,6 +45,9 @@ func Declare(cfg *config.Config, file *reading.File, providers Providers) *Set {
 	for _, p := range d.prepared {
 		d.set.Of[p.entry] = d.declare(p)
 	}
+	for _, one := range d.set.All {
+		one.price()
+	}
 	return d.set
 }
 

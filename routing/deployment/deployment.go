@@ -45,8 +45,11 @@ type Deployment struct {
 	// NumRetries is the entry's own; nil when it has none.
 	NumRetries *int
 
-	// InputCost and OutputCost are the USD for one token, by litellm_params; nil when those don't say.
-	InputCost, OutputCost *float64
+	// Prices are by litellm_params, else by model_info; nil where neither says. Tariff is made of them.
+	Prices config.Prices
+	Tariff Tariff
+	// PriceList is the Tariff as it travels with a decision.
+	PriceList string
 
 	// Problem is why no request can be sent to it, or empty. See config.Entry.
 	Problem string

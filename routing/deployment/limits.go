@@ -31,7 +31,7 @@ func (d *Deployment) tighten(p *config.Params) {
 	}
 	d.CooldownTime = cmp.Or(d.CooldownTime, p.CooldownTime)
 	d.NumRetries = cmp.Or(d.NumRetries, p.NumRetries)
-	d.InputCost, d.OutputCost = cmp.Or(d.InputCost, p.InputCost), cmp.Or(d.OutputCost, p.OutputCost)
+	d.Prices = d.Prices.Or(p.Prices)
 }
 
 func lower(a, b *int64) *int64 {

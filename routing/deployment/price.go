@@ -1,28 +1,21 @@
 package deployment
 
-import "encoding/json"
-
 // unpriced is the USD for a token where nobody says what it costs. LiteLLM's.
 const unpriced = 5.0
 
-// Price is the USD for a token in and one out: by litellm_params, else by model_info.
-func (d *Deployment) Price() float64 {
-	var info struct {
-		Input  *float64 `json:"input_cost_per_token"`
-		Output *float64 `json:"output_cost_per_token"`
+// Price is the USD for a token in and one out, for strategies that compare.
+func (d *Deployment) Price() float64 { return orUnpriced(d.Prices.Input) + orUnpriced(d.Prices.Output) }
+
+func orUnpriced(usd *float64) float64 {
+	if usd == nil {
+		return unpriced
 	}
-	if (d.InputCost == nil || d.OutputCost == nil) && d.Info.All != nil {
-		// What is no number is no price: model_info may hold anything.
-		_ = json.Unmarshal(d.Info.All, &info)
-	}
-	return priced(d.InputCost, info.Input) + priced(d.OutputCost, info.Output)
+	return *usd
 }
 
-func priced(choices ...*float64) float64 {
-	for _, c := range choices {
-		if c != nil && *c >= 0 {
-			return *c
-		}
-	}
-	return unpriced
+// price fixes what the deployment's requests cost, once all its entries have spoken.
+func (d *Deployment) price() {
+	d.Prices = d.Prices.Or(d.Info.Prices)
+	d.Tariff = tariffOf(d.Prices)
+	d.PriceList = d.Tariff.String()
 }

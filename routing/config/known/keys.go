@@ -135,7 +135,8 @@ it has no effect: admission_queue_timeout_seconds allow_client_side_credentials 
 // paramKeys are the parameters of a deployment that LiteLLM keeps for itself. Those about prices are known by their form.
 const paramKeys = `
 : base_model client_side_timeout litellm_session_id litellm_trace_id max_file_size_mb max_input_tokens max_retries model_info
-  supports_vision tiered_pricing use_in_pass_through verbose
+  supports_vision use_in_pass_through verbose
+it does not count in the cost of requests: tiered_pricing
 parameters that a provider does not know are passed on, not dropped: additional_drop_params allowed_openai_params drop_params
 requests go to the provider all the same: fastest_response mock_response mock_timeout silent_model
 guardrails are not applied: guardrails

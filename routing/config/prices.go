@@ -1,0 +1,88 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/nestor-gateway/nestor/routing/config/known"
+	"github.com/nestor-gateway/nestor/routing/config/tree"
+)
+
+// Prices are in USD, for one token but Request, which is for one request. Nil is not said.
+type Prices struct {
+	Input, Output *float64
+	// CacheRead and CacheCreation are for tokens of the prompt that the provider's cache had, or took in;
+	// Reasoning is for tokens of the answer that nobody sees.
+	CacheRead, CacheCreation, Reasoning *float64
+	Request                             *float64
+}
+
+// Or is p, with what it does not say from q.
+func (p Prices) Or(q Prices) Prices {
+	return Prices{
+		cmp.Or(p.Input, q.Input), cmp.Or(p.Output, q.Output), cmp.Or(p.CacheRead, q.CacheRead),
+		cmp.Or(p.CacheCreation, q.CacheCreation), cmp.Or(p.Reasoning, q.Reasoning), cmp.Or(p.Request, q.Request),
+	}
+}
+
+// place is where a price is kept; nil for keys that are none.
+func (p *Prices) place(key string) **float64 {
+	switch key {
+	case "input_cost_per_token":
+		return &p.Input
+	case "output_cost_per_token":
+		return &p.Output
+	case "cache_read_input_token_cost":
+		return &p.CacheRead
+	case "cache_creation_input_token_cost":
+		return &p.CacheCreation
+	case "output_cost_per_reasoning_token":
+		return &p.Reasoning
+	// In LiteLLM's price list the first; the second is what its code reads.
+	case "input_cost_per_request", "input_cost_per_query":
+		return &p.Request
+	}
+	return nil
+}
+
+// price reads a price of litellm_params.
+func (d *decoder) price(f tree.Pair, p *Prices) bool {
+	to := p.place(f.Key.Text)
+	if to == nil {
+		return false
+	}
+	d.weight(f.Key.Text, f.Value, to)
+	return true
+}
+
+// uncounted says of a price that no request costs more for it.
+func (d *decoder) uncounted(f tree.Pair) bool {
+	if !known.IsPrice(f.Key.Text) {
+		return false
+	}
+	if usd, err := strconv.ParseFloat(f.Value.Text, 64); err == nil && usd == 0 {
+		return true
+	}
+	d.ignore(f, "it does not count in the cost of requests")
+	return true
+}
+
+// infoPrices reads the prices of model_info. What is no price there has always been shown and never refused.
+func (d *decoder) infoPrices(v *tree.Node, p *Prices) {
+	for _, f := range v.Pairs {
+		to := p.place(f.Key.Text)
+		switch usd, err := strconv.ParseFloat(strings.TrimSpace(f.Value.Text), 64); {
+		case f.Value.IsNull():
+		case to == nil:
+			d.uncounted(f)
+		case f.Value.Kind != tree.Scalar || err != nil || !(usd >= 0) || math.IsInf(usd, 0):
+			d.report.WarnOnce(f.Key.At, "write a number of 0 or more",
+				fmt.Sprintf("%s of model_info is no price: it is not used", f.Key.Text))
+		default:
+			*to = &usd
+		}
+	}
+}
