@@ -37,6 +37,62 @@ func (m *Memory) Declare(limits []Limit) []Entity {
 	return handles
 }
 
+// Put puts one limit in force that Declare says nothing of, until it is dropped, and returns its entity: the same one
+// for the same name, with what it has used. It costs as much with a hundred thousand of them as with one.
+func (m *Memory) Put(l Limit) Entity {
+	m.declaring.Lock()
+	defer m.declaring.Unlock()
+	e := m.names[l.Name]
+	if e == nil {
+		e = m.found(l.Name)
+		// Readers know the slice by its length, so what is appended behind it disturbs none.
+		all := *m.entities.Load()
+		e.handle = Entity(len(all))
+		all = append(all, e)
+		m.names[l.Name] = e
+		m.entities.Store(&all)
+	}
+	e.apart = true
+	m.put(e, smallest([]Limit{l})[l.Name])
+	m.sweep()
+	return e.handle
+}
+
+// Drop ends what Put began. Those who still have the handle find the limit as it was, for some minutes.
+func (m *Memory) Drop(name string) {
+	m.declaring.Lock()
+	defer m.declaring.Unlock()
+	if e := m.names[name]; e != nil && e.apart {
+		e.apart = false
+		m.leaving = append(m.leaving, name)
+	}
+	m.sweep()
+}
+
+// sweep forgets what was dropped long enough ago, the first that was dropped first.
+func (m *Memory) sweep() {
+	var all []*entity
+	for now := m.now(); len(m.leaving) > 0; m.leaving = m.leaving[1:] {
+		name := m.leaving[0]
+		e := m.names[name]
+		if e == nil || e.apart {
+			continue
+		}
+		if !e.forget(now) {
+			break
+		}
+		if all == nil {
+			all = slices.Clone(*m.entities.Load())
+		}
+		all[e.handle] = nil
+		delete(m.names, name)
+		m.free(e)
+	}
+	if all != nil {
+		m.entities.Store(&all)
+	}
+}
+
 // newEntity returns one that nobody can use yet.
 func (m *Memory) newEntity() *entity {
 	m.order++
@@ -55,7 +111,7 @@ func (m *Memory) put(e *entity, most Amounts) {
 // forget lets go of what is not among the names.
 func (m *Memory) forget(all []*entity, names map[string]Amounts, now time.Duration) {
 	for name, e := range m.names {
-		if _, declared := names[name]; !declared && e.forget(now) {
+		if _, declared := names[name]; !declared && !e.apart && e.forget(now) {
 			delete(m.names, name)
 			all[e.handle] = nil
 			m.free(e)

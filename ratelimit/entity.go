@@ -19,6 +19,7 @@ type entity struct {
 	handle Entity
 	order  uint64      // in which the locks of entities are taken
 	key    journal.Key // of its name; only where there is a file
+	apart  bool        // in force by Put; guarded by Memory.declaring
 
 	mu      sync.Mutex
 	most    Amounts

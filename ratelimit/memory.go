@@ -45,7 +45,8 @@ type Memory struct {
 
 	declaring sync.Mutex
 	names     map[string]*entity
-	order     uint64 // of the entity that was made last
+	leaving   []string // what was dropped and is not forgotten yet, in this order
+	order     uint64   // of the entity that was made last
 	// orphans are what an earlier process left of entities that are not declared.
 	orphans map[journal.Key]*entity
 

@@ -20,6 +20,9 @@ type NoneError struct {
 	RetryAfter time.Duration
 	// Limit is the limit that stands in the way; nil where it is something else.
 	Limit *Obstacle
+	// Caller says that the limit is one of Query.Also, the one that Entity stands for: no other deployment helps.
+	Caller bool
+	Entity ratelimit.Entity
 }
 
 // Obstacle is a limit that keeps all deployments of a target from a request.
@@ -52,6 +55,14 @@ func (v *View) firstBack(t Target, state *share.State, out []int32) (leaf int32,
 		return true
 	})
 	return leaf, leaf != none
+}
+
+// refused is the error of a pick that a limit of who asks ends.
+func (p *picking) refused(d *ratelimit.Denial) error {
+	u := p.v.router.limits.Usage(d.Entity)
+	e := &NoneError{Model: p.t.Name, RetryAfter: max(d.RetryAfter, u.Closed), Caller: true, Entity: d.Entity}
+	e.Limit = &Obstacle{Dimension: d.Dimension, Never: d.Never, Room: room(u, d.Dimension), Closed: u.Closed > 0}
+	return e
 }
 
 // nothing is the error of a pick that found no way: the soonest that any of them can succeed.

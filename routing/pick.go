@@ -26,6 +26,10 @@ type Query struct {
 
 	// Hold is what the attempt reserves of everything that limits its pick; its Entities are left to the pick.
 	Hold ratelimit.Reservation
+
+	// Also are limits that the attempt counts on whatever is picked: those of who asks. One of them that denies
+	// ends the pick.
+	Also []ratelimit.Entity
 }
 
 // Pick is a deployment chosen for one attempt.
@@ -69,6 +73,9 @@ func (v *View) Pick(ctx context.Context, t Target, q Query) (Pick, error) {
 		}
 		if denial == nil {
 			return p.result(leaf, standing), nil
+		}
+		if at := slices.Index(p.entities, denial.Entity); at >= len(p.gates) {
+			return Pick{}, p.refused(denial)
 		}
 		p.deny(denial, freed)
 	}
@@ -214,6 +221,7 @@ func (p *picking) reserve(ctx context.Context, leaf int32) (ratelimit.Standing, 
 	for _, gate := range p.gates {
 		p.entities = append(p.entities, v.entities[gate])
 	}
+	p.entities = append(p.entities, p.q.Also...)
 	p.hold = p.q.Hold
 	p.hold.Entities = p.entities
 	return v.router.limits.Reserve(ctx, &p.hold)

@@ -2,6 +2,7 @@ package limitertest
 
 import (
 	"math"
+	"strconv"
 	"testing"
 	"time"
 
@@ -90,4 +91,65 @@ func testAbsurd(t *testing.T, b *bench) {
 	b.denied(t, ratelimit.Amounts{1, 1, 1}, e[1])
 	b.Settle(b.admitted(t, ratelimit.Amounts{1, 0, 1}, e[1]), huge)
 	b.denied(t, ratelimit.Amounts{1, 1, 1}, e[1])
+}
+
+func testPut(t *testing.T, b *bench) {
+	declared := b.declare(ratelimit.Amounts{9, none, none})[0]
+	key := ratelimit.Limit{Name: "key:a", Most: ratelimit.Amounts{2, none, none}}
+	e := b.Put(key)
+	if e == declared {
+		t.Fatalf("handle %v is that of something else", e)
+	}
+	b.admitted(t, ratelimit.Amounts{1, 10, 1}, declared, e)
+	b.clock.Advance(30 * time.Minute)
+	for i := range 3 { // one declaration after the other says nothing of it
+		b.Declare([]ratelimit.Limit{{Name: "deployment:" + string(rune('b'+i)), Most: ratelimit.Unlimited()}})
+		b.clock.Advance(30 * time.Minute)
+	}
+	b.admitted(t, ratelimit.Amounts{1, 10, 1}, e)
+	b.admitted(t, ratelimit.Amounts{1, 10, 1}, e)
+	b.denied(t, ratelimit.Amounts{1, 10, 1}, e)
+	key.Most[ratelimit.Requests] = 3
+	if again := b.Put(key); again != e {
+		t.Fatalf("put again it is %v, was %v", again, e)
+	}
+	b.admitted(t, ratelimit.Amounts{1, 10, 1}, e)
+	b.denied(t, ratelimit.Amounts{1, 10, 1}, e)
+	b.Drop(key.Name)
+	b.denied(t, ratelimit.Amounts{1, 10, 1}, e) // who has the handle finds the limit as it was
+}
+
+func testPutAgain(t *testing.T, b *bench) {
+	key := ratelimit.Limit{Name: "key:a", Most: ratelimit.Amounts{1, none, none}}
+	e := b.Put(key)
+	b.admitted(t, ratelimit.Amounts{1, 10, 1}, e)
+	b.Drop(key.Name)
+	again := b.Put(key)
+	b.denied(t, ratelimit.Amounts{1, 10, 1}, again)
+	b.Drop(key.Name)
+	b.Drop(key.Name)
+	b.Drop("key:unknown")
+	b.clock.Advance(2 * window)
+	b.admitted(t, ratelimit.Amounts{1, 10, 1}, b.Put(key))
+}
+
+func testPutMany(t *testing.T, b *bench) {
+	limit := func(i int) ratelimit.Limit {
+		return ratelimit.Limit{Name: "key:" + strconv.Itoa(i), Most: ratelimit.Amounts{1, none, none}}
+	}
+	const many = 2000
+	for i := range many {
+		b.admitted(t, ratelimit.Amounts{1, 10, 1}, b.Put(limit(i)))
+	}
+	for i := range many {
+		b.denied(t, ratelimit.Amounts{1, 10, 1}, b.Put(limit(i)))
+		b.Drop(limit(i).Name)
+	}
+	for range 4 {
+		b.clock.Advance(15 * time.Minute)
+		b.Drop("") // nothing, but what has been dropped for long is forgotten
+	}
+	e := b.Put(limit(0))
+	b.uses(t, e, ratelimit.Amounts{})
+	b.admitted(t, ratelimit.Amounts{1, 10, 1}, e)
 }

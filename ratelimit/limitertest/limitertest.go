@@ -16,6 +16,8 @@ type Store interface {
 	ratelimit.Limiter
 	Renew(id ratelimit.ID, life time.Duration) bool
 	Declare(limits []ratelimit.Limit) []ratelimit.Entity
+	Put(l ratelimit.Limit) ratelimit.Entity
+	Drop(name string)
 	Usage(e ratelimit.Entity) ratelimit.Usage
 }
 
@@ -68,6 +70,9 @@ func (s Suite) Run(t *testing.T) {
 		"a reload keeps what was used":                   testReload,
 		"a handle of what was dropped hits nothing else": testDropped,
 		"an entity named twice is charged once":          testTwice,
+		"what was put stays until it is dropped":         testPut,
+		"what was dropped and put again goes on":         testPutAgain,
+		"many are put and dropped":                       testPutMany,
 		"absurd amounts do not break the sums":           testAbsurd,
 		"a steady demand gets the limit":                 testUtilisation,
 		"many at once get exactly the limit":             testConcurrent,

@@ -17,6 +17,7 @@ type entity struct {
 	most    ratelimit.Amounts
 	lost    ratelimit.Policy
 	limited bool
+	apart   bool          // in force by Put
 	dropped time.Duration // when it was first not declared any more; 0 while it is
 
 	history history

@@ -58,6 +58,7 @@ type Store struct {
 	entities []*entity // by handle; nil where one was forgotten
 	seq      int64     // the highest of those that were forgotten: Redis remembers it for longer
 	names    map[string]*entity
+	leaving  []string // what was dropped and is not forgotten yet, in this order
 	held     reservations
 	active   map[*entity]struct{} // have something that Redis will have to be told
 	low      []*entity            // want the next lease before they have used up theirs
@@ -190,6 +191,52 @@ func (s *Store) Declare(limits []ratelimit.Limit) []ratelimit.Entity {
 	return handles
 }
 
+// Put puts one limit in force that Declare says nothing of, until it is dropped. See ratelimit.Memory.
+func (s *Store) Put(l ratelimit.Limit) ratelimit.Entity {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.names[l.Name]
+	if e == nil {
+		e = s.found(l.Name)
+	}
+	e.apart, e.dropped = true, 0
+	e.limit(l, false)
+	s.poke()
+	return e.handle
+}
+
+// Drop ends what Put began. Those who still have the handle find the limit as it was, for some minutes.
+func (s *Store) Drop(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.names[name]; e != nil && e.apart {
+		e.apart, e.dropped = false, max(s.now(), 1)
+		s.leaving = append(s.leaving, name)
+	}
+}
+
+// sweep forgets what was dropped long enough ago, the first that was dropped first.
+func (s *Store) sweep(now time.Duration) {
+	for ; len(s.leaving) > 0; s.leaving = s.leaving[1:] {
+		name := s.leaving[0]
+		e := s.names[name]
+		if e != nil && !e.apart && !s.forgetOne(name, e, now) {
+			return
+		}
+	}
+}
+
+// forgetOne lets go of an entity that was dropped long enough ago and of which nothing counts.
+func (s *Store) forgetOne(name string, e *entity, now time.Duration) bool {
+	if _, busy := s.active[e]; busy || now < e.dropped+linger*s.times.window || !e.idle(now) {
+		return false
+	}
+	delete(s.names, name)
+	s.entities[e.handle] = nil
+	s.seq = max(s.seq, e.seq)
+	return true
+}
+
 func (s *Store) found(name string) *entity {
 	f := s.fleets[spread(name, len(s.fleets))]
 	e := &entity{handle: ratelimit.Entity(len(s.entities)), fleet: f, key: f.key + name, seq: s.seq}
@@ -201,16 +248,14 @@ func (s *Store) found(name string) *entity {
 // forget lets go of what is not among the names.
 func (s *Store) forget(declared map[string]bool, now time.Duration) {
 	for name, e := range s.names {
-		_, busy := s.active[e]
 		switch {
 		case declared[name]:
 			e.dropped = 0
+		case e.apart:
 		case e.dropped == 0:
 			e.dropped = max(now, 1)
-		case now >= e.dropped+linger*s.times.window && !busy && e.idle(now):
-			delete(s.names, name)
-			s.entities[e.handle] = nil
-			s.seq = max(s.seq, e.seq)
+		default:
+			s.forgetOne(name, e, now)
 		}
 	}
 }
@@ -287,6 +332,7 @@ func (s *Store) tick() time.Duration {
 	s.mu.Lock()
 	now := s.now()
 	s.settleExpired(now)
+	s.sweep(now)
 	s.inquire(now)
 	for e := range s.active {
 		switch {
