@@ -10,7 +10,7 @@
 // All of them stand before the same mock provider and get the same load from wrk. It prints what
 // it measures and writes docs/benchmarks.md. Linux only: it reads /proc.
 //
-//	go run ./test/bench [-quick] [-skip litellm,redis]
+//	go run ./test/bench [-quick] [-skip litellm,redis] [-loads stream]
 package main
 
 import (
@@ -21,6 +21,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -34,6 +35,7 @@ type options struct {
 	nestor  string
 	envoy   string
 	skip    string
+	loads   string
 	workers int // threads of each Envoy, and processes of LiteLLM
 }
 
@@ -46,6 +48,7 @@ func main() {
 	flag.StringVar(&o.nestor, "nestor", "bin/nestor", "the nestor to measure")
 	flag.StringVar(&o.envoy, "envoy", os.Getenv("ENVOY"), "the Envoy for all that have one (default: $ENVOY, else envoy on the PATH)")
 	flag.StringVar(&o.skip, "skip", "", "subjects to leave out, and redis, separated by commas")
+	flag.StringVar(&o.loads, "loads", "", "measure only the loads whose names hold this text")
 	flag.Parse()
 	if err := run(ctx, o); err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
@@ -87,4 +90,9 @@ func (o options) skips(name string) bool {
 		}
 	}
 	return false
+}
+
+// chosen are the loads to measure.
+func (o options) chosen() []load {
+	return slices.DeleteFunc(loads(), func(l load) bool { return !strings.Contains(l.name, o.loads) })
 }

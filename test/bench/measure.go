@@ -50,7 +50,7 @@ func (b *bench) measureAll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, l := range loads() {
+	for _, l := range b.options.chosen() {
 		if err := b.measure(ctx, l, meant(l, subjects), b.pace.light); err != nil {
 			return fmt.Errorf("%s: %w", l.name, err)
 		}
@@ -98,7 +98,7 @@ func (b *bench) measureLiteLLM(ctx context.Context, mock string) error {
 	if err != nil {
 		return fmt.Errorf("start litellm: %w", err)
 	}
-	for _, l := range loads() {
+	for _, l := range b.options.chosen() {
 		if err := b.measure(ctx, l, []*subject{s}, b.pace.litellm); err != nil {
 			return fmt.Errorf("%s: %w", l.name, err)
 		}
