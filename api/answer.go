@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+
+	"github.com/nestor-gateway/nestor/access"
 )
 
 // problem is an error in the shape that OpenAI's SDKs read.
@@ -28,9 +30,8 @@ func wrongMethod(r *http.Request) problem {
 		Message: fmt.Sprintf("%.200s takes GET, not %.20s", r.URL.Path, r.Method)}
 }
 
-func wrongKey() problem {
-	return problem{Status: http.StatusUnauthorized, Type: "auth_error", Code: "401",
-		Message: "no key, or a wrong one: send it as `Authorization: Bearer KEY`, `api-key: KEY` or `x-api-key: KEY`"}
+func denied(d *access.Denial) problem {
+	return problem{Status: d.Status, Type: d.Type, Code: d.Code, Param: d.Param, Message: d.Message}
 }
 
 func unknownModel(name string) problem {

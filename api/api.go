@@ -18,7 +18,7 @@ import (
 // Authenticator says who sends a request.
 type Authenticator interface {
 	// Authenticate reads the credential from the headers, given by lower-case name.
-	Authenticate(header func(name string) string) (access.Principal, bool)
+	Authenticate(header func(name string) string) (access.Principal, *access.Denial)
 }
 
 // Options are what the port needs. Only ProbeTimeout may be zero.
@@ -83,9 +83,13 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(sent, unknownPath(r))
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		refuse(sent, wrongMethod(r))
-	case !found.open && !s.allowed(r):
-		refuse(sent, wrongKey())
+	case found.open:
+		found.serve(sent, r)
 	default:
+		if _, denial := s.Auth().Authenticate(r.Header.Get); denial != nil {
+			refuse(sent, denied(denial))
+			return
+		}
 		found.serve(sent, r)
 	}
 }
@@ -105,11 +109,6 @@ func (s *server) find(u *url.URL) (route, bool) {
 		}
 	}
 	return route{}, false
-}
-
-func (s *server) allowed(r *http.Request) bool {
-	_, ok := s.Auth().Authenticate(r.Header.Get)
-	return ok
 }
 
 // answered remembers whether an answer has begun: after that a panic can only cut it.

@@ -48,7 +48,7 @@ func TestAWrongKeyIsRefusedInTheShapeOfOpenAI(t *testing.T) {
 		r.Header.Set(header, "Bearer sk-wrong")
 		w := httptest.NewRecorder()
 		port(t, seed003).ServeHTTP(w, r)
-		mustEqual(t, failure(401, "no key, or a wrong one: send it as `Authorization: Bearer KEY`, `api-key: KEY` or `x-api-key: KEY`",
+		mustEqual(t, failure(401, "Authentication Error, Invalid proxy server token passed: the API key is not valid",
 			"auth_error", nil, "401"), replyOf(t, w))
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 
+	"github.com/nestor-gateway/nestor/access"
 	"github.com/nestor-gateway/nestor/extproc/message"
 	"github.com/nestor-gateway/nestor/extproc/openai"
 	"github.com/nestor-gateway/nestor/extproc/retry"
@@ -79,8 +80,8 @@ func (s *Server) readHeaders(m *extprocv3.HttpHeaders) (request, *openai.Error) 
 		return request{}, openai.WrongMethod(method, path)
 	}
 	probe := s.isProbe(headers.Get(nestorv1.HeaderProbe))
-	if _, ok := s.Auth().Authenticate(headers.Get); !ok && !probe {
-		return request{}, unauthenticated(headers)
+	if _, denial := s.Auth().Authenticate(headers.Get); denial != nil && !probe {
+		return request{}, denied(denial)
 	}
 	if encoding := headers.Get("content-encoding"); encoding != "" && encoding != "identity" {
 		return request{}, openai.Invalid("", "the request body has content-encoding "+encoding+": send it uncompressed")
@@ -102,13 +103,8 @@ func (s *Server) identify(h message.Headers) (id string, attempt uint32) {
 	return ownID(h.Get(nestorv1.HeaderRequest)), max(uint32(n), 1)
 }
 
-func unauthenticated(h message.Headers) *openai.Error {
-	for _, name := range []string{"authorization", "api-key", "x-api-key"} {
-		if h.Get(name) != "" {
-			return openai.Unauthenticated("Authentication Error: the API key is not valid")
-		}
-	}
-	return openai.Unauthenticated("Authentication Error: no API key passed in; send it as \"Authorization: Bearer KEY\"")
+func denied(d *access.Denial) *openai.Error {
+	return &openai.Error{Status: d.Status, Type: d.Type, Code: d.Code, Param: d.Param, Message: d.Message, RetryAfter: d.RetryAfter}
 }
 
 func (s *Server) isProbe(secret string) bool {

@@ -33,7 +33,7 @@ import (
 // Authenticator says who sends a request.
 type Authenticator interface {
 	// Authenticate reads the credential from the headers, given by lower-case name.
-	Authenticate(header func(name string) string) (access.Principal, bool)
+	Authenticate(header func(name string) string) (access.Principal, *access.Denial)
 }
 
 // Requester says how a request to a deployment must look.

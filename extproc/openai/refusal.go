@@ -28,11 +28,6 @@ func UnknownModel(name string) *Error {
 	return e
 }
 
-// Unauthenticated is a missing or wrong key: 401, with LiteLLM's type. reason is shown; it must not hold the key.
-func Unauthenticated(reason string) *Error {
-	return &Error{Status: http.StatusUnauthorized, Type: "auth_error", Code: "401", Message: reason}
-}
-
 // UnknownEndpoint is a path that Nestor does not have: 404.
 func UnknownEndpoint(method, path string) *Error {
 	return &Error{

@@ -19,6 +19,24 @@ func New(text string) Pattern {
 	return Pattern{Text: text, Literals: len(text) - len(parts) + 1, parts: parts}
 }
 
+// Matches reports whether a name matches, without an allocation.
+func (p *Pattern) Matches(name string) bool {
+	last := len(p.parts) - 1
+	rest, ok := strings.CutPrefix(name, p.parts[0])
+	if !ok {
+		return false
+	}
+	if rest, ok = strings.CutSuffix(rest, p.parts[last]); !ok {
+		return false
+	}
+	for _, part := range p.parts[1:last] {
+		if _, rest, ok = strings.Cut(rest, part); !ok {
+			return false
+		}
+	}
+	return true
+}
+
 // Match returns what each * takes, the first as much as it can: whatever stands between
 // two of them is found as far right as it goes.
 func (p *Pattern) Match(name string) ([]string, bool) {

@@ -27,5 +27,8 @@ func TestPatternsMatchAsGreedyExpressions(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" || ok != (want != nil) {
 			t.Fatalf("%q on %q: %v %s", text, name, ok, diff)
 		}
+		if p.Matches(name) != ok {
+			t.Fatalf("%q on %q: Match says %v, Matches does not", text, name, ok)
+		}
 	})
 }

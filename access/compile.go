@@ -1,0 +1,90 @@
+package access
+
+import (
+	"cmp"
+
+	"github.com/nestor-gateway/nestor/access/record"
+)
+
+// compileKey makes a key of its record. Limits of the key before, which may be nil, go on.
+func (x *Index) compileKey(r *record.Key, before *Key) *Key {
+	k := &Key{
+		Token: r.Token, Alias: r.Alias, TeamID: r.TeamID, UserID: r.UserID, BudgetID: r.BudgetID, Tags: r.Tags, Expires: r.Expires,
+		blocked: r.Blocked,
+		models:  ownGrants(r.Models), aliases: r.Aliases, routes: x.routes.routes(r.AllowedRoutes),
+		team: at(x.teams, r.TeamID), user: at(x.users, r.UserID), catalog: x.catalog,
+	}
+	if r.MaxRequestBytes != nil {
+		k.MaxRequestBytes = *r.MaxRequestBytes
+	}
+	var had limits
+	if before != nil {
+		had = before.limits
+	}
+	terms := merge(r.Terms, x.budgets[r.BudgetID])
+	k.limits = limitsOf(x.o.Entities, record.AccountOf(record.OfKey, r.Token), terms, r.ModelRPM, r.ModelTPM, had)
+	return k
+}
+
+// putTeam puts a team in force; nil is one that is gone.
+func (x *Index) putTeam(id string, r *record.Team) {
+	in := at(x.teams, id)
+	var had limits
+	if before := in.get(); before != nil {
+		had = before.limits
+	}
+	if r == nil {
+		had.dropUnless(limits{})
+		in.now.Store(nil)
+		return
+	}
+	in.now.Store(&Team{
+		ID: r.ID, Alias: r.Alias, Blocked: r.Blocked, models: ownGrants(r.Models), aliases: r.Aliases,
+		limits: limitsOf(x.o.Entities, record.AccountOf(record.OfTeam, id), r.Terms, r.ModelRPM, r.ModelTPM, had),
+	})
+}
+
+// putUser puts a user in force; nil is one that is gone.
+func (x *Index) putUser(id string, r *record.User) {
+	in := at(x.users, id)
+	var had limits
+	if before := in.get(); before != nil {
+		had = before.limits
+	}
+	if r == nil {
+		had.dropUnless(limits{})
+		in.now.Store(nil)
+		return
+	}
+	models, denies := userGrants(r.Models)
+	in.now.Store(&User{
+		ID: r.ID, Role: r.Role, models: models, denies: denies,
+		limits: limitsOf(x.o.Entities, record.AccountOf(record.OfUser, id), r.Terms, r.ModelRPM, r.ModelTPM, had),
+	})
+}
+
+// at is the slot of an id, made when there is none; nil for no id. Slots stay, for the keys that have them.
+func at[T any](slots map[string]*slot[T], id string) *slot[T] {
+	if id == "" {
+		return nil
+	}
+	s := slots[id]
+	if s == nil {
+		s = &slot[T]{}
+		slots[id] = s
+	}
+	return s
+}
+
+// merge is the terms of a key that has a budget: its own go before.
+func merge(own, budget record.Terms) record.Terms {
+	out := record.Terms{
+		RPM: cmp.Or(own.RPM, budget.RPM), TPM: cmp.Or(own.TPM, budget.TPM), MaxParallel: cmp.Or(own.MaxParallel, budget.MaxParallel),
+		MaxBudget: cmp.Or(own.MaxBudget, budget.MaxBudget), SoftBudget: cmp.Or(own.SoftBudget, budget.SoftBudget),
+		BudgetDuration: cmp.Or(own.BudgetDuration, budget.BudgetDuration), BudgetResetAt: own.BudgetResetAt,
+	}
+	if own.BudgetResetAt.IsZero() {
+		out.BudgetResetAt = budget.BudgetResetAt
+	}
+	return out
+}

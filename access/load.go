@@ -1,0 +1,210 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nestor-gateway/nestor/access/record"
+)
+
+// Store is where the records are: package access/store.
+type Store interface {
+	KeyRecords
+	TeamRecords
+	UserRecords
+	BudgetRecords
+	Watcher
+}
+
+// KeyRecords finds one key by its token, and visits all until f returns an error.
+type KeyRecords interface {
+	Key(ctx context.Context, token string) (record.Key, error)
+	EachKey(ctx context.Context, f func(record.Key) error) error
+}
+
+// TeamRecords is as KeyRecords, by id.
+type TeamRecords interface {
+	Team(ctx context.Context, id string) (record.Team, error)
+	EachTeam(ctx context.Context, f func(record.Team) error) error
+}
+
+// UserRecords is as KeyRecords, by id.
+type UserRecords interface {
+	User(ctx context.Context, id string) (record.User, error)
+	EachUser(ctx context.Context, f func(record.User) error) error
+}
+
+// BudgetRecords is as KeyRecords, by id.
+type BudgetRecords interface {
+	Budget(ctx context.Context, id string) (record.Budget, error)
+	EachBudget(ctx context.Context, f func(record.Budget) error) error
+}
+
+// Watcher calls f for every change that any replica makes, until ctx ends; with record.All some may have been missed.
+type Watcher interface {
+	Watch(ctx context.Context, f func(record.Change)) error
+}
+
+// Load reads all records. When it fails what was known stays, or what was read in its place.
+func (x *Index) Load(ctx context.Context) error {
+	x.changing.Lock()
+	defer x.changing.Unlock()
+	if err := x.loadOwners(ctx); err != nil {
+		return err
+	}
+	var next [len(x.keys)]shard
+	err := x.o.Store.EachKey(ctx, func(r record.Key) error {
+		h, ok := hashOf(r.Token)
+		if !ok {
+			return x.strangeToken(r.Token)
+		}
+		if next[h[0]] == nil {
+			next[h[0]] = shard{}
+		}
+		next[h[0]][h] = x.compileKey(&r, x.keys.find(&h))
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("load the keys: %w", err)
+	}
+	for i := range next {
+		x.keys.replace(i, next[i])
+	}
+	return nil
+}
+
+// loadOwners reads what keys belong to.
+func (x *Index) loadOwners(ctx context.Context) error {
+	budgets := map[string]record.Terms{}
+	err := x.o.Store.EachBudget(ctx, func(r record.Budget) error { budgets[r.ID] = r.Terms; return nil })
+	if err != nil {
+		return fmt.Errorf("load the budgets: %w", err)
+	}
+	x.budgets = budgets
+	teams := map[string]bool{}
+	err = x.o.Store.EachTeam(ctx, func(r record.Team) error { teams[r.ID] = true; x.putTeam(r.ID, &r); return nil })
+	if err != nil {
+		return fmt.Errorf("load the teams: %w", err)
+	}
+	for id := range x.teams {
+		if !teams[id] {
+			x.putTeam(id, nil)
+		}
+	}
+	users := map[string]bool{}
+	err = x.o.Store.EachUser(ctx, func(r record.User) error { users[r.ID] = true; x.putUser(r.ID, &r); return nil })
+	if err != nil {
+		return fmt.Errorf("load the users: %w", err)
+	}
+	for id := range x.users {
+		if !users[id] {
+			x.putUser(id, nil)
+		}
+	}
+	return nil
+}
+
+// Apply reads again what has changed; what is no longer there is forgotten. Follow does so for every change; who makes
+// one and must see it at once calls it, too.
+func (x *Index) Apply(ctx context.Context, c record.Change) error {
+	if c.Kind == record.All {
+		return x.Load(ctx)
+	}
+	x.changing.Lock()
+	defer x.changing.Unlock()
+	if err := x.apply(ctx, c); err != nil {
+		return fmt.Errorf("read %s %q again: %w", c.Kind, c.ID, err)
+	}
+	return nil
+}
+
+func (x *Index) apply(ctx context.Context, c record.Change) error {
+	switch c.Kind {
+	case record.OfKey:
+		return x.applyKey(ctx, c.ID)
+	case record.OfTeam:
+		r, err := found(x, ctx, c.ID, x.o.Store.Team)
+		if err != nil {
+			return err
+		}
+		if x.putTeam(c.ID, r); r == nil {
+			return x.applyKeys(ctx, func(k *Key) bool { return k.TeamID == c.ID })
+		}
+	case record.OfUser:
+		r, err := found(x, ctx, c.ID, x.o.Store.User)
+		if err != nil {
+			return err
+		}
+		if x.putUser(c.ID, r); r == nil {
+			return x.applyKeys(ctx, func(k *Key) bool { return k.UserID == c.ID })
+		}
+	case record.OfBudget:
+		return x.applyBudget(ctx, c.ID)
+	}
+	return nil
+}
+
+// found returns nil for a record that is not there.
+func found[R any](x *Index, ctx context.Context, id string, find func(context.Context, string) (R, error)) (*R, error) {
+	r, err := find(ctx, id)
+	switch {
+	case err == nil:
+		return &r, nil
+	case x.o.NotFound != nil && errors.Is(err, x.o.NotFound):
+		return nil, nil
+	}
+	return nil, err
+}
+
+func (x *Index) applyKey(ctx context.Context, token string) error {
+	h, ok := hashOf(token)
+	if !ok {
+		return x.strangeToken(token)
+	}
+	r, err := found(x, ctx, token, x.o.Store.Key)
+	if err != nil {
+		return err
+	}
+	before := x.keys.find(&h)
+	if r != nil {
+		x.keys.put(&h, x.compileKey(r, before))
+	} else if before != nil {
+		x.keys.put(&h, nil)
+		before.limits.dropUnless(limits{})
+	}
+	return nil
+}
+
+// strangeToken leaves out what no key can have: it would be nobody's.
+func (x *Index) strangeToken(token string) error {
+	x.o.Log.Warn("a key is left out: its token is no SHA-256 in hex", "token", token)
+	return nil
+}
+
+// applyKeys reads some keys again: they are not all told of when what they belong to goes.
+func (x *Index) applyKeys(ctx context.Context, of func(*Key) bool) error {
+	var tokens []string
+	x.keys.each(func(k *Key) {
+		if of(k) {
+			tokens = append(tokens, k.Token)
+		}
+	})
+	for _, token := range tokens {
+		if err := x.applyKey(ctx, token); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (x *Index) applyBudget(ctx context.Context, id string) error {
+	r, err := found(x, ctx, id, x.o.Store.Budget)
+	if err != nil {
+		return err
+	}
+	if delete(x.budgets, id); r != nil {
+		x.budgets[id] = r.Terms
+	}
+	return x.applyKeys(ctx, func(k *Key) bool { return k.BudgetID == id })
+}

@@ -1,0 +1,122 @@
+package access
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/nestor-gateway/nestor/access/record"
+	"github.com/nestor-gateway/nestor/routing/pattern"
+)
+
+// LiteLLM's names in lists of models that stand for no model.
+const (
+	// allTeamModels in the list of a key leaves the choice to its team; a key without a team may call all, as may a team.
+	allTeamModels  = "all-team-models"
+	allProxyModels = "all-proxy-models"
+	// noDefaultModels in the list of a user allows the keys without a team nothing, whatever else is listed.
+	noDefaultModels = "no-default-models"
+)
+
+// Catalog is what the config says about names.
+type Catalog interface {
+	// Alias returns what a name stands for by model_group_alias, which may be an alias again.
+	Alias(name string) (target string, ok bool)
+	// AccessGroups are those (model_info.access_groups) of the entries of the group, or of the pattern, that a
+	// name means; nil for a name that means something else, such as one deployment.
+	AccessGroups(name string) []string
+}
+
+// noNames is the Catalog of a config that is not there yet.
+type noNames struct{}
+
+func (noNames) Alias(string) (string, bool)  { return "", false }
+func (noNames) AccessGroups(string) []string { return nil }
+
+// longestChain bounds the aliases of aliases that are followed; a config with a cycle of them is refused elsewhere.
+const longestChain = 64
+
+// grants is a list of models as compiled for checks. It never changes.
+type grants struct {
+	all bool
+	// names are sorted; patterns are those among them with a *.
+	names    []string
+	patterns []pattern.Pattern
+}
+
+// everything is a list that allows all.
+func everything() grants { return grants{all: true} }
+
+// grantsOf compiles a list of which the empty one, "*" and the words for all allow everything.
+// The other words allow nothing, as does a list that holds no other name.
+func grantsOf(models []string, wordsForAll ...string) grants {
+	if len(models) == 0 {
+		return everything()
+	}
+	var g grants
+	for _, m := range models {
+		switch {
+		case m == "*" || slices.Contains(wordsForAll, m):
+			return everything()
+		case m == allTeamModels || m == allProxyModels || m == noDefaultModels:
+		default:
+			g.add(m)
+		}
+	}
+	slices.Sort(g.names)
+	g.names = slices.Compact(g.names)
+	return g
+}
+
+func (g *grants) add(model string) {
+	g.names = append(g.names, model)
+	if strings.Contains(model, "*") {
+		g.patterns = append(g.patterns, pattern.New(model))
+	}
+}
+
+// ownGrants is the list of a key or a team, userGrants that of a user, by LiteLLM's reading of the words.
+func ownGrants(models []string) grants { return grantsOf(models, allProxyModels, allTeamModels) }
+
+// userGrants says, too, as whose denial LiteLLM tells that a model is not in the list.
+func userGrants(models []string) (g grants, denies record.Kind) {
+	if slices.Contains(models, noDefaultModels) {
+		return grants{}, record.OfKey
+	}
+	return grantsOf(models, allProxyModels), record.OfUser
+}
+
+// allow reports whether the list has a name, what the name is an alias of, or an access group of either. A group that
+// is allowed so allows nothing of what it is made of.
+func (g *grants) allow(name string, names Catalog) bool {
+	if g.all {
+		return true
+	}
+	for range longestChain {
+		if g.has(name) || slices.ContainsFunc(names.AccessGroups(name), g.lists) {
+			return true
+		}
+		target, ok := names.Alias(name)
+		if !ok {
+			return false
+		}
+		name = target
+	}
+	return false
+}
+
+func (g *grants) has(name string) bool {
+	if g.lists(name) {
+		return true
+	}
+	for i := range g.patterns {
+		if g.patterns[i].Matches(name) {
+			return true
+		}
+	}
+	return false
+}
+
+func (g *grants) lists(name string) bool {
+	_, found := slices.BinarySearch(g.names, name)
+	return found
+}
