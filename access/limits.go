@@ -92,15 +92,11 @@ func (l *limits) of(to []*Limited, model string, names Catalog) []*Limited {
 	if len(l.models) == 0 {
 		return to
 	}
-	for range longestChain {
-		if m := l.models[model]; m != nil {
-			to = append(to, m)
-		}
-		target, ok := names.Alias(model)
-		if !ok {
-			break
-		}
-		model = target
+	if m := l.models[model]; m != nil {
+		to = append(to, m)
+	}
+	if target, ok := names.Alias(model); ok && l.models[target] != nil {
+		to = append(to, l.models[target])
 	}
 	return to
 }

@@ -17,13 +17,13 @@ const (
 	noDefaultModels = "no-default-models"
 )
 
-// Catalog is what the config says about names.
+// Catalog is what the config says about names: a routing.Snapshot is one.
 type Catalog interface {
-	// Alias returns what a name stands for by model_group_alias, which may be an alias again.
+	// Alias returns where a name leads by model_group_alias, at the end of all aliases.
 	Alias(name string) (target string, ok bool)
-	// AccessGroups are those (model_info.access_groups) of the entries of the group, or of the pattern, that a
-	// name means; nil for a name that means something else, such as one deployment.
-	AccessGroups(name string) []string
+	// AccessGroups are those (model_info.access_groups) of the entries of the group, or of the pattern, that a called
+	// name leads to; nil for a name that means something else, such as one deployment.
+	AccessGroups(called string) []string
 }
 
 // noNames is the Catalog of a config that is not there yet.
@@ -31,9 +31,6 @@ type noNames struct{}
 
 func (noNames) Alias(string) (string, bool)  { return "", false }
 func (noNames) AccessGroups(string) []string { return nil }
-
-// longestChain bounds the aliases of aliases that are followed; a config with a cycle of them is refused elsewhere.
-const longestChain = 64
 
 // grants is a list of models as compiled for checks. It never changes.
 type grants struct {
@@ -85,23 +82,16 @@ func userGrants(models []string) (g grants, denies record.Kind) {
 	return grantsOf(models, allProxyModels), record.OfUser
 }
 
-// allow reports whether the list has a name, what the name is an alias of, or an access group of either. A group that
-// is allowed so allows nothing of what it is made of.
-func (g *grants) allow(name string, names Catalog) bool {
-	if g.all {
+// allow reports whether the list has a called name, or what the name is an alias of, or an access group of that. A group
+// that is allowed so allows nothing of what it is made of by its own name.
+func (g *grants) allow(called string, names Catalog) bool {
+	if g.all || g.has(called) {
 		return true
 	}
-	for range longestChain {
-		if g.has(name) || slices.ContainsFunc(names.AccessGroups(name), g.lists) {
-			return true
-		}
-		target, ok := names.Alias(name)
-		if !ok {
-			return false
-		}
-		name = target
+	if target, ok := names.Alias(called); ok && g.has(target) {
+		return true
 	}
-	return false
+	return slices.ContainsFunc(names.AccessGroups(called), g.lists)
 }
 
 func (g *grants) has(name string) bool {

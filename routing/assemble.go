@@ -24,6 +24,7 @@ func (c *compiler) name() *Snapshot {
 	c.nameModels(s)
 	c.nameAliases(s)
 	c.nameIDs(s)
+	c.nameAccess(s)
 	return s
 }
 

@@ -28,6 +28,9 @@ type Snapshot struct {
 	// names are ids, aliases and groups; models are by litellm_params.model.
 	names, models map[string]Target
 	wildcards     []wildcard
+	// aliases are where they lead, access the access groups by group.
+	aliases map[string]string
+	access  map[int32][]string
 
 	gates     *quota.Gates
 	upstreams []Upstream

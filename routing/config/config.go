@@ -22,6 +22,7 @@ type Config struct {
 	Groups map[string]Group
 	// MasterKey is empty when none is configured.
 	MasterKey Secret
+	Access    Access
 	Redis     Redis
 	// Warnings say what will not happen: LiteLLM's settings that Nestor does not support,
 	// deployments that can't be used as they are.
@@ -93,6 +94,8 @@ type ModelInfo struct {
 	// ID names the deployment; empty when the file gives none.
 	ID   string
 	Mode string // "chat", "completion", "embedding", ...; empty when not given
+	// AccessGroups are names by which keys, teams and users may be given the entry's group.
+	AccessGroups []string
 	// Prices are those that are numbers; model_info may hold anything.
 	Prices Prices
 	// All is model_info whole, as a JSON object, for /model/info; nil when absent.

@@ -112,6 +112,7 @@ func (d *decoder) decode(name string, src []byte) (ok bool) {
 	d.each(merged, "credential_list", d.credentialList)
 	d.each(merged, "general_settings", d.proxy)
 	d.masterKey()
+	d.database()
 	d.each(merged, "router_settings", d.router)
 	d.each(merged, "litellm_settings", d.module)
 	d.chosenRedis()
@@ -263,15 +264,12 @@ func (d *decoder) proxy(v *tree.Node) {
 			if f.Value.Kind == tree.Scalar && f.Value.Text == "" && !f.Value.Broken {
 				d.report.Problem(f.Value.At, "write a key, or remove master_key", "master_key is empty")
 			}
-		case "database_url":
-			var url string
-			if d.text("database_url", f.Value, &url); url != "" {
-				d.report.Warn(f.Key.At, "", "database_url is not supported: no database is used")
-			}
 		case "coordination_redis":
 			d.coordinationRedis(f)
 		default:
-			d.unsupported(&d.known.Proxy, f)
+			if !d.accessKey(f) {
+				d.unsupported(&d.known.Proxy, f)
+			}
 		}
 	}
 }

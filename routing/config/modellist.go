@@ -263,6 +263,11 @@ func (d *decoder) modelInfo(v *tree.Node, info *ModelInfo) {
 	if mode := v.Get("mode"); mode != nil {
 		d.text("model_info.mode", mode, &info.Mode)
 	}
+	if groups := v.Get("access_groups"); groups != nil && !groups.IsNull() {
+		for _, g := range d.texts("model_info.access_groups", groups) {
+			info.AccessGroups = append(info.AccessGroups, g.Name)
+		}
+	}
 	d.infoPrices(v, &info.Prices)
 	// References stay as written here: what they stand for is shown to every client.
 	info.All, _ = d.json("model_info", v, false)

@@ -3,6 +3,7 @@
 package reading
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -133,10 +134,18 @@ func (f *File) entry(e *config.Entry) Entry {
 		f.Note(e.Params.ModelAt, fmt.Sprintf("%q is read as a reference to the group, not as a provider's model", model),
 			"any further key, for example api_base, makes it a deployment")
 	}
-	if e.Info.ID != "" || e.Info.All != nil {
+	if describes(&e.Info) {
 		f.Note(e.Position, fmt.Sprintf("model_info of this reference to %q is not used", model), "give it to the entries of that group")
 	}
 	return Entry{Ref: to}
+}
+
+// describes reports whether a model_info says more than access_groups, which are the group's.
+func describes(info *config.ModelInfo) bool {
+	var all map[string]json.RawMessage
+	_ = json.Unmarshal(info.All, &all) // nothing, or an object: the decoder wrote it
+	delete(all, "access_groups")
+	return len(all) > 0
 }
 
 // extraKey is about an entry that names another group and is a deployment because of a key that references don't have.
