@@ -4,6 +4,7 @@
 package api
 
 import (
+	"cmp"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/nestor-gateway/nestor/access"
+	"github.com/nestor-gateway/nestor/api/reply"
 	"github.com/nestor-gateway/nestor/routing"
 )
 
@@ -21,7 +23,14 @@ type Authenticator interface {
 	Authenticate(header func(name string) string) (access.Principal, *access.Denial)
 }
 
-// Options are what the port needs. Only ProbeTimeout may be zero.
+// Manager serves the routes by which keys, teams, users and budgets are managed: package api/manage.
+type Manager interface {
+	http.Handler
+	// Route names the route of a path without what may be a key in it; "" for a path that is not the handler's.
+	Route(path string) string
+}
+
+// Options are what the port needs. Only ProbeTimeout and Manage may be zero.
 type Options struct {
 	// View and Auth return those in force; they change with the config.
 	View func() *routing.View
@@ -37,7 +46,9 @@ type Options struct {
 	ProbeTimeout time.Duration
 	// Metrics answers /metrics.
 	Metrics http.Handler
-	Log     *slog.Logger
+	// Manage is asked for paths that the port has not; nil where there is no store.
+	Manage Manager
+	Log    *slog.Logger
 }
 
 // New returns the handler of the HTTP port.
@@ -79,15 +90,17 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer s.recover(sent, r)
 	found, ok := s.find(r.URL)
 	switch {
+	case !ok && s.managed(r) != "":
+		s.Manage.ServeHTTP(sent, r)
 	case !ok:
-		refuse(sent, unknownPath(r))
+		reply.Refuse(sent, unknownPath(r))
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
-		refuse(sent, wrongMethod(r))
+		reply.Refuse(sent, wrongMethod(r))
 	case found.open:
 		found.serve(sent, r)
 	default:
 		if _, denial := s.Auth().Authenticate(r.Header.Get); denial != nil {
-			refuse(sent, denied(denial))
+			reply.Refuse(sent, denied(denial))
 			return
 		}
 		found.serve(sent, r)
@@ -109,6 +122,14 @@ func (s *server) find(u *url.URL) (route, bool) {
 		}
 	}
 	return route{}, false
+}
+
+// managed names the management route of a request; "" when it is none.
+func (s *server) managed(r *http.Request) string {
+	if s.Manage == nil {
+		return ""
+	}
+	return s.Manage.Route(r.URL.Path)
 }
 
 // answered remembers whether an answer has begun: after that a panic can only cut it.
@@ -138,9 +159,9 @@ func (s *server) recover(w *answered, r *http.Request) {
 	case http.ErrAbortHandler:
 		panic(v)
 	}
-	s.Log.Error("request to the HTTP port failed", "path", r.URL.Path, "panic", v, "stack", string(debug.Stack()))
+	s.Log.Error("request to the HTTP port failed", "path", cmp.Or(s.managed(r), r.URL.Path), "panic", v, "stack", string(debug.Stack()))
 	if w.begun {
 		panic(http.ErrAbortHandler)
 	}
-	refuse(w, problem{Status: http.StatusInternalServerError, Type: "api_error", Message: "internal error; see Nestor's log"})
+	reply.Refuse(w, reply.Problem{Status: http.StatusInternalServerError, Type: "api_error", Message: "internal error; see Nestor's log"})
 }

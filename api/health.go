@@ -4,21 +4,22 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/nestor-gateway/nestor/api/reply"
 	"github.com/nestor-gateway/nestor/routing"
 )
 
 // alive answers /health/liveliness: the process is there.
 func (s *server) alive(w http.ResponseWriter, _ *http.Request) {
-	answer(w, http.StatusOK, "I'm alive!")
+	reply.JSON(w, http.StatusOK, "I'm alive!")
 }
 
 // readiness answers /health/readiness: whether a request to a model would be served.
 func (s *server) readiness(w http.ResponseWriter, _ *http.Request) {
 	if err := s.Ready(); err != nil {
-		answer(w, http.StatusServiceUnavailable, object{"status": "unhealthy", "reason": err.Error()})
+		reply.JSON(w, http.StatusServiceUnavailable, reply.Object{"status": "unhealthy", "reason": err.Error()})
 		return
 	}
-	answer(w, http.StatusOK, object{"status": "healthy"})
+	reply.JSON(w, http.StatusOK, reply.Object{"status": "healthy"})
 }
 
 // healthReport is LiteLLM's answer, and what was not probed.
@@ -58,7 +59,7 @@ func (s *server) health(w http.ResponseWriter, r *http.Request) {
 	case id != "":
 		d, ok := snapshot.Deployment(id)
 		if !ok {
-			refuse(w, problem{Status: http.StatusNotFound, Type: invalidRequest, Param: "model_id", Message: fmt.Sprintf("no deployment has the id %.200s", id)})
+			reply.Refuse(w, reply.Problem{Status: http.StatusNotFound, Type: reply.InvalidRequest, Param: "model_id", Message: fmt.Sprintf("no deployment has the id %.200s", id)})
 			return
 		}
 		deployments = []*routing.Deployment{d}
@@ -76,7 +77,7 @@ func (s *server) health(w http.ResponseWriter, r *http.Request) {
 	if name+id != "" && report.HealthyCount == 0 {
 		status = http.StatusServiceUnavailable
 	}
-	answer(w, status, report)
+	reply.JSON(w, status, report)
 }
 
 func newHealthReport(deployments []*routing.Deployment, verdicts []verdict) *healthReport {

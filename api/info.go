@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/nestor-gateway/nestor/api/reply"
 	"github.com/nestor-gateway/nestor/routing"
 )
 
@@ -46,12 +47,12 @@ func (s *server) deploymentInfo(w http.ResponseWriter, models []routing.Model, i
 			if d.ID == id {
 				row := describe(d)
 				row.ModelName = m.Name
-				answer(w, http.StatusOK, object{"data": []infoRow{row}})
+				reply.JSON(w, http.StatusOK, reply.Object{"data": []infoRow{row}})
 				return
 			}
 		}
 	}
-	refuse(w, problem{Status: http.StatusBadRequest, Type: invalidRequest, Param: "litellm_model_id",
+	reply.Refuse(w, reply.Problem{Status: http.StatusBadRequest, Type: reply.InvalidRequest, Param: "litellm_model_id",
 		Message: fmt.Sprintf("no deployment has the id %.200s", id)})
 }
 
@@ -60,7 +61,7 @@ func describe(d *routing.Deployment) infoRow {
 }
 
 // encode marshals what paramsOf and infoOf make, which is all JSON to begin with.
-func encode(v object) json.RawMessage {
+func encode(v reply.Object) json.RawMessage {
 	body, err := json.Marshal(v)
 	if err != nil {
 		return json.RawMessage("{}")
@@ -70,8 +71,8 @@ func encode(v object) json.RawMessage {
 
 // paramsOf gives the litellm_params of a deployment that nobody minds being read.
 // Of the default request parameters only numbers and truth values: text may come from the environment.
-func paramsOf(d *routing.Deployment) object {
-	params := object{}
+func paramsOf(d *routing.Deployment) reply.Object {
+	params := reply.Object{}
 	for _, f := range d.Defaults {
 		switch v := decode(f.JSON).(type) {
 		case json.Number, bool:
@@ -94,13 +95,13 @@ func paramsOf(d *routing.Deployment) object {
 	return params
 }
 
-func setLimit(params object, name string, limit *int64) {
+func setLimit(params reply.Object, name string, limit *int64) {
 	if limit != nil {
 		params[name] = *limit
 	}
 }
 
-func setSeconds(params object, name string, d time.Duration) {
+func setSeconds(params reply.Object, name string, d time.Duration) {
 	if d > 0 {
 		params[name] = d.Seconds()
 	}
@@ -108,8 +109,8 @@ func setSeconds(params object, name string, d time.Duration) {
 
 // infoOf gives the model_info of a deployment: what the file says, and null where LiteLLM
 // would look in its own list of models.
-func infoOf(d *routing.Deployment) object {
-	info := object{
+func infoOf(d *routing.Deployment) reply.Object {
+	info := reply.Object{
 		"max_tokens": nil, "max_input_tokens": nil, "max_output_tokens": nil,
 		"input_cost_per_token": nil, "output_cost_per_token": nil, "mode": nil,
 		"supports_vision": nil, "supports_function_calling": nil, "supports_parallel_function_calling": nil,

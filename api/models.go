@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/nestor-gateway/nestor/api/reply"
 	"github.com/nestor-gateway/nestor/routing"
 )
 
@@ -37,10 +38,10 @@ func (s *server) models(w http.ResponseWriter, r *http.Request) {
 func (s *server) model(name string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		if !known(s.View().Snapshot(), name) {
-			refuse(w, unknownModel(name))
+			reply.Refuse(w, unknownModel(name))
 			return
 		}
-		answer(w, http.StatusOK, newModelRow(name))
+		reply.JSON(w, http.StatusOK, newModelRow(name))
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nestor-gateway/nestor/api/reply"
 	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
 	"github.com/nestor-gateway/nestor/routing"
 )
@@ -66,7 +67,7 @@ func (c *caller) call(ctx context.Context, d *routing.Deployment) verdict {
 
 // post returns the status and at most 64 KiB of the body, and whether the deployment has been tried for it:
 // an answer of Nestor's own names none.
-func (c *caller) post(ctx context.Context, path string, body object) (status int, text []byte, tried bool, err error) {
+func (c *caller) post(ctx context.Context, path string, body reply.Object) (status int, text []byte, tried bool, err error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.target+path, bytes.NewReader(encode(body)))
 	if err != nil {
 		return 0, nil, false, err
@@ -96,7 +97,7 @@ func modeOf(d *routing.Deployment) string {
 }
 
 // requestFor makes the smallest request of the deployment's mode, or says why there is none.
-func requestFor(d *routing.Deployment) (path string, body object, reason string) {
+func requestFor(d *routing.Deployment) (path string, body reply.Object, reason string) {
 	switch {
 	case strings.Contains(d.Model, "*"):
 		return "", nil, "a wildcard names no model that could be probed"
@@ -105,14 +106,14 @@ func requestFor(d *routing.Deployment) (path string, body object, reason string)
 	}
 	switch mode := modeOf(d); mode {
 	case "chat":
-		body = object{"model": d.ID, "messages": []object{{"role": "user", "content": "Hi"}}}
+		body = reply.Object{"model": d.ID, "messages": []reply.Object{{"role": "user", "content": "Hi"}}}
 		name, tokens := answerLimit(d)
 		body[name] = tokens
 		return "/v1/chat/completions", body, ""
 	case "completion":
-		return "/v1/completions", object{"model": d.ID, "prompt": "Hi", "max_tokens": 1}, ""
+		return "/v1/completions", reply.Object{"model": d.ID, "prompt": "Hi", "max_tokens": 1}, ""
 	case "embedding":
-		return "/v1/embeddings", object{"model": d.ID, "input": "Hi"}, ""
+		return "/v1/embeddings", reply.Object{"model": d.ID, "input": "Hi"}, ""
 	default:
 		return "", nil, fmt.Sprintf("mode %s can't be probed, only chat, completion and embedding", mode)
 	}

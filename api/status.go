@@ -2,6 +2,8 @@ package api
 
 import (
 	"net/http"
+
+	"github.com/nestor-gateway/nestor/api/reply"
 )
 
 // status answers /status: how every deployment, reference and group stands now, or with ?model=NAME those that a
@@ -10,13 +12,13 @@ func (s *server) status(w http.ResponseWriter, r *http.Request) {
 	view := s.View()
 	name := r.URL.Query().Get("model")
 	if name == "" {
-		answer(w, http.StatusOK, view.LiveAll())
+		reply.JSON(w, http.StatusOK, view.LiveAll())
 		return
 	}
 	t, ok := view.Snapshot().Resolve(name)
 	if !ok {
-		refuse(w, unknownModel(name))
+		reply.Refuse(w, unknownModel(name))
 		return
 	}
-	answer(w, http.StatusOK, view.Live(t))
+	reply.JSON(w, http.StatusOK, view.Live(t))
 }
