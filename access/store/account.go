@@ -1,0 +1,58 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/nestor-gateway/nestor/access/record"
+)
+
+// open makes the account of a new record. One that is left of a record of the same id is not taken over.
+func (t table[T]) open(ctx context.Context, s *Store, tx *transaction, r *T) error {
+	if t.account == nil {
+		return nil
+	}
+	args, err := values(t.account, r)
+	if err != nil {
+		return err
+	}
+	name := record.AccountOf(t.kind, *t.idOf(r))
+	_, err = tx.ExecContext(ctx, "INSERT INTO nestor_accounts (name, spend, reset_at, period_start) VALUES ($1, $2, $3, $4)",
+		append(append([]any{name}, args...), nanos(s.now()))...)
+	if err != nil {
+		return fmt.Errorf("open account %s: %w", name, err)
+	}
+	return nil
+}
+
+// settle writes what a change has made of spend and period. What it has not touched goes on, as requests may have
+// added to it meanwhile.
+func (t table[T]) settle(ctx context.Context, tx *transaction, r *T, before []any) error {
+	after, err := values(t.account, r)
+	if err != nil {
+		return err
+	}
+	name := record.AccountOf(t.kind, *t.idOf(r))
+	for i, c := range t.account {
+		if after[i] == before[i] {
+			continue
+		}
+		if _, err := tx.ExecContext(ctx, "UPDATE nestor_accounts SET "+c.name+" = $2 WHERE name = $1", name, after[i]); err != nil {
+			return fmt.Errorf("write account %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// close deletes the accounts of records.
+func (t table[T]) close(ctx context.Context, s *Store, tx *transaction, ids []string) error {
+	names := make([]string, len(ids))
+	for i, id := range ids {
+		names[i] = record.AccountOf(t.kind, id)
+	}
+	_, err := tx.ExecContext(ctx, "DELETE FROM nestor_accounts WHERE name IN (SELECT value FROM "+s.dialect.text+"($1))", list(names))
+	if err != nil {
+		return fmt.Errorf("close the accounts of %ss: %w", t.kind, err)
+	}
+	return nil
+}

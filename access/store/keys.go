@@ -1,0 +1,67 @@
+package store
+
+import (
+	"context"
+
+	"github.com/nestor-gateway/nestor/access/record"
+)
+
+// KeyQuery says which keys, and which part of them. What is empty does not matter.
+type KeyQuery struct {
+	// Tokens: one of these. Nil is any, empty none.
+	Tokens []string
+	Alias  string
+	TeamID string
+	UserID string
+	// BudgetID is that of a budget the key refers to.
+	BudgetID string
+	// Search is a token, or part of an alias in any case.
+	Search string
+	// Limit 0 is all.
+	Offset, Limit int
+	// SortBy is created_at by default; updated_at, alias, token, name, team_id, user_id, expires, spend or max_budget.
+	SortBy     string
+	Descending bool
+}
+
+func (q KeyQuery) filter(s *Store) (f filter) {
+	f.add("r.token"+s.in("?"), list(q.Tokens), q.Tokens != nil)
+	f.equal("r.alias", q.Alias)
+	f.equal("r.team_id", q.TeamID)
+	f.equal("r.user_id", q.UserID)
+	f.equal("r.budget_id", q.BudgetID)
+	f.search(q.Search, "r.token", "r.alias")
+	return f
+}
+
+// Key returns ErrNotFound when no key has the token.
+func (s *Store) Key(ctx context.Context, token string) (record.Key, error) {
+	return get(ctx, s, keys(), token)
+}
+
+// Keys returns a part of the keys, and how many there are in all. The order is total.
+func (s *Store) Keys(ctx context.Context, q KeyQuery) ([]record.Key, int, error) {
+	return find(ctx, s, keys(), page{q.Offset, q.Limit, q.SortBy, q.Descending}, q.filter(s))
+}
+
+// EachKey calls f with all keys, by token, until it returns an error.
+func (s *Store) EachKey(ctx context.Context, f func(record.Key) error) error {
+	return every(ctx, s, keys(), f)
+}
+
+// InsertKey returns ErrTaken when another key has the token or the alias.
+func (s *Store) InsertKey(ctx context.Context, k record.Key, a record.Audit) error {
+	return insert(ctx, s, keys(), k, a)
+}
+
+// UpdateKey reads a key, lets change change it, and writes it, with nobody else writing it meanwhile. change may
+// run several times, each time on the key as it is. Where it sets Spend or BudgetResetAt, that becomes the
+// account's; where it sets Token, the account and the history follow.
+func (s *Store) UpdateKey(ctx context.Context, token string, a record.Audit, change func(*record.Key) error) (record.Key, error) {
+	return update(ctx, s, keys(), token, a, change)
+}
+
+// DeleteKeys returns how many of the keys there were. What they spent stays in the log.
+func (s *Store) DeleteKeys(ctx context.Context, tokens []string, a record.Audit) (int, error) {
+	return erase(ctx, s, keys(), tokens, a, nothing)
+}

@@ -1,0 +1,159 @@
+-- +goose Up
+-- Times are nanoseconds since 1970 in UTC, 0 for none. Money is in nano-dollars. NULL is no limit.
+-- Lists, maps and objects are JSON, '' when they are empty.
+
+CREATE TABLE nestor_keys (
+    token TEXT NOT NULL PRIMARY KEY,
+    name TEXT NOT NULL,
+    alias TEXT NOT NULL,
+    team_id TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    budget_id TEXT NOT NULL,
+    models TEXT NOT NULL,
+    aliases TEXT NOT NULL,
+    rpm BIGINT,
+    tpm BIGINT,
+    max_parallel BIGINT,
+    max_budget BIGINT,
+    soft_budget BIGINT,
+    budget_duration TEXT NOT NULL,
+    model_rpm TEXT NOT NULL,
+    model_tpm TEXT NOT NULL,
+    metadata TEXT NOT NULL,
+    tags TEXT NOT NULL,
+    allowed_routes TEXT NOT NULL,
+    max_request_bytes BIGINT,
+    blocked BOOLEAN NOT NULL,
+    expires BIGINT NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    created_by TEXT NOT NULL,
+    updated_by TEXT NOT NULL
+);
+CREATE UNIQUE INDEX nestor_keys_alias ON nestor_keys (alias) WHERE alias <> '';
+CREATE INDEX nestor_keys_team ON nestor_keys (team_id) WHERE team_id <> '';
+CREATE INDEX nestor_keys_user ON nestor_keys (user_id) WHERE user_id <> '';
+CREATE INDEX nestor_keys_budget ON nestor_keys (budget_id) WHERE budget_id <> '';
+
+-- The tokens that regenerated keys had before, each with the one of now.
+CREATE TABLE nestor_former_tokens (
+    former TEXT NOT NULL PRIMARY KEY,
+    token TEXT NOT NULL
+);
+CREATE INDEX nestor_former_tokens_token ON nestor_former_tokens (token);
+
+CREATE TABLE nestor_teams (
+    id TEXT NOT NULL PRIMARY KEY,
+    alias TEXT NOT NULL,
+    models TEXT NOT NULL,
+    aliases TEXT NOT NULL,
+    rpm BIGINT,
+    tpm BIGINT,
+    max_parallel BIGINT,
+    max_budget BIGINT,
+    soft_budget BIGINT,
+    budget_duration TEXT NOT NULL,
+    model_rpm TEXT NOT NULL,
+    model_tpm TEXT NOT NULL,
+    metadata TEXT NOT NULL,
+    tags TEXT NOT NULL,
+    blocked BOOLEAN NOT NULL,
+    members TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    created_by TEXT NOT NULL,
+    updated_by TEXT NOT NULL
+);
+
+CREATE TABLE nestor_users (
+    id TEXT NOT NULL PRIMARY KEY,
+    alias TEXT NOT NULL,
+    email TEXT NOT NULL,
+    role TEXT NOT NULL,
+    models TEXT NOT NULL,
+    rpm BIGINT,
+    tpm BIGINT,
+    max_parallel BIGINT,
+    max_budget BIGINT,
+    soft_budget BIGINT,
+    budget_duration TEXT NOT NULL,
+    model_rpm TEXT NOT NULL,
+    model_tpm TEXT NOT NULL,
+    metadata TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    created_by TEXT NOT NULL,
+    updated_by TEXT NOT NULL
+);
+
+CREATE TABLE nestor_budgets (
+    id TEXT NOT NULL PRIMARY KEY,
+    rpm BIGINT,
+    tpm BIGINT,
+    max_parallel BIGINT,
+    max_budget BIGINT,
+    soft_budget BIGINT,
+    budget_duration TEXT NOT NULL,
+    budget_reset_at BIGINT NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    created_by TEXT NOT NULL,
+    updated_by TEXT NOT NULL
+);
+
+-- What the current budget period of a key, a team or a user has cost: "key:TOKEN", "team:ID", "user:ID".
+CREATE TABLE nestor_accounts (
+    name TEXT NOT NULL PRIMARY KEY,
+    spend BIGINT NOT NULL,
+    period_start BIGINT NOT NULL,
+    reset_at BIGINT NOT NULL
+);
+
+CREATE TABLE nestor_spend (
+    id TEXT NOT NULL PRIMARY KEY,
+    request_id TEXT NOT NULL,
+    start BIGINT NOT NULL,
+    duration BIGINT NOT NULL,
+    first_token BIGINT NOT NULL,
+    token TEXT NOT NULL,
+    team_id TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    end_user TEXT NOT NULL,
+    model TEXT NOT NULL,
+    model_group TEXT NOT NULL,
+    path TEXT NOT NULL,
+    deployment TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    provider_model TEXT NOT NULL,
+    api_base TEXT NOT NULL,
+    prompt BIGINT NOT NULL,
+    completion BIGINT NOT NULL,
+    total BIGINT NOT NULL,
+    cached BIGINT NOT NULL,
+    reasoning BIGINT NOT NULL,
+    cost BIGINT NOT NULL,
+    status BIGINT NOT NULL,
+    outcome TEXT NOT NULL,
+    attempts BIGINT NOT NULL,
+    stream BOOLEAN NOT NULL,
+    accounts TEXT NOT NULL,
+    tags TEXT NOT NULL,
+    endpoint TEXT NOT NULL
+);
+CREATE INDEX nestor_spend_start ON nestor_spend (start);
+CREATE INDEX nestor_spend_token ON nestor_spend (token, start);
+CREATE INDEX nestor_spend_team ON nestor_spend (team_id, start) WHERE team_id <> '';
+CREATE INDEX nestor_spend_user ON nestor_spend (user_id, start) WHERE user_id <> '';
+CREATE INDEX nestor_spend_request ON nestor_spend (request_id);
+
+CREATE TABLE nestor_audits (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    time BIGINT NOT NULL,
+    actor TEXT NOT NULL,
+    address TEXT NOT NULL,
+    action TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    object TEXT NOT NULL,
+    detail TEXT NOT NULL
+);
+CREATE INDEX nestor_audits_object ON nestor_audits (object);

@@ -1,0 +1,196 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/nestor-gateway/nestor/access/record"
+)
+
+// querier is a database or a transaction.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+func (t table[T]) id() string { return t.columns[0].name }
+
+func (t table[T]) idOf(r *T) *string { return t.columns[0].at(r).(*string) }
+
+// all are the columns that a read fills in.
+func (t table[T]) all() []column[T] { return join(t.columns, t.account) }
+
+// selection is the beginning of every read: the row is r, its account a.
+func (t table[T]) selection() string {
+	names := make([]string, 0, len(t.columns)+len(t.account))
+	for _, c := range t.columns {
+		names = append(names, "r."+c.name)
+	}
+	for _, c := range t.account {
+		names = append(names, "a."+c.name)
+	}
+	return "SELECT " + strings.Join(names, ", ") + t.from()
+}
+
+func (t table[T]) from() string {
+	from := " FROM " + t.name + " r"
+	if t.account != nil {
+		from += " JOIN nestor_accounts a ON a.name = '" + record.AccountOf(t.kind, "") + "' || r." + t.id()
+	}
+	return from
+}
+
+// each reads records one by one.
+func (t table[T]) each(ctx context.Context, q querier, f func(T) error, rest string, args ...any) error {
+	rows, err := q.QueryContext(ctx, t.selection()+rest, args...)
+	if err != nil {
+		return fmt.Errorf("read %ss: %w", t.kind, err)
+	}
+	defer rows.Close()
+	var r T
+	into := places(t.all(), &r)
+	for rows.Next() {
+		var empty T
+		r = empty
+		if err := rows.Scan(into...); err != nil {
+			return fmt.Errorf("read a %s: %w", t.kind, err)
+		}
+		if err := f(r); err != nil {
+			return err
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("read %ss: %w", t.kind, err)
+	}
+	return nil
+}
+
+// collect reads records in order.
+func (t table[T]) collect(ctx context.Context, q querier, rest string, args ...any) ([]T, error) {
+	var all []T
+	err := t.each(ctx, q, func(r T) error { all = append(all, r); return nil }, rest, args...)
+	return all, err
+}
+
+// one reads a record by its id.
+func (t table[T]) one(ctx context.Context, q querier, id, suffix string) (T, error) {
+	found, err := t.collect(ctx, q, " WHERE r."+t.id()+" = $1"+suffix, id)
+	if err == nil && len(found) == 0 {
+		err = t.missing(id)
+	}
+	if err != nil {
+		var none T
+		return none, err
+	}
+	return found[0], nil
+}
+
+func (t table[T]) missing(id string) error { return fmt.Errorf("%s %q: %w", t.kind, id, ErrNotFound) }
+
+func (t table[T]) insert(ctx context.Context, s *Store, tx *transaction, r *T) error {
+	args, err := values(t.columns, r)
+	if err != nil {
+		return err
+	}
+	names, marks := make([]string, len(args)), make([]string, len(args))
+	for i, c := range t.columns {
+		names[i], marks[i] = c.name, "$"+strconv.Itoa(i+1)
+	}
+	_, err = tx.ExecContext(ctx, "INSERT INTO "+t.name+" ("+strings.Join(names, ", ")+") VALUES ("+strings.Join(marks, ", ")+")", args...)
+	if err != nil {
+		return t.writing(s, r, err)
+	}
+	tx.changed(t.kind, *t.idOf(r))
+	if t.kind == record.OfKey {
+		if err := own(ctx, tx, *t.idOf(r)); err != nil {
+			return err
+		}
+	}
+	return t.open(ctx, s, tx, r)
+}
+
+// writing says what was wrong with a record; another one may have taken its place or its name.
+func (t table[T]) writing(s *Store, r *T, err error) error {
+	index, taken := s.dialect.taken(err)
+	switch {
+	case !taken:
+		return fmt.Errorf("write %s %q: %w", t.kind, *t.idOf(r), err)
+	case strings.Contains(index, "alias"):
+		return fmt.Errorf("%s alias %q: %w", t.kind, *t.columns[2].at(r).(*string), ErrTaken)
+	}
+	return fmt.Errorf("%s %q: %w", t.kind, *t.idOf(r), ErrTaken)
+}
+
+func (t table[T]) update(ctx context.Context, s *Store, tx *transaction, id string, change func(*T) error) (T, error) {
+	r, err := t.one(ctx, tx, id, s.dialect.forUpdate)
+	if err != nil {
+		return r, err
+	}
+	before, err := values(t.account, &r)
+	if err != nil {
+		return r, err
+	}
+	if err := change(&r); err != nil {
+		return r, err
+	}
+	t.stamp(&r).UpdatedAt = s.now().UTC()
+	if err := t.rewrite(ctx, s, tx, id, &r); err != nil {
+		return r, err
+	}
+	return r, t.settle(ctx, tx, &r, before)
+}
+
+// rewrite writes all of a record; its id may be another one from now on.
+func (t table[T]) rewrite(ctx context.Context, s *Store, tx *transaction, id string, r *T) error {
+	args, err := values(t.columns, r)
+	if err != nil {
+		return err
+	}
+	sets := make([]string, len(args))
+	for i, c := range t.columns {
+		sets[i] = c.name + " = $" + strconv.Itoa(i+1)
+	}
+	_, err = tx.ExecContext(ctx, "UPDATE "+t.name+" SET "+strings.Join(sets, ", ")+" WHERE "+t.id()+" = $"+strconv.Itoa(len(args)+1), append(args, id)...)
+	if err != nil {
+		return t.writing(s, r, err)
+	}
+	tx.changed(t.kind, id)
+	if now := *t.idOf(r); now != id {
+		tx.changed(t.kind, now)
+		return t.rename(ctx, tx, id, now)
+	}
+	return nil
+}
+
+// remove deletes records and their accounts, and returns the ids of those that were there.
+func (t table[T]) remove(ctx context.Context, s *Store, tx *transaction, where string, args ...any) ([]string, error) {
+	gone, err := strs(ctx, tx, "DELETE FROM "+t.name+" WHERE "+where+" RETURNING "+t.id(), args...)
+	if err != nil {
+		return nil, fmt.Errorf("delete %ss: %w", t.kind, err)
+	}
+	tx.changed(t.kind, gone...)
+	if t.account == nil || len(gone) == 0 {
+		return gone, nil
+	}
+	return gone, t.close(ctx, s, tx, gone)
+}
+
+// strs reads a column of text.
+func strs(ctx context.Context, q querier, query string, args ...any) ([]string, error) {
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var all []string
+	for rows.Next() {
+		var one string
+		if err := rows.Scan(&one); err != nil {
+			return nil, err
+		}
+		all = append(all, one)
+	}
+	return all, rows.Err()
+}
