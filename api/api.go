@@ -61,11 +61,11 @@ func New(o Options) http.Handler {
 		"/v1/model/info":     {serve: s.modelInfo},
 		"/model_group/info":  {serve: s.groupInfo},
 		"/health":            {serve: s.health},
-		"/health/liveliness": {serve: s.alive, open: true},
-		"/health/liveness":   {serve: s.alive, open: true},
-		"/health/readiness":  {serve: s.readiness, open: true},
-		"/metrics":           {serve: o.Metrics.ServeHTTP, open: true},
-		"/status":            {serve: s.status, open: true},
+		"/health/liveliness": {open: s.alive},
+		"/health/liveness":   {open: s.alive},
+		"/health/readiness":  {open: s.readiness},
+		"/metrics":           {open: o.Metrics.ServeHTTP},
+		"/status":            {open: s.status},
 	}
 	return s
 }
@@ -78,9 +78,10 @@ type server struct {
 
 // route is one path; all of them are read with GET or HEAD.
 type route struct {
-	serve http.HandlerFunc
-	// open: no key is asked for.
-	open bool
+	// serve answers whoever may ask.
+	serve func(w http.ResponseWriter, r *http.Request, who access.Principal)
+	// open, where it is set, answers everybody: no key is asked for.
+	open http.HandlerFunc
 }
 
 // ServeHTTP finds the handler itself: http.ServeMux would redirect a model whose name
@@ -96,14 +97,18 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		reply.Refuse(sent, unknownPath(r))
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		reply.Refuse(sent, wrongMethod(r))
-	case found.open:
-		found.serve(sent, r)
+	case found.open != nil:
+		found.open(sent, r)
 	default:
-		if _, denial := s.Auth().Authenticate(r.Header.Get); denial != nil {
+		who, denial := s.Auth().Authenticate(r.Header.Get)
+		if denial == nil {
+			denial = who.May(access.Call{Route: r.URL.Path})
+		}
+		if denial != nil {
 			reply.Refuse(sent, denied(denial))
 			return
 		}
-		found.serve(sent, r)
+		found.serve(sent, r, who)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/nestor-gateway/nestor/access"
 	"github.com/nestor-gateway/nestor/routing"
 )
 
@@ -35,11 +36,11 @@ type groupRow struct {
 }
 
 // groupInfo answers /model_group/info; ?model_group=NAME leaves that one.
-func (s *server) groupInfo(w http.ResponseWriter, r *http.Request) {
+func (s *server) groupInfo(w http.ResponseWriter, r *http.Request, who access.Principal) {
 	only := r.URL.Query().Get("model_group")
 	seen := map[*routing.Deployment]map[string]any{}
 	l := newList(w)
-	for _, m := range s.View().Snapshot().Models() {
+	for _, m := range s.visible(who) {
 		if only == "" || only == m.Name {
 			l.add(newGroupRow(m, seen))
 		}

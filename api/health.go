@@ -3,7 +3,9 @@ package api
 import (
 	"fmt"
 	"net/http"
+	"slices"
 
+	"github.com/nestor-gateway/nestor/access"
 	"github.com/nestor-gateway/nestor/api/reply"
 	"github.com/nestor-gateway/nestor/routing"
 )
@@ -51,21 +53,21 @@ type endpoint struct {
 // health answers /health: each deployment is probed once, with a real request through Envoy.
 // ?model= leaves the deployments that the name reaches, ?model_id= one deployment; as in LiteLLM the
 // status is then 503 when none of them is healthy.
-func (s *server) health(w http.ResponseWriter, r *http.Request) {
+func (s *server) health(w http.ResponseWriter, r *http.Request, who access.Principal) {
 	snapshot, query := s.View().Snapshot(), r.URL.Query()
 	name, id := query.Get("model"), query.Get("model_id")
-	deployments := snapshot.Deployments()
+	deployments := s.reachable(who)
 	switch {
 	case id != "":
 		d, ok := snapshot.Deployment(id)
-		if !ok {
+		if !ok || !slices.Contains(deployments, d) {
 			reply.Refuse(w, reply.Problem{Status: http.StatusNotFound, Type: reply.InvalidRequest, Param: "model_id", Message: fmt.Sprintf("no deployment has the id %.200s", id)})
 			return
 		}
 		deployments = []*routing.Deployment{d}
 	case name != "":
 		target, ok := snapshot.Resolve(name)
-		if deployments = nil; ok {
+		if deployments = nil; ok && who.MaySee(name) {
 			deployments = target.Deployments()
 		}
 	}
@@ -78,6 +80,24 @@ func (s *server) health(w http.ResponseWriter, r *http.Request) {
 		status = http.StatusServiceUnavailable
 	}
 	reply.JSON(w, status, report)
+}
+
+// reachable are the deployments of the models that somebody may call.
+func (s *server) reachable(who access.Principal) []*routing.Deployment {
+	if who.Key == nil {
+		return s.View().Snapshot().Deployments()
+	}
+	var found []*routing.Deployment
+	seen := map[*routing.Deployment]bool{}
+	for _, m := range s.visible(who) {
+		for _, d := range m.Deployments {
+			if !seen[d] {
+				seen[d] = true
+				found = append(found, d)
+			}
+		}
+	}
+	return found
 }
 
 func newHealthReport(deployments []*routing.Deployment, verdicts []verdict) *healthReport {

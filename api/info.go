@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/nestor-gateway/nestor/access"
 	"github.com/nestor-gateway/nestor/api/reply"
 	"github.com/nestor-gateway/nestor/routing"
 )
@@ -19,8 +20,8 @@ type infoRow struct {
 
 // modelInfo answers /model/info: every deployment that a model reaches, under the model's name.
 // ?litellm_model_id=ID leaves the first row of that deployment.
-func (s *server) modelInfo(w http.ResponseWriter, r *http.Request) {
-	models := s.View().Snapshot().Models()
+func (s *server) modelInfo(w http.ResponseWriter, r *http.Request, who access.Principal) {
+	models := s.visible(who)
 	if id := r.URL.Query().Get("litellm_model_id"); id != "" {
 		s.deploymentInfo(w, models, id)
 		return

@@ -2,9 +2,11 @@ package api
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/nestor-gateway/nestor/access"
 	"github.com/nestor-gateway/nestor/api/reply"
 	"github.com/nestor-gateway/nestor/routing"
 )
@@ -23,10 +25,10 @@ func newModelRow(id string) modelRow {
 
 // models answers /v1/models: groups, then aliases. Wildcards can't be called by their own name;
 // as in LiteLLM they are listed only with ?return_wildcard_routes=true.
-func (s *server) models(w http.ResponseWriter, r *http.Request) {
+func (s *server) models(w http.ResponseWriter, r *http.Request, who access.Principal) {
 	wildcards, _ := strconv.ParseBool(r.URL.Query().Get("return_wildcard_routes"))
 	l := newList(w)
-	for _, m := range s.View().Snapshot().Models() {
+	for _, m := range s.visible(who) {
 		if !m.Wildcard || wildcards {
 			l.add(newModelRow(m.Name))
 		}
@@ -35,14 +37,20 @@ func (s *server) models(w http.ResponseWriter, r *http.Request) {
 }
 
 // model answers /v1/models/{id}: a listed model, or a name that a listed wildcard takes.
-func (s *server) model(name string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
-		if !known(s.View().Snapshot(), name) {
+func (s *server) model(name string) func(http.ResponseWriter, *http.Request, access.Principal) {
+	return func(w http.ResponseWriter, _ *http.Request, who access.Principal) {
+		if !who.MaySee(name) || !known(s.View().Snapshot(), name) {
 			reply.Refuse(w, unknownModel(name))
 			return
 		}
 		reply.JSON(w, http.StatusOK, newModelRow(name))
 	}
+}
+
+// visible are the models that somebody may call.
+func (s *server) visible(who access.Principal) []routing.Model {
+	all := s.View().Snapshot().Models()
+	return slices.DeleteFunc(slices.Clone(all), func(m routing.Model) bool { return !who.MaySee(m.Name) })
 }
 
 func known(snapshot *routing.Snapshot, name string) bool {

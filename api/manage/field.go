@@ -1,0 +1,236 @@
+package manage
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nestor-gateway/nestor/access/budget"
+	"github.com/nestor-gateway/nestor/access/record"
+	"github.com/nestor-gateway/nestor/routing/config/known"
+)
+
+// field is a member that bodies may have. Its set is only called when it is there; null takes a setting away.
+type field[T any] struct {
+	name string
+	// set returns what the value must be, as an error, when it is not.
+	set func(to *T, value json.RawMessage) error
+}
+
+// fields are all members that the bodies of a route may have, in the order in which they are set.
+type fields[T any] []field[T]
+
+// apply sets what a body has. A member that is not in the table is refused.
+func (fs fields[T]) apply(b body, to *T) error {
+	names := fs.names()
+	for _, name := range b.names {
+		if !slices.Contains(names, name) {
+			return unknownField(name, names)
+		}
+	}
+	for _, f := range fs {
+		if !b.given(f.name) {
+			continue
+		}
+		if err := f.set(to, b.values[f.name]); err != nil {
+			return bad(f.name, "%s %v", f.name, err)
+		}
+	}
+	return nil
+}
+
+func (fs fields[T]) names() []string {
+	names := make([]string, len(fs))
+	for i, f := range fs {
+		names[i] = f.name
+	}
+	return names
+}
+
+func unknownField(name string, names []string) error {
+	meant := ""
+	if near := known.Nearest(name, names); near != "" {
+		meant = "; did you mean " + near + "?"
+	}
+	return bad(name, "%.100q is no field of this request%s", name, meant)
+}
+
+// ignored are LiteLLM's fields without which nothing is allowed that would not be with them.
+func ignored[T any](names ...string) fields[T] {
+	var fs fields[T]
+	for _, name := range names {
+		fs = append(fs, field[T]{name, func(*T, json.RawMessage) error { return nil }})
+	}
+	return fs
+}
+
+// unsupported are LiteLLM's fields that would be missed: they must be empty.
+func unsupported[T any](names ...string) fields[T] {
+	var fs fields[T]
+	for _, name := range names {
+		fs = append(fs, field[T]{name, func(_ *T, value json.RawMessage) error { return mustBeEmpty(value) }})
+	}
+	return fs
+}
+
+var errUnsupported = errors.New("is not supported by Nestor, and the request would not do what it says: leave it out")
+
+func mustBeEmpty(value json.RawMessage) error {
+	if isEmpty(value) {
+		return nil
+	}
+	return errUnsupported
+}
+
+func text[T any](name string, at func(*T) *string) field[T] {
+	return plain(name, "must be a text", at)
+}
+
+func flag[T any](name string, at func(*T) *bool) field[T] {
+	return plain(name, "must be true or false", at)
+}
+
+func texts[T any](name string, at func(*T) *[]string) field[T] {
+	return plain(name, "must be a list of texts", at)
+}
+
+func aliases[T any](name string, at func(*T) *map[string]string) field[T] {
+	return plain(name, "must be an object whose values are texts", at)
+}
+
+// plain reads a value as encoding/json does; null is the zero value.
+func plain[T, V any](name, must string, at func(*T) *V) field[T] {
+	return field[T]{name, func(to *T, value json.RawMessage) error {
+		var v V
+		if json.Unmarshal(value, &v) != nil {
+			return errors.New(must)
+		}
+		*at(to) = v
+		return nil
+	}}
+}
+
+// count is a limit: nil for null.
+func count[T any](name string, at func(*T) **int64) field[T] {
+	return field[T]{name, func(to *T, value json.RawMessage) error {
+		n, err := number(value)
+		if err != nil || n == nil {
+			*at(to) = nil
+			return err
+		}
+		whole, err := wholeOf(*n)
+		*at(to) = &whole
+		return err
+	}}
+}
+
+// counts are limits by model. Null changes nothing, as in LiteLLM: an empty object takes them away.
+func counts[T any](name string, at func(*T) *map[string]int64) field[T] {
+	return field[T]{name, func(to *T, value json.RawMessage) error {
+		if isNull(value) {
+			return nil
+		}
+		var given map[string]json.RawMessage
+		if json.Unmarshal(value, &given) != nil {
+			return errors.New("must be an object of whole numbers by model")
+		}
+		limits := map[string]int64{}
+		for model, v := range given {
+			n, err := number(v)
+			if err == nil && n != nil {
+				limits[model], err = wholeOf(*n)
+			}
+			if err != nil {
+				return fmt.Errorf("of %.100q %w", model, err)
+			}
+		}
+		*at(to) = limits
+		return nil
+	}}
+}
+
+// money is an amount of USD: nil for null.
+func money[T any](name string, at func(*T) **record.Nano) field[T] {
+	return field[T]{name, func(to *T, value json.RawMessage) error {
+		n, err := number(value)
+		if err != nil || n == nil {
+			*at(to) = nil
+			return err
+		}
+		if *n > record.MostNano.USD() {
+			return fmt.Errorf("must be at most %s, not %.100s", record.MostNano, value)
+		}
+		amount := record.FromUSD(*n)
+		*at(to) = &amount
+		return nil
+	}}
+}
+
+// spent is an amount of USD; null changes nothing.
+func spent[T any](name string, at func(*T) *record.Nano) field[T] {
+	var amount *record.Nano
+	read := money(name, func(*T) **record.Nano { return &amount })
+	return field[T]{name, func(to *T, value json.RawMessage) error {
+		amount = nil
+		if err := read.set(to, value); err != nil || amount == nil {
+			return err
+		}
+		*at(to) = *amount
+		return nil
+	}}
+}
+
+// number reads a number of at least 0, also one inside a text, as LiteLLM does; nil for null and an empty text.
+func number(value json.RawMessage) (*float64, error) {
+	plain := strings.TrimSpace(strings.Trim(string(value), `"`))
+	if plain == "null" || plain == "" {
+		return nil, nil
+	}
+	n, err := strconv.ParseFloat(plain, 64)
+	if err != nil || !(n >= 0) || math.IsInf(n, 0) {
+		return nil, fmt.Errorf("must be a number of at least 0, not %.100s", value)
+	}
+	return &n, nil
+}
+
+// largestWhole is as large as every number up to it is exact in JSON.
+const largestWhole = 1 << 53
+
+func wholeOf(n float64) (int64, error) {
+	if n != math.Trunc(n) || n > largestWhole {
+		return 0, fmt.Errorf("must be a whole number from 0 to %d, not %v", int64(largestWhole), n)
+	}
+	return int64(n), nil
+}
+
+// termFields are those of everything that may have limits and a budget.
+func termFields[T any](now time.Time, at func(*T) *record.Terms) fields[T] {
+	return fields[T]{
+		count("rpm_limit", func(to *T) **int64 { return &at(to).RPM }),
+		count("tpm_limit", func(to *T) **int64 { return &at(to).TPM }),
+		count("max_parallel_requests", func(to *T) **int64 { return &at(to).MaxParallel }),
+		money("max_budget", func(to *T) **record.Nano { return &at(to).MaxBudget }),
+		money("soft_budget", func(to *T) **record.Nano { return &at(to).SoftBudget }),
+		{"budget_duration", func(to *T, value json.RawMessage) error { return setPeriod(at(to), value, now) }},
+	}
+}
+
+// setPeriod begins a budget period of that length; null, or an empty text, ends all periods.
+func setPeriod(t *record.Terms, value json.RawMessage, now time.Time) error {
+	var duration string
+	if json.Unmarshal(value, &duration) != nil {
+		return errors.New("must be a text, for example \"30d\"")
+	}
+	t.BudgetDuration, t.BudgetResetAt = duration, time.Time{}
+	if duration == "" {
+		return nil
+	}
+	var err error
+	t.BudgetResetAt, err = budget.NextReset(duration, now)
+	return err
+}
