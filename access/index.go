@@ -103,7 +103,7 @@ func (s *shards) find(h *hash) *Key {
 func (s *shards) put(h *hash, k *Key) {
 	next := shard{}
 	if now := s.of(h).Load(); now != nil {
-		next = maps.Clone(*now)
+		maps.Copy(next, *now)
 	}
 	if k == nil {
 		delete(next, *h)

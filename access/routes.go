@@ -98,13 +98,13 @@ func (r *routes) allow(path string) bool {
 	return false
 }
 
-// matchesRoute is LiteLLM's rule: "/a" allows /a and what is below it, "/a*" whatever begins so.
+// matchesRoute is LiteLLM's rule: "/a" allows /a and what is below it, "/a*" whatever begins so. "" allows nothing.
 func matchesRoute(given, path string) bool {
 	if prefix, open := strings.CutSuffix(given, "*"); open {
 		return strings.HasPrefix(path, prefix)
 	}
 	rest, below := strings.CutPrefix(path, given)
-	return below && (rest == "" || rest[0] == '/')
+	return below && given != "" && (rest == "" || rest[0] == '/')
 }
 
 func withoutQuery(route string) string {
