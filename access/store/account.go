@@ -8,7 +8,7 @@ import (
 )
 
 // open makes the account of a new record. One that is left of a record of the same id is not taken over.
-func (t table[T]) open(ctx context.Context, s *Store, tx *transaction, r *T) error {
+func (t table[T]) open(ctx context.Context, tx *transaction, r *T) error {
 	if t.account == nil {
 		return nil
 	}
@@ -17,8 +17,7 @@ func (t table[T]) open(ctx context.Context, s *Store, tx *transaction, r *T) err
 		return err
 	}
 	name := record.AccountOf(t.kind, *t.idOf(r))
-	_, err = tx.ExecContext(ctx, "INSERT INTO nestor_accounts (name, spend, reset_at, period_start) VALUES ($1, $2, $3, $4)",
-		append(append([]any{name}, args...), nanos(s.now()))...)
+	_, err = tx.ExecContext(ctx, "INSERT INTO nestor_accounts (name, spend, reset_at) VALUES ($1, $2, $3)", append([]any{name}, args...)...)
 	if err != nil {
 		return fmt.Errorf("open account %s: %w", name, err)
 	}
@@ -44,15 +43,16 @@ func (t table[T]) settle(ctx context.Context, tx *transaction, r *T, before []an
 	return nil
 }
 
-// close deletes the accounts of records.
+// close deletes the accounts of records, with what is leased of them.
 func (t table[T]) close(ctx context.Context, s *Store, tx *transaction, ids []string) error {
 	names := make([]string, len(ids))
 	for i, id := range ids {
 		names[i] = record.AccountOf(t.kind, id)
 	}
-	_, err := tx.ExecContext(ctx, "DELETE FROM nestor_accounts WHERE name IN (SELECT value FROM "+s.dialect.text+"($1))", list(names))
-	if err != nil {
-		return fmt.Errorf("close the accounts of %ss: %w", t.kind, err)
+	for _, of := range []string{"nestor_accounts WHERE name", "nestor_leases WHERE account"} {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM "+of+s.in("$1"), list(names)); err != nil {
+			return fmt.Errorf("close the accounts of %ss: %w", t.kind, err)
+		}
 	}
 	return nil
 }

@@ -50,8 +50,10 @@ func postgresDialect(place string) dialect {
 	return dialect{
 		name: "postgres", place: place, forUpdate: " FOR UPDATE OF r",
 		each: "jsonb_array_elements", text: "jsonb_array_elements_text",
-		again: func(err error) bool { return isState(err, "40001", "40P01") }, // serialization failure, deadlock
-		taken: postgresTaken,
+		clock:      "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000000 AS BIGINT)",
+		skipLocked: " FOR UPDATE SKIP LOCKED",
+		again:      func(err error) bool { return isState(err, "40001", "40P01") }, // serialization failure, deadlock
+		taken:      postgresTaken,
 	}
 }
 

@@ -22,6 +22,7 @@ func (t table[T]) rename(ctx context.Context, tx *transaction, id, now string) e
 	}{
 		{"DELETE FROM nestor_former_tokens WHERE former = $1", []any{now}},
 		{"UPDATE nestor_accounts SET name = $2 WHERE name = $1", []any{record.AccountOf(t.kind, id), record.AccountOf(t.kind, now)}},
+		{"DELETE FROM nestor_leases WHERE account = $1", []any{record.AccountOf(t.kind, id)}},
 		{"UPDATE nestor_former_tokens SET token = $2 WHERE token = $1", []any{id, now}},
 		{"INSERT INTO nestor_former_tokens (former, token) VALUES ($1, $2)", []any{id, now}},
 	} {

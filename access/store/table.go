@@ -108,7 +108,7 @@ func (t table[T]) insert(ctx context.Context, s *Store, tx *transaction, r *T) e
 			return err
 		}
 	}
-	return t.open(ctx, s, tx, r)
+	return t.open(ctx, tx, r)
 }
 
 // writing says what was wrong with a record; another one may have taken its place or its name.

@@ -105,10 +105,26 @@ CREATE TABLE nestor_budgets (
 CREATE TABLE nestor_accounts (
     name TEXT COLLATE "C" NOT NULL PRIMARY KEY,
     spend BIGINT NOT NULL,
-    period_start BIGINT NOT NULL,
     reset_at BIGINT NOT NULL
 );
 
+CREATE INDEX nestor_accounts_reset ON nestor_accounts (reset_at);
+
+-- Processes that reserve parts of budgets, until when each counts if nothing more is heard of it, and what each has.
+CREATE TABLE nestor_replicas (
+    name TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    seq BIGINT NOT NULL,
+    until BIGINT NOT NULL
+);
+CREATE TABLE nestor_leases (
+    account TEXT COLLATE "C" NOT NULL,
+    replica TEXT COLLATE "C" NOT NULL,
+    amount BIGINT NOT NULL,
+    PRIMARY KEY (account, replica)
+);
+CREATE INDEX nestor_leases_replica ON nestor_leases (replica);
+
+-- One row for each request that has ended, and for each earlier attempt that cost something.
 CREATE TABLE nestor_spend (
     id TEXT COLLATE "C" NOT NULL PRIMARY KEY,
     request_id TEXT COLLATE "C" NOT NULL,

@@ -1,0 +1,45 @@
+package store
+
+import (
+	"context"
+	"fmt"
+)
+
+// periodsAtOnce is how many accounts start a new period in one transaction.
+const periodsAtOnce = 500
+
+// TurnPeriods starts the new period of every account whose old one has ended, requests or not, and returns how many
+// those were. To be called every minute or so: what is used starts its own by itself, this is for who looks at spend.
+func (s *Store) TurnPeriods(ctx context.Context) (int, error) {
+	var all int
+	for {
+		turned, err := s.turnPeriods(ctx)
+		if err != nil {
+			return all, fmt.Errorf("start new budget periods: %w", err)
+		}
+		if all += turned; turned == 0 {
+			return all, nil
+		}
+	}
+}
+
+func (s *Store) turnPeriods(ctx context.Context) (turned int, err error) {
+	err = s.write(ctx, func(ctx context.Context, tx *transaction) error {
+		now, err := s.clock(ctx, tx)
+		if err != nil {
+			return err
+		}
+		due, err := strs(ctx, tx, "SELECT r.name"+accountTerms+" WHERE r.reset_at > 0 AND r.reset_at <= $1 AND "+accountDuration+
+			" <> '' ORDER BY r.name LIMIT $2", nanos(now), periodsAtOnce)
+		if err != nil {
+			return err
+		}
+		b, err := s.lockBooks(ctx, tx, due)
+		if err != nil {
+			return err
+		}
+		turned = len(tx.changes)
+		return s.writeBooks(ctx, tx, b)
+	})
+	return turned, err
+}
