@@ -12,15 +12,22 @@ local DECISION, USAGE = "nestor.v1", "nestor.usage"
 local MAX_HELD = 1048576 -- bytes of an unfinished event; a longer one passes
 local TAIL = 1024        -- bytes at the end of an answer in which its usage is looked for
 
+local NEAR = 1024        -- bytes at the end of a piece in which its last whole event is looked for
+
 local LF, CR, QUOTE, OPEN_BRACKET, CLOSE_BRACKET, OPEN_BRACE = 10, 13, 34, 91, 93, 123
 
+-- How a piece ends whose last event has choices, by the order in which nearly all providers write the keys.
+local CHOICES_LAST, CHOICES_BEFORE_NO_USAGE = '}]}\n\n', '}],"usage":null}\n\n'
+
+-- What an event with choices holds, as nearly all providers write it, and as any may.
+local USUAL_CHOICES = '"choices":[{'
 local SOME_CHOICES = '"choices"%s*:%s*%[%s*[^%s%]]'
 
--- Whether s holds an empty array, as the choices of a usage event are. Nearly all events end here,
--- so it is a plain search: those are compiled, patterns go through every byte.
-local function has_empty_array(s)
-  local p = find(s, "[", 1, true)
-  while p do
+-- Whether s holds an empty array from one position to another, as the choices of a usage event are. Nearly all events
+-- end here, so it is a plain search: those are compiled, patterns go through every byte.
+local function has_empty_array(s, from, to)
+  local p = find(s, "[", from, true)
+  while p and p <= to do
     local c = byte(s, p + 1)
     if c == CLOSE_BRACKET or (c and c <= 32 and find(s, "^%s+%]", p + 1)) then return true end
     p = find(s, "[", p + 1, true)
@@ -57,6 +64,18 @@ local function event_end(s, from, has_cr)
     end
     from = next_line
   end
+end
+
+-- Returns the position of the last byte of the last whole event from `from` on, all of whose lines end with LF; nil where
+-- none ends, or the unfinished event behind it is long: that is not worth looking for.
+local function last_event_end(s, from)
+  local last
+  local _, stop = find(s, "\n\n", math.max(from, #s - NEAR), true)
+  while stop do
+    last = stop
+    _, stop = find(s, "\n\n", stop + 1, true)
+  end
+  return last
 end
 
 -- Returns the position of the quote that ends the JSON string that begins at `from`.
@@ -102,7 +121,7 @@ end
 
 -- Whether a whole event is the one that only reports usage.
 local function is_usage_event(event)
-  if not has_empty_array(event) then return false end
+  if not has_empty_array(event, 1, #event) then return false end
   local data = {}
   for line in string.gmatch(event, "[^\r\n]+") do
     data[#data + 1] = match(line, "^data: ?(.*)")
@@ -110,8 +129,18 @@ local function is_usage_event(event)
   return is_usage_object(concat(data, "\n"))
 end
 
--- Returns two functions: one is given a stream piece by piece and returns what of it is to be
--- passed on; the other returns what is held at the end. Held is only the beginning of an
+-- Whether a piece of n bytes ends with a whole event that has choices. The usage event is the last of a stream, so
+-- there is none in the piece. Only its end is copied: to copy whole pieces costs more than all else here, and the
+-- same few bytes again and again make no garbage.
+local function ends_with_choices(chunk, n)
+  if n < #CHOICES_BEFORE_NO_USAGE then return false end
+  local tail = chunk:getBytes(n - #CHOICES_BEFORE_NO_USAGE, #CHOICES_BEFORE_NO_USAGE)
+  return tail == CHOICES_BEFORE_NO_USAGE or sub(tail, -#CHOICES_LAST) == CHOICES_LAST
+end
+
+-- Returns three functions: one is given a stream piece by piece and returns what of it is to be
+-- passed on; the second returns what is held at the end; the third tells whether the next piece begins with an event,
+-- so that it need not be fed if it has nothing to take out. Held is only the beginning of an
 -- event that may be the usage event: one with choices is not, nor is one beyond the bound.
 local function stripper()
   local held, length, check_at = {}, 0, 0
@@ -125,7 +154,8 @@ local function stripper()
     if length > MAX_HELD then return true end
     if length < check_at then return false end
     check_at = 2 * length
-    return find(concat(held), SOME_CHOICES) ~= nil
+    local beginning = concat(held)
+    return find(beginning, USUAL_CHOICES, 1, true) ~= nil or find(beginning, SOME_CHOICES) ~= nil
   end
 
   local function rest()
@@ -144,8 +174,10 @@ local function stripper()
     return ""
   end
 
+  local function between_events() return length == 0 and not passing and not after_cr end
+
   local function feed(data)
-    if length == 0 and not passing and not after_cr and ends_whole(data) and not has_empty_array(data) then
+    if between_events() and ends_whole(data) and not has_empty_array(data, 1, #data) then
       return data
     end
     local out = {}
@@ -158,6 +190,16 @@ local function stripper()
     end
     local s, start, from = line_end .. data, #line_end + 1, 1
     local has_cr = find(s, "\r", 1, true) ~= nil
+    -- Passes all whole events from here on at once where none of them is the usage event: one by one they are the
+    -- most of what a stream costs that comes in large pieces.
+    local function pass_many()
+      local last = not has_cr and last_event_end(s, from)
+      if last and not has_empty_array(s, from, last) then
+        out[#out + 1] = sub(s, start, last)
+        start, from = last + 1, last + 1
+      end
+    end
+    if length == 0 and not passing then pass_many() end
     local stop = event_end(s, from, has_cr)
     while stop do
       take(sub(s, start, stop))
@@ -165,6 +207,7 @@ local function stripper()
       out[#out + 1] = passed
       if stop == #s and byte(s, stop) == CR then after_cr = sub(passed, -1) end
       passing, start, from = false, stop + 1, stop + 1
+      pass_many()
       stop = event_end(s, from, has_cr)
     end
     line_end = match(sub(s, math.max(from, #s - 1)), "[\r\n]*$")
@@ -178,7 +221,7 @@ local function stripper()
     return concat(out)
   end
 
-  return feed, rest
+  return feed, rest, between_events
 end
 
 local function note_first(handle)
@@ -193,24 +236,28 @@ local function note_first_alone(handle)
 end
 
 local function strip_usage(handle)
-  local feed, rest = stripper()
+  local feed, rest, between_events = stripper()
   local healthy, begun = true, false
   local last, out
   for chunk in handle:bodyChunks() do
     local n = chunk:length()
-    local data = n > 0 and chunk:getBytes(0, n) or ""
     if n > 0 and not begun then
       begun = true
       note_first(handle)
     end
-    out = data
-    if healthy then
-      local ok, passed = pcall(feed, data)
-      healthy = ok
-      out = ok and passed or rest() .. data
+    if between_events() and ends_with_choices(chunk, n) then
+      last = nil
+    else
+      local data = n > 0 and chunk:getBytes(0, n) or ""
+      out = data
+      if healthy then
+        local ok, passed = pcall(feed, data)
+        healthy = ok
+        out = ok and passed or rest() .. data
+      end
+      if out ~= data then chunk:setBytes(out) end
+      last = chunk
     end
-    if out ~= data then chunk:setBytes(out) end
-    last = chunk
   end
   -- The last chunk has not gone yet. (After trailers it has; what is held then is an event
   -- that was never finished, which no client reads.)
