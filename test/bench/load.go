@@ -56,6 +56,14 @@ func (l load) one() time.Duration { return 3 * events * l.gap / 2 }
 // atLeast is d, or the time for two streams.
 func (l load) atLeast(d time.Duration) time.Duration { return max(d, l.one()+events*l.gap) }
 
+// slices is into how many a run is cut: those of slow streams are long as they are.
+func (l load) slices(most int) int {
+	if l.gap > 0 {
+		return min(most, 2)
+	}
+	return most
+}
+
 // body is a chat of exactly l.size bytes whose text has what JSON must escape. The plan of the mock
 // rides in `user`, which every gateway passes on.
 func (l load) body() ([]byte, error) {
@@ -101,10 +109,11 @@ func prose(size int) string {
 	return strings.Repeat(sentence, size/written) + strings.Repeat("x", size%written)
 }
 
-// series is how often and how long something is measured; warm passes before, uncounted.
+// series is how often and how long something is measured; warm passes before, uncounted. A run is cut into slices, in which
+// the subjects take turns: the machine is not as fast in one second as in the next.
 type series struct {
-	rounds    int
-	warm, run time.Duration
+	rounds, slices int
+	warm, run      time.Duration
 }
 
 // pace is how long everything takes.
@@ -118,15 +127,15 @@ type pace struct {
 
 func paceOf(quick bool) pace {
 	p := pace{
-		light:   series{rounds: 5, warm: time.Second, run: 4 * time.Second},
-		litellm: series{rounds: 2, warm: 2 * time.Second, run: 4 * time.Second},
+		light:   series{rounds: 5, slices: 4, warm: time.Second, run: 4 * time.Second},
+		litellm: series{rounds: 2, slices: 1, warm: 2 * time.Second, run: 4 * time.Second},
 		shared:  series{warm: 65 * time.Second, run: 20 * time.Second},
 		settle:  150 * time.Millisecond, startup: 30 * time.Second,
 		litellmStartup: 3 * time.Minute, litellmSettle: 5 * time.Second,
 	}
 	if quick {
-		p.light = series{rounds: 2, warm: 300 * time.Millisecond, run: time.Second}
-		p.litellm = series{rounds: 1, warm: 1500 * time.Millisecond, run: 2500 * time.Millisecond}
+		p.light = series{rounds: 2, slices: 2, warm: 300 * time.Millisecond, run: time.Second}
+		p.litellm = series{rounds: 1, slices: 1, warm: 1500 * time.Millisecond, run: 2500 * time.Millisecond}
 		p.shared = series{warm: 5 * time.Second, run: 5 * time.Second}
 	}
 	return p

@@ -23,6 +23,7 @@ type bench struct {
 
 // sample is one run.
 type sample struct {
+	units    float64            // requests (events)
 	rate     float64            // requests (events) a second
 	p50, p99 time.Duration      // of whole answers
 	cpu      map[string]float64 // of each part, in microseconds a request (event)
@@ -125,18 +126,50 @@ func (b *bench) measure(ctx context.Context, l load, subjects []*subject, t seri
 		wire[s] = size
 	}
 	for range t.rounds {
-		for _, s := range subjects {
-			one, err := b.sample(ctx, l, s, wire[s], l.atLeast(t.run))
-			if err != nil {
-				return fmt.Errorf("%s: %w", s.name, err)
-			}
-			b.results.add(l, s, one)
+		if err := b.round(ctx, l, subjects, wire, t); err != nil {
+			return err
 		}
 	}
 	for _, s := range subjects {
 		fmt.Println(line(l, s.name, b.results[l.name][s.name]))
 	}
 	return nil
+}
+
+// round adds one sample of every subject.
+func (b *bench) round(ctx context.Context, l load, subjects []*subject, wire map[*subject]int64, t series) error {
+	parts := map[*subject][]sample{}
+	for range l.slices(t.slices) {
+		for _, s := range subjects {
+			one, err := b.sample(ctx, l, s, wire[s], l.atLeast(t.run/time.Duration(t.slices)))
+			if err != nil {
+				return fmt.Errorf("%s: %w", s.name, err)
+			}
+			parts[s] = append(parts[s], one)
+		}
+	}
+	for _, s := range subjects {
+		b.results.add(l, s, together(parts[s]))
+	}
+	return nil
+}
+
+// together is one sample of its slices: by all that was done, and the medians of times.
+func together(parts []sample) sample {
+	all := sample{cpu: map[string]float64{}, memory: parts[len(parts)-1].memory}
+	var p50, p99 []float64
+	for _, s := range parts {
+		all.units += s.units
+		all.rate += s.rate / float64(len(parts))
+		p50, p99 = append(p50, float64(s.p50)), append(p99, float64(s.p99))
+	}
+	for _, s := range parts {
+		for name, used := range s.cpu {
+			all.cpu[name] += used * s.units / all.units
+		}
+	}
+	all.p50, all.p99 = time.Duration(median(p50)), time.Duration(median(p99))
+	return all
 }
 
 // warm asks once, and then for a time that is not counted. It returns the size of one answer on the wire.
@@ -189,10 +222,10 @@ func (l load) units(t tally, wire int64) float64 {
 
 func newSample(t tally, units float64, used map[string]time.Duration, memory map[string]int64) sample {
 	s := sample{
-		rate: units / (float64(t.Micros) / 1e6),
-		p50:  time.Duration(t.P50) * time.Microsecond,
-		p99:  time.Duration(t.P99) * time.Microsecond,
-		cpu:  map[string]float64{}, memory: memory,
+		units: units, rate: units / (float64(t.Micros) / 1e6),
+		p50: time.Duration(t.P50) * time.Microsecond,
+		p99: time.Duration(t.P99) * time.Microsecond,
+		cpu: map[string]float64{}, memory: memory,
 	}
 	for part, d := range used {
 		s.cpu[part] = float64(d.Nanoseconds()) / 1e3 / units

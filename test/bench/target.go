@@ -21,6 +21,8 @@ type target struct {
 type verdict struct {
 	what, limit, load, value string
 	met                      bool
+	// beyond says that the floor itself, which does nothing, misses it: nothing above it could reach it.
+	beyond bool
 }
 
 // targets are those of the project. The numbers of a round are compared within that round.
@@ -139,7 +141,9 @@ func (t target) verdict(r results, l load, values []float64) verdict {
 		v.value += fmt.Sprintf(" ("+t.format+" to "+t.format+")", slices.Min(values), slices.Max(values))
 	}
 	if t.floor != nil {
-		v.value += fmt.Sprintf(", the floor "+t.format, median(t.floor(r, l)))
+		floor := median(t.floor(r, l))
+		v.beyond = !v.met && !t.met(floor)
+		v.value += fmt.Sprintf(", the floor "+t.format, floor)
 	}
 	return v
 }
