@@ -78,13 +78,39 @@ func TestTargetsAreJudgedByTheMedianOfRounds(t *testing.T) {
 	}}
 	load := "1 KB, 16 connections"
 	want := []verdict{
-		{"Nestor's CPU over the no-op processor's", "<= 1.35", load, "1.40 (1.30 to 2.00)", false},
-		{"Envoy's CPU over the floor's Envoy", "<= 1.10", load, "1.05 (0.95 to 1.50)", true},
-		{"Memory of nestor after the load", "< 60 MB", load, "59 MB", true},
-		{"LiteLLM's CPU over Nestor's with its Envoy, a request", ">= 15", load, "11.8, the floor 18.2", false},
-		{"Nestor's throughput over LiteLLM's", ">= 12", load, "10.0, the floor 12.0", false},
+		{"Nestor's CPU over the no-op processor's", "<= 1.35", load, "1.40 (1.30 to 2.00)", false, false},
+		{"Envoy's CPU over the floor's Envoy", "<= 1.10", load, "1.05 (0.95 to 1.50)", true, false},
+		{"Memory of nestor after the load", "< 60 MB", load, "59 MB", true, false},
+		{"LiteLLM's CPU over Nestor's with its Envoy, a request", ">= 15", load, "11.8, the floor 18.2", false, false},
+		{"Nestor's throughput over LiteLLM's", ">= 12", load, "10.0, the floor 12.0", false, false},
 	}
 	if diff := cmp.Diff(want, r.judge(), cmp.AllowUnexported(verdict{})); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestWhatTheFloorMissesIsBeyondReach(t *testing.T) {
+	const load = "1 KB, 1 connection"
+	r := results{load: {
+		"floor": {costing(100, 100, 120)}, "nestor": {costing(110, 110, 100)}, "litellm": {costing(0, 1000, 10)},
+	}}
+	for _, v := range r.judge() {
+		if litellms := strings.HasPrefix(v.what, "LiteLLM"); v.beyond != litellms || litellms && v.met {
+			t.Errorf("%+v", v)
+		}
+	}
+	if text := summary(r.judge()); !strings.Contains(text, "and 1 are beyond") {
+		t.Error(text)
+	}
+}
+
+func TestSlicesCountByWhatWasDoneInThem(t *testing.T) {
+	parts := []sample{costing(100, 10, 1000), costing(400, 40, 250)}
+	parts[0].units, parts[1].units = 3000, 1000
+	parts[0].p50, parts[1].p50 = 2, 4
+	want := costing(175, 17.5, 625)
+	want.units, want.p50 = 4000, 3
+	if diff := cmp.Diff(want, together(parts), cmp.AllowUnexported(sample{})); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
@@ -154,9 +180,9 @@ func TestLimitsInRedisAreJudged(t *testing.T) {
 	slow := shared{rate: rates()[0], memory: []time.Duration{ms, ms, ms}, redis: []time.Duration{ms, 3 * ms / 2, 5 * ms / 4}, requests: 100, commands: 31}
 	fast := shared{rate: rates()[1], requests: 1000, commands: 50}
 	want := []verdict{
-		{"What Redis adds to p50, over limits in memory", "<= 0.2 ms", "rpm 6000, 1 connection", "0.25 ms (0.00 to 0.50)", false},
-		{"Commands to Redis, a request and limit", "<= 0.30", "rpm 6000", "0.310", false},
-		{"Commands to Redis, a request and limit", "<= 0.05", "rpm 60000", "0.050", true},
+		{"What Redis adds to p50, over limits in memory", "<= 0.2 ms", "rpm 6000, 1 connection", "0.25 ms (0.00 to 0.50)", false, false},
+		{"Commands to Redis, a request and limit", "<= 0.30", "rpm 6000", "0.310", false, false},
+		{"Commands to Redis, a request and limit", "<= 0.05", "rpm 60000", "0.050", true, false},
 	}
 	if diff := cmp.Diff(want, judgeShared([]shared{slow, fast}), cmp.AllowUnexported(verdict{})); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
