@@ -20,7 +20,7 @@ func many() *memory {
 	}
 	for i := range manyKeys {
 		m.addKey(fmt.Sprint(i), record.Key{
-			TeamID: fmt.Sprint("team-", i%100), Models: []string{"all-team-models", "fast", "openai/*", "slow"}[i%2:], Aliases: map[string]string{"gpt": "fast"},
+			TeamID: fmt.Sprint("team-", i%100), Models: []string{"all-team-models", "fast", "openai/*", "slow"}[i%2:], Aliases: map[string]string{"gpt": "fast", fmt.Sprint("own-", i%10): "slow"},
 			Terms: record.Terms{RPM: ptr[int64](100), TPM: ptr[int64](10_000)}, AllowedRoutes: []string{"llm_api_routes"},
 		})
 	}

@@ -10,8 +10,7 @@ import (
 func (x *Index) compileKey(r *record.Key, before *Key) *Key {
 	k := &Key{
 		Token: r.Token, Alias: r.Alias, TeamID: r.TeamID, UserID: r.UserID, BudgetID: r.BudgetID, Tags: r.Tags, Expires: r.Expires,
-		blocked: r.Blocked,
-		models:  ownGrants(r.Models), aliases: r.Aliases, routes: x.routes.routes(r.AllowedRoutes),
+		blocked: r.Blocked, profile: x.profiles.of(r, x.routes),
 		team: at(x.teams, r.TeamID), user: at(x.users, r.UserID), catalog: x.catalog,
 	}
 	if r.MaxRequestBytes != nil {

@@ -38,6 +38,7 @@ type Index struct {
 	teams    map[string]*slot[Team]
 	users    map[string]*slot[User]
 	budgets  map[string]record.Terms
+	profiles profiles
 }
 
 // New returns an Index without any key that lets everybody in: see SetMaster, Load and Follow.
@@ -49,7 +50,7 @@ func New(o Options) *Index {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	x := &Index{o: o, catalog: &slot[catalog]{}, routes: newRouteTable(),
-		teams: map[string]*slot[Team]{}, users: map[string]*slot[User]{}, budgets: map[string]record.Terms{}}
+		teams: map[string]*slot[Team]{}, users: map[string]*slot[User]{}, budgets: map[string]record.Terms{}, profiles: profiles{known: map[string]*profile{}}}
 	x.SetMaster("")
 	return x
 }

@@ -10,21 +10,21 @@ import (
 // Key is a virtual key as compiled for checks. It never changes: a changed key is another one. Its team and its user
 // are looked up when they are asked for, so that a change of theirs holds at once for all their keys.
 type Key struct {
+	// What every request looks at comes first: of the many keys most are in no cache.
+	team *slot[Team]
+	*profile
+	blocked bool
+	// Expires is zero when it never does.
+	Expires time.Time
+
 	// Token is record.TokenOf the key.
 	Token, Alias, TeamID, UserID, BudgetID string
 	// Tags are copied into the spend log.
 	Tags []string
 	// MaxRequestBytes bounds the bodies of requests; 0 does not.
 	MaxRequestBytes int64
-	// Expires is zero when it never does.
-	Expires time.Time
 
-	blocked bool
-	models  grants
-	aliases map[string]string
-	routes  routes
 	limits  limits
-	team    *slot[Team]
 	user    *slot[User]
 	catalog *slot[catalog]
 }
@@ -85,10 +85,9 @@ func (k *Key) stands(now func() time.Time) *Denial {
 			return expiredKey(k.Expires, t)
 		}
 	}
-	if k.TeamID == "" {
-		return nil
-	}
 	switch t := k.Team(); {
+	case k.team == nil:
+		return nil
 	case t == nil:
 		return missingTeam(k.TeamID)
 	case t.Blocked:
@@ -124,7 +123,7 @@ func (k *Key) refuses(called string) record.Kind {
 		if !byTeam && !team.models.allow(model, names) {
 			return record.OfTeam
 		}
-	case k.TeamID != "":
+	case k.team != nil:
 		return record.OfTeam
 	default:
 		if u := k.User(); u != nil && !u.models.allow(model, names) {
