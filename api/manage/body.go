@@ -27,6 +27,18 @@ func (b body) given(name string) bool {
 	return ok
 }
 
+// text is a member that must be a text; "" when it is null or not there.
+func (b body) text(name string) (string, error) {
+	if !b.has(name) {
+		return "", nil
+	}
+	var text string
+	if json.Unmarshal(b.values[name], &text) != nil {
+		return "", bad(name, "%s must be a text", name)
+	}
+	return text, nil
+}
+
 // parse is strict: one object, valid UTF-8, no member twice, nothing behind it.
 func parse(raw []byte) (body, error) {
 	b := body{values: map[string]json.RawMessage{}}

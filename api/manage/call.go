@@ -27,8 +27,6 @@ type call struct {
 	// address is the client's; the zero one when it is not known.
 	address netip.Addr
 	body    body
-	// raw is the body as sent.
-	raw []byte
 }
 
 // largestBody bounds the body of a request, in bytes.
@@ -47,7 +45,6 @@ func (c *call) read(r *http.Request) error {
 	if len(raw) == 0 && strings.HasSuffix(c.route, "/regenerate") {
 		raw = []byte("{}")
 	}
-	c.raw = raw
 	c.body, err = parse(raw)
 	return err
 }

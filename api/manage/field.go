@@ -156,33 +156,33 @@ func counts[T any](name string, at func(*T) *map[string]int64) field[T] {
 
 // money is an amount of USD: nil for null.
 func money[T any](name string, at func(*T) **record.Nano) field[T] {
-	return field[T]{name, func(to *T, value json.RawMessage) error {
-		n, err := number(value)
-		if err != nil || n == nil {
-			*at(to) = nil
-			return err
-		}
-		if *n > record.MostNano.USD() {
-			return fmt.Errorf("must be at most %s, not %.100s", record.MostNano, value)
-		}
-		amount := record.FromUSD(*n)
-		*at(to) = &amount
-		return nil
+	return field[T]{name, func(to *T, value json.RawMessage) (err error) {
+		*at(to), err = dollars(value)
+		return err
 	}}
 }
 
 // spent is an amount of USD; null changes nothing.
 func spent[T any](name string, at func(*T) *record.Nano) field[T] {
-	var amount *record.Nano
-	read := money(name, func(*T) **record.Nano { return &amount })
 	return field[T]{name, func(to *T, value json.RawMessage) error {
-		amount = nil
-		if err := read.set(to, value); err != nil || amount == nil {
-			return err
+		amount, err := dollars(value)
+		if amount != nil {
+			*at(to) = *amount
 		}
-		*at(to) = *amount
-		return nil
+		return err
 	}}
+}
+
+func dollars(value json.RawMessage) (*record.Nano, error) {
+	n, err := number(value)
+	if err != nil || n == nil {
+		return nil, err
+	}
+	if *n > record.MostNano.USD() {
+		return nil, fmt.Errorf("must be at most %s, not %.100s", record.MostNano, value)
+	}
+	amount := record.FromUSD(*n)
+	return &amount, nil
 }
 
 // number reads a number of at least 0, also one inside a text, as LiteLLM does; nil for null and an empty text.

@@ -117,9 +117,9 @@ func (h *Handler) problem(r *http.Request, err error) reply.Problem {
 	case errors.As(err, &p):
 		return p
 	case errors.Is(err, store.ErrNotFound):
-		return notFound("", err.Error())
+		return notFound("", "%v", err)
 	case errors.Is(err, store.ErrTaken):
-		return bad("", err.Error())
+		return bad("", "%v", err)
 	}
 	h.Log.Error("a management request failed", "route", h.Route(r.URL.Path), "error", err)
 	return reply.Problem{Status: http.StatusServiceUnavailable, Type: "no_db_connection", Code: "503",

@@ -1,0 +1,130 @@
+package manage
+
+import (
+	"context"
+
+	"github.com/nestor-gateway/nestor/access/record"
+	"github.com/nestor-gateway/nestor/access/store"
+	"github.com/nestor-gateway/nestor/api/reply"
+)
+
+// keyInfo answers about one key, the caller's own where none is named: {"key": as named, "info": the key without token}.
+func (h *Handler) keyInfo(c *call) (any, error) {
+	named := c.query.Get("key")
+	switch {
+	case named != "":
+	case c.who.Master:
+		return nil, notFound("key", "Key not found in database: the master key is none. Name one with ?key=")
+	default:
+		named = c.who.Key.Token
+	}
+	k, err := h.key(c, tokenOf(named))
+	if err != nil {
+		return nil, err
+	}
+	visible, err := h.maySee(c, k)
+	if err != nil {
+		return nil, err
+	}
+	if !visible {
+		return nil, forbidden("You are not allowed to access this key's info. Your role=%s", c.role())
+	}
+	row, err := h.keyRow(c, k)
+	if err != nil {
+		return nil, err
+	}
+	delete(row, "token")
+	return reply.Object{"key": named, "info": row}, nil
+}
+
+// maySee is LiteLLM's rule: viewers see all keys, others their own, those of their user, and those of its teams.
+func (h *Handler) maySee(c *call, k record.Key) (bool, error) {
+	switch user := c.user(); {
+	case c.views() || k.Token == c.who.Key.Token || user != "" && k.UserID == user:
+		return true, nil
+	case user == "" || k.TeamID == "":
+		return false, nil
+	default:
+		team, err := h.Store.Team(c, k.TeamID)
+		return err == nil && isMember(team, user), ignoreMissing(err)
+	}
+}
+
+// listKeys answers with a page of keys: their tokens, or with return_full_object=true all about them.
+func (h *Handler) listKeys(c *call) (any, error) {
+	p, err := c.page("size", 10)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.without("organization_id", "project_id", "access_group_id", "agent_id", "status", "expires"); err != nil {
+		return nil, err
+	}
+	q := store.KeyQuery{
+		Alias: c.query.Get("key_alias"), TeamID: c.query.Get("team_id"), UserID: c.query.Get("user_id"), Search: c.query.Get("search"),
+		Offset: p.offset(), Limit: p.size,
+	}
+	if token := c.query.Get("key_hash"); token != "" {
+		q.Tokens = []string{token}
+	}
+	if q.SortBy, q.Descending, err = c.order(keyColumns()); err != nil {
+		return nil, err
+	}
+	if err := h.scope(c, &q); err != nil {
+		return nil, err
+	}
+	found, total, err := h.Store.Keys(c, q)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := h.listed(c, found)
+	if err != nil {
+		return nil, err
+	}
+	return reply.Object{"keys": keys, "total_count": total, "current_page": p.number, "total_pages": p.pages(total)}, nil
+}
+
+func keyColumns() map[string]string {
+	return map[string]string{
+		"created_at": "created_at", "updated_at": "updated_at", "key_alias": "alias", "token": "token", "key_name": "name",
+		"team_id": "team_id", "user_id": "user_id", "expires": "expires", "spend": "spend", "max_budget": "max_budget",
+	}
+}
+
+// scope leaves those who don't see everything the keys of their user.
+func (h *Handler) scope(c *call, q *store.KeyQuery) error {
+	user := c.user()
+	switch {
+	case c.views():
+		return nil
+	case user == "":
+		return forbidden("You are not authorized to access this endpoint. No 'user_id' is associated with your API key.")
+	case q.UserID != "" && q.UserID != user:
+		return forbidden("You are not authorized to check another user's keys")
+	}
+	q.UserID = user
+	return nil
+}
+
+func (h *Handler) listed(c *call, keys []record.Key) (any, error) {
+	if full, err := c.truth("return_full_object"); full || err != nil {
+		if err != nil {
+			return nil, err
+		}
+		return h.keyRows(c, keys)
+	}
+	tokens := make([]string, len(keys))
+	for i, k := range keys {
+		tokens[i] = k.Token
+	}
+	return tokens, nil
+}
+
+// keysOf are the rows of all keys of a team, or of a user.
+func (h *Handler) keysOf(ctx context.Context, q store.KeyQuery) ([]reply.Object, error) {
+	q.SortBy, q.Descending = "created_at", true
+	keys, _, err := h.Store.Keys(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	return h.keyRows(ctx, keys)
+}

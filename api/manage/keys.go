@@ -1,0 +1,280 @@
+package manage
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/nestor-gateway/nestor/access/record"
+	"github.com/nestor-gateway/nestor/access/store"
+	"github.com/nestor-gateway/nestor/api/reply"
+)
+
+func (h *Handler) generateKey(c *call) (any, error) {
+	var form keyForm
+	if err := generateFields(h.now()).apply(c.body, &form); err != nil {
+		return nil, err
+	}
+	return h.insertKey(c, form)
+}
+
+// insertKey makes a key, with the one that the caller made or a new one, and answers with it: this is the only time
+// that anybody sees it.
+func (h *Handler) insertKey(c *call, form keyForm) (reply.Object, error) {
+	secret := form.named
+	if secret == "" {
+		secret = newSecret()
+	} else if err := c.checkSecret("key", secret); err != nil {
+		return nil, err
+	}
+	if err := h.checkKey(c, record.Key{}, form); err != nil {
+		return nil, err
+	}
+	k := form.Key
+	k.Token, k.Name = record.TokenOf(secret), nameOf(secret)
+	k.Stamp = h.stamp(c)
+	if err := h.Store.InsertKey(c, k, c.audit()); err != nil {
+		return nil, h.taken(c, err, k.Alias, "")
+	}
+	h.apply(c, record.OfKey, k.Token)
+	return h.withSecret(c, k, secret)
+}
+
+// withSecret is the answer to those who made a key.
+func (h *Handler) withSecret(ctx context.Context, k record.Key, secret string) (reply.Object, error) {
+	row, err := h.keyRow(ctx, k)
+	if err != nil {
+		return nil, err
+	}
+	row["key"], row["token_id"] = secret, k.Token
+	return row, nil
+}
+
+// taken tells which of two things that must be unique is not.
+func (h *Handler) taken(ctx context.Context, err error, alias, except string) error {
+	if !errors.Is(err, store.ErrTaken) {
+		return err
+	}
+	if token, found := h.tokenByAlias(ctx, alias); found == nil && token != except {
+		return bad("key_alias", "Key with alias '%.200s' already exists. Unique key aliases across all keys are required.", alias)
+	}
+	return bad("key", "this key exists already")
+}
+
+// tokenByAlias finds a key by its alias, which is never empty then.
+func (h *Handler) tokenByAlias(ctx context.Context, alias string) (string, error) {
+	if alias == "" {
+		return "", notFound("key_alias", "Key not found: no alias is given.")
+	}
+	found, _, err := h.Store.Keys(ctx, store.KeyQuery{Alias: alias, Limit: 1})
+	switch {
+	case err != nil:
+		return "", err
+	case len(found) == 0:
+		return "", notFound("key_alias", "Key not found. No key with key_alias='%.200s'.", alias)
+	}
+	return found[0].Token, nil
+}
+
+// keyNamed is the token of the key that a body is about: `key`, or `key_alias` where that is all there is.
+func (h *Handler) keyNamed(c *call) (string, error) {
+	key, err := c.body.text("key")
+	if err != nil || key != "" {
+		return tokenOf(key), err
+	}
+	alias, err := c.body.text("key_alias")
+	switch {
+	case err != nil:
+		return "", err
+	case alias == "":
+		return "", bad("key", "either key or key_alias must be provided")
+	}
+	return h.tokenByAlias(c, alias)
+}
+
+func (h *Handler) updateKey(c *call) (any, error) {
+	token, err := h.keyNamed(c)
+	if err != nil {
+		return nil, err
+	}
+	k, err := h.changeKey(c, token, keyFields(h.now()), nil)
+	if err != nil {
+		return nil, err
+	}
+	row, err := h.keyRow(c, k)
+	if err != nil {
+		return nil, err
+	}
+	row["key"] = token
+	return row, nil
+}
+
+// changeKey applies a body to a key, and then also.
+func (h *Handler) changeKey(c *call, token string, fs fields[keyForm], also func(*keyForm) error) (record.Key, error) {
+	change := func(k *record.Key) (keyForm, error) {
+		form := keyForm{Key: *k}
+		if err := fs.apply(c.body, &form); err != nil {
+			return form, err
+		}
+		if also != nil {
+			if err := also(&form); err != nil {
+				return form, err
+			}
+		}
+		form.UpdatedAt, form.UpdatedBy = h.now(), c.author()
+		return form, nil
+	}
+	before, err := h.key(c, token)
+	if err != nil {
+		return before, err
+	}
+	planned, err := change(&before)
+	if err == nil {
+		err = h.checkKey(c, before, planned)
+	}
+	if err != nil {
+		return before, err
+	}
+	after, err := h.Store.UpdateKey(c, token, c.audit(), func(k *record.Key) error {
+		form, err := change(k)
+		*k = form.Key
+		return err
+	})
+	if err != nil {
+		return after, h.taken(c, err, planned.Alias, token)
+	}
+	h.apply(c, record.OfKey, token)
+	if after.Token != token {
+		h.apply(c, record.OfKey, after.Token)
+	}
+	return after, nil
+}
+
+// key finds a key; the error doesn't say which, since somebody may have taken a key for a token.
+func (h *Handler) key(ctx context.Context, token string) (record.Key, error) {
+	k, err := h.Store.Key(ctx, token)
+	if errors.Is(err, store.ErrNotFound) {
+		return k, notFound("key", "Key not found.")
+	}
+	return k, err
+}
+
+// regenerateKey gives a key another secret; all else stays, or is changed as by /key/update.
+func (h *Handler) regenerateKey(c *call) (any, error) {
+	token, err := h.keyToRegenerate(c)
+	if err != nil {
+		return nil, err
+	}
+	secret := newSecret()
+	k, err := h.changeKey(c, token, regenerateFields(h.now()), func(form *keyForm) error {
+		if form.renamed != "" {
+			secret = form.renamed
+			if err := c.checkSecret("new_key", secret); err != nil {
+				return err
+			}
+		}
+		form.Token, form.Name = record.TokenOf(secret), nameOf(secret)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return h.withSecret(c, k, secret)
+}
+
+func (h *Handler) keyToRegenerate(c *call) (string, error) {
+	key, err := c.body.text("key")
+	if err != nil {
+		return "", err
+	}
+	if key == "" && c.path != "/key/regenerate" {
+		key, _ = strings.CutSuffix(strings.TrimPrefix(c.path, "/key/"), "/regenerate")
+	}
+	switch {
+	case key == "":
+		return "", bad("key", "No key passed in.")
+	case c.who.Master && c.presents(key):
+		return "", bad("key", "the master key is changed in the config, not here")
+	}
+	return tokenOf(key), nil
+}
+
+func (h *Handler) blockKey(c *call) (any, error)   { return h.setBlocked(c, true) }
+func (h *Handler) unblockKey(c *call) (any, error) { return h.setBlocked(c, false) }
+
+func (h *Handler) setBlocked(c *call, blocked bool) (any, error) {
+	var named string
+	if err := (fields[string]{text("key", func(to *string) *string { return to })}).apply(c.body, &named); err != nil {
+		return nil, err
+	}
+	if named == "" {
+		return nil, bad("key", "key must be provided")
+	}
+	token := tokenOf(named)
+	k, err := h.Store.UpdateKey(c, token, c.audit(), func(k *record.Key) error {
+		k.Blocked, k.UpdatedAt, k.UpdatedBy = blocked, h.now(), c.author()
+		return nil
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, notFound("key", "Key not found.")
+	}
+	if err != nil {
+		return nil, err
+	}
+	h.apply(c, record.OfKey, token)
+	return h.keyRow(c, k)
+}
+
+// deletion is the body of /key/delete.
+type deletion struct{ keys, aliases []string }
+
+func (h *Handler) deleteKeys(c *call) (any, error) {
+	var d deletion
+	err := fields[deletion]{
+		texts("keys", func(d *deletion) *[]string { return &d.keys }),
+		texts("key_aliases", func(d *deletion) *[]string { return &d.aliases }),
+	}.apply(c.body, &d)
+	if err != nil {
+		return nil, err
+	}
+	deleted, tokens, err := h.keysToDelete(c, d)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := h.Store.DeleteKeys(c, tokens, c.audit()); err != nil {
+		return nil, err
+	}
+	h.apply(c, record.OfKey, tokens...)
+	return reply.Object{"deleted_keys": deleted}, nil
+}
+
+// keysToDelete finds the keys there are, as they were named and by token. Names of none are passed over, unless all are.
+func (h *Handler) keysToDelete(c *call, d deletion) (named, tokens []string, err error) {
+	if len(d.keys) == 0 && len(d.aliases) == 0 {
+		return nil, nil, bad("keys", "At least one of 'keys' or 'key_aliases' must be provided.")
+	}
+	for _, key := range d.keys {
+		if _, err := h.Store.Key(c, tokenOf(key)); err == nil {
+			named, tokens = append(named, key), append(tokens, tokenOf(key))
+		} else if !errors.Is(err, store.ErrNotFound) {
+			return nil, nil, err
+		}
+	}
+	for _, alias := range d.aliases {
+		token, err := h.tokenByAlias(c, alias)
+		if err == nil {
+			named, tokens = append(named, alias), append(tokens, token)
+		} else if !isNotFound(err) {
+			return nil, nil, err
+		}
+	}
+	if len(tokens) == 0 {
+		return nil, nil, notFound("keys", "No keys found")
+	}
+	return named, tokens, nil
+}
+
+func isNotFound(err error) bool {
+	var p reply.Problem
+	return errors.As(err, &p) && p.Status == 404
+}

@@ -1,0 +1,177 @@
+package manage
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+
+	"github.com/nestor-gateway/nestor/access/record"
+	"github.com/nestor-gateway/nestor/access/store"
+	"github.com/nestor-gateway/nestor/api/reply"
+)
+
+// membership is the body of /team/member_add and /team/member_delete.
+type membership struct {
+	team    string
+	members []record.Member
+	one     record.Member
+}
+
+// addMembers adds people to a team. Users that are not there yet are made.
+func (h *Handler) addMembers(c *call) (any, error) {
+	var m membership
+	err := slices.Concat(fields[membership]{
+		text("team_id", func(m *membership) *string { return &m.team }),
+		{"member", func(m *membership, value json.RawMessage) error { return setMembers(&m.members, value) }},
+	}, unsupported[membership]("max_budget_in_team", "budget_duration", "allowed_models")).apply(c.body, &m)
+	if err != nil {
+		return nil, err
+	}
+	if len(m.members) == 0 {
+		return nil, bad("member", "member must be provided")
+	}
+	if err := h.identify(c, m.members); err != nil {
+		return nil, err
+	}
+	t, err := h.changeTeam(c, m.team, func(t *record.Team) error { return join(t, m.members) })
+	if err != nil {
+		return nil, err
+	}
+	users, err := h.makeUsers(c, m.members)
+	if err != nil {
+		return nil, err
+	}
+	row := rowOfTeam(t)
+	row["updated_users"], row["updated_team_memberships"] = users, []any{}
+	return row, nil
+}
+
+func join(t *record.Team, members []record.Member) error {
+	for _, m := range members {
+		if slices.ContainsFunc(t.Members, func(other record.Member) bool { return same(m, other) }) {
+			return failure(400, "team_member_already_in_team", "member", "User="+m.UserID+m.Email+" is already in team "+t.ID)
+		}
+		t.Members = append(t.Members, m)
+	}
+	return nil
+}
+
+// same: by id where both have one, else by email.
+func same(a, b record.Member) bool {
+	if a.UserID != "" && b.UserID != "" {
+		return a.UserID == b.UserID
+	}
+	return a.Email != "" && a.Email == b.Email
+}
+
+// identify gives members that are named by email the id of the user who has it.
+func (h *Handler) identify(ctx context.Context, members []record.Member) error {
+	for i := range members {
+		if members[i].UserID != "" {
+			continue
+		}
+		found, _, err := h.Store.Users(ctx, store.UserQuery{Email: members[i].Email, Limit: 1})
+		if err != nil {
+			return err
+		}
+		if len(found) > 0 {
+			members[i].UserID = found[0].ID
+		}
+	}
+	return nil
+}
+
+// makeUsers makes the users of members that are named by id and not there yet, as LiteLLM does, and returns all there are.
+func (h *Handler) makeUsers(c *call, members []record.Member) ([]reply.Object, error) {
+	rows := []reply.Object{}
+	for _, m := range members {
+		if m.UserID == "" {
+			continue
+		}
+		u := record.User{ID: m.UserID, Email: m.Email, Role: record.RoleInternal, Stamp: h.stamp(c)}
+		err := h.Store.InsertUser(c, u, c.audit())
+		if errors.Is(err, store.ErrTaken) {
+			u, err = h.Store.User(c, m.UserID)
+		}
+		if err != nil {
+			return nil, err
+		}
+		h.apply(c, record.OfUser, u.ID)
+		row, err := h.userRow(c, u)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, row)
+	}
+	return rows, nil
+}
+
+func (h *Handler) stamp(c *call) record.Stamp {
+	now := h.now()
+	return record.Stamp{CreatedAt: now, UpdatedAt: now, CreatedBy: c.author(), UpdatedBy: c.author()}
+}
+
+// deleteMember takes somebody out of a team, and deletes the keys that they have in it.
+func (h *Handler) deleteMember(c *call) (any, error) {
+	var m membership
+	err := fields[membership]{
+		text("team_id", func(m *membership) *string { return &m.team }),
+		text("user_id", func(m *membership) *string { return &m.one.UserID }),
+		text("user_email", func(m *membership) *string { return &m.one.Email }),
+	}.apply(c.body, &m)
+	if err != nil {
+		return nil, err
+	}
+	if m.one.UserID == "" && m.one.Email == "" {
+		return nil, bad("user_id", "Either user_id or user_email needs to be passed in")
+	}
+	var gone []record.Member
+	t, err := h.changeTeam(c, m.team, func(t *record.Team) error {
+		gone, t.Members = leave(t.Members, m.one)
+		if len(gone) == 0 {
+			return bad("user_id", "User not found in team")
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range gone {
+		if err := h.deleteKeysIn(c, t.ID, g.UserID); err != nil {
+			return nil, err
+		}
+	}
+	return rowOfTeam(t), nil
+}
+
+// leave parts members into those that somebody's id or email names, and the others.
+func leave(members []record.Member, who record.Member) (gone, left []record.Member) {
+	for _, m := range members {
+		if who.UserID != "" && m.UserID == who.UserID || who.Email != "" && m.Email == who.Email {
+			gone = append(gone, m)
+		} else {
+			left = append(left, m)
+		}
+	}
+	return gone, left
+}
+
+func (h *Handler) deleteKeysIn(c *call, team, user string) error {
+	if user == "" {
+		return nil
+	}
+	keys, _, err := h.Store.Keys(c, store.KeyQuery{TeamID: team, UserID: user})
+	if err != nil || len(keys) == 0 {
+		return err
+	}
+	var tokens []string
+	for _, k := range keys {
+		tokens = append(tokens, k.Token)
+	}
+	if _, err := h.Store.DeleteKeys(c, tokens, c.audit()); err != nil {
+		return err
+	}
+	h.apply(c, record.OfKey, tokens...)
+	return nil
+}

@@ -1,0 +1,285 @@
+package manage
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"maps"
+	"strings"
+
+	"github.com/nestor-gateway/nestor/access/record"
+	"github.com/nestor-gateway/nestor/access/store"
+	"github.com/nestor-gateway/nestor/api/reply"
+)
+
+// newUser makes a user, lets it into teams, and makes a key for it unless auto_create_key is false.
+func (h *Handler) newUser(c *call) (any, error) {
+	var form userForm
+	if err := newUserFields(h.now()).apply(c.body, &form); err != nil {
+		return nil, err
+	}
+	form.ID, form.Role = cmp.Or(form.ID, newID()), cmp.Or(form.Role, record.RoleInternal)
+	form.Stamp = h.stamp(c)
+	if team := form.key.TeamID; team != "" {
+		form.teams = append(form.teams, seat{team, "user"})
+	}
+	if err := h.checkUser(c, form); err != nil {
+		return nil, err
+	}
+	if err := h.insertUser(c, form); err != nil {
+		return nil, err
+	}
+	row, err := h.userRow(c, form.User)
+	if err != nil || form.without {
+		return row, err
+	}
+	form.key.UserID, form.key.Models = form.ID, form.Models
+	key, err := h.insertKey(c, form.key)
+	if err != nil {
+		return nil, err
+	}
+	return withKey(row, key), nil
+}
+
+// withKey adds the new key to the row of its user.
+func withKey(row, key reply.Object) reply.Object {
+	all := maps.Clone(row)
+	for _, name := range []string{"key", "key_name", "key_alias", "token", "token_id", "expires", "team_id", "aliases"} {
+		all[name] = key[name]
+	}
+	return all
+}
+
+// checkUser checks what a new user is to be before anything is written.
+func (h *Handler) checkUser(c *call, form userForm) error {
+	if form.Email != "" {
+		found, _, err := h.Store.Users(c, store.UserQuery{Email: form.Email, Limit: 1})
+		if err != nil {
+			return err
+		}
+		if len(found) > 0 {
+			return bad("user_email", "User with email %.200s already exists in User table", form.Email)
+		}
+	}
+	for _, s := range form.teams {
+		if s.role != "user" && s.role != "admin" {
+			return bad("teams", "user_role must be user or admin, not %.100q", s.role)
+		}
+		if _, err := h.Store.Team(c, s.team); errors.Is(err, store.ErrNotFound) {
+			return noTeam(s.team)
+		} else if err != nil {
+			return err
+		}
+	}
+	if alias := form.key.Alias; alias != "" && !form.without {
+		if token, err := h.tokenByAlias(c, alias); err == nil {
+			return h.taken(c, store.ErrTaken, alias, "")
+		} else if token == "" && !isNotFound(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+func (h *Handler) insertUser(c *call, form userForm) error {
+	err := h.Store.InsertUser(c, form.User, c.audit())
+	if errors.Is(err, store.ErrTaken) {
+		return bad("user_id", "User with id %.200s already exists.", form.ID)
+	}
+	if err != nil {
+		return err
+	}
+	h.apply(c, record.OfUser, form.ID)
+	for _, s := range form.teams {
+		m := record.Member{UserID: form.ID, Email: form.Email, Role: s.role}
+		if _, err := h.changeTeam(c, s.team, func(t *record.Team) error { return take(t, m) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// take lets somebody into a team. One who is there by email alone gets the id.
+func take(t *record.Team, m record.Member) error {
+	for i, other := range t.Members {
+		if same(m, other) {
+			t.Members[i].UserID = m.UserID
+			return nil
+		}
+	}
+	return join(t, []record.Member{m})
+}
+
+// updateUser changes a user named by id or by email.
+func (h *Handler) updateUser(c *call) (any, error) {
+	id, err := h.userNamed(c)
+	if err != nil {
+		return nil, err
+	}
+	u, err := h.Store.UpdateUser(c, id, c.audit(), func(u *record.User) error {
+		form := userForm{User: *u}
+		if err := updateUserFields(h.now()).apply(c.body, &form); err != nil {
+			return err
+		}
+		form.ID, form.UpdatedAt, form.UpdatedBy = id, h.now(), c.author()
+		*u = form.User
+		return nil
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, noUser(id)
+	}
+	if err != nil {
+		return nil, err
+	}
+	h.apply(c, record.OfUser, id)
+	row, err := h.userRow(c, u)
+	if err != nil {
+		return nil, err
+	}
+	return reply.Object{"user_id": id, "data": row}, nil
+}
+
+func (h *Handler) userNamed(c *call) (string, error) {
+	id, err := c.body.text("user_id")
+	if err != nil || id != "" {
+		return id, err
+	}
+	email, err := c.body.text("user_email")
+	switch {
+	case err != nil:
+		return "", err
+	case email == "":
+		return "", bad("user_id", "Either user id or user email must be provided")
+	}
+	found, _, err := h.Store.Users(c, store.UserQuery{Email: email, Limit: 2})
+	switch {
+	case err != nil:
+		return "", err
+	case len(found) != 1:
+		return "", notFound("user_email", "%d users have the email %.200s: name one by user_id", len(found), email)
+	}
+	return found[0].ID, nil
+}
+
+func noUser(id string) error { return notFound("user_id", "User not found, passed user_id=%.200s", id) }
+
+// deleteUsers deletes users and their keys, and takes them out of their teams: all that are named, or none.
+func (h *Handler) deleteUsers(c *call) (any, error) {
+	ids, err := c.ids("user_ids")
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range ids {
+		if _, err := h.Store.User(c, id); errors.Is(err, store.ErrNotFound) {
+			return nil, noUser(id)
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	n, err := h.Store.DeleteUsers(c, ids, c.audit())
+	if err != nil {
+		return nil, err
+	}
+	h.apply(c, record.OfUser, ids...)
+	return n, nil
+}
+
+// userInfo answers about a user with keys and teams: to viewers about all, to others about their own.
+func (h *Handler) userInfo(c *call) (any, error) {
+	id := cmp.Or(c.query.Get("user_id"), c.user())
+	switch {
+	case id == "":
+		return nil, bad("user_id", "name a user with ?user_id=: the key that you call with has none")
+	case !c.views() && id != c.user():
+		return nil, forbidden("key not allowed to access this user's info. user_id=%.200s, key's user_id=%.200s", id, c.user())
+	}
+	u, err := h.Store.User(c, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, noUser(id)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return h.userWithAll(c, u)
+}
+
+func (h *Handler) userWithAll(ctx context.Context, u record.User) (any, error) {
+	teams, _, err := h.Store.Teams(ctx, store.TeamQuery{UserID: u.ID, SortBy: "alias"})
+	if err != nil {
+		return nil, err
+	}
+	keys, err := h.keysOf(ctx, store.KeyQuery{UserID: u.ID})
+	if err != nil {
+		return nil, err
+	}
+	rows, ids, names := []reply.Object{}, []string{}, map[any]any{}
+	for _, t := range teams {
+		rows, ids = append(rows, rowOfTeam(t)), append(ids, t.ID)
+		names[t.ID] = orNull(t.Alias)
+	}
+	for _, k := range keys {
+		k["team_alias"] = names[k["team_id"]]
+	}
+	return reply.Object{"user_id": u.ID, "user_info": rowOfUser(u, ids), "keys": keys, "teams": rows}, nil
+}
+
+// userRow is a user as it is shown, with its teams.
+func (h *Handler) userRow(ctx context.Context, u record.User) (reply.Object, error) {
+	teams, _, err := h.Store.Teams(ctx, store.TeamQuery{UserID: u.ID})
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	for _, t := range teams {
+		ids = append(ids, t.ID)
+	}
+	return rowOfUser(u, ids), nil
+}
+
+// listUsers answers with a page of users.
+func (h *Handler) listUsers(c *call) (any, error) {
+	p, err := c.page("page_size", 25)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.without("sso_user_ids", "team", "organization_ids"); err != nil {
+		return nil, err
+	}
+	q := store.UserQuery{
+		Role: c.query.Get("role"), Search: cmp.Or(c.query.Get("search"), c.query.Get("user_email")), Offset: p.offset(), Limit: p.size,
+	}
+	if ids := c.query.Get("user_ids"); ids != "" {
+		q.IDs = strings.Split(ids, ",")
+	}
+	if q.SortBy, q.Descending, err = c.order(userColumns()); err != nil {
+		return nil, err
+	}
+	found, total, err := h.Store.Users(c, q)
+	if err != nil {
+		return nil, err
+	}
+	rows := make([]reply.Object, len(found))
+	for i, u := range found {
+		if rows[i], err = h.userWithCount(c, u); err != nil {
+			return nil, err
+		}
+	}
+	return reply.Object{"users": rows, "total": total, "page": p.number, "page_size": p.size, "total_pages": p.pages(total)}, nil
+}
+
+func userColumns() map[string]string {
+	return map[string]string{
+		"created_at": "created_at", "updated_at": "updated_at", "user_id": "id", "user_email": "email", "user_alias": "alias",
+		"user_role": "role", "spend": "spend", "max_budget": "max_budget",
+	}
+}
+
+func (h *Handler) userWithCount(ctx context.Context, u record.User) (reply.Object, error) {
+	row, err := h.userRow(ctx, u)
+	if err != nil {
+		return nil, err
+	}
+	_, count, err := h.Store.Keys(ctx, store.KeyQuery{UserID: u.ID, Limit: 1})
+	row["key_count"] = count
+	return row, err
+}
