@@ -29,7 +29,7 @@ CREATE TABLE nestor_keys (
     updated_at BIGINT NOT NULL,
     created_by TEXT NOT NULL,
     updated_by TEXT NOT NULL
-);
+) WITHOUT ROWID;
 CREATE UNIQUE INDEX nestor_keys_alias ON nestor_keys (alias) WHERE alias <> '';
 CREATE INDEX nestor_keys_team ON nestor_keys (team_id) WHERE team_id <> '';
 CREATE INDEX nestor_keys_user ON nestor_keys (user_id) WHERE user_id <> '';
@@ -39,7 +39,7 @@ CREATE INDEX nestor_keys_budget ON nestor_keys (budget_id) WHERE budget_id <> ''
 CREATE TABLE nestor_former_tokens (
     former TEXT NOT NULL PRIMARY KEY,
     token TEXT NOT NULL
-);
+) WITHOUT ROWID;
 CREATE INDEX nestor_former_tokens_token ON nestor_former_tokens (token);
 
 CREATE TABLE nestor_teams (
@@ -63,7 +63,7 @@ CREATE TABLE nestor_teams (
     updated_at BIGINT NOT NULL,
     created_by TEXT NOT NULL,
     updated_by TEXT NOT NULL
-);
+) WITHOUT ROWID;
 
 CREATE TABLE nestor_users (
     id TEXT NOT NULL PRIMARY KEY,
@@ -84,7 +84,7 @@ CREATE TABLE nestor_users (
     updated_at BIGINT NOT NULL,
     created_by TEXT NOT NULL,
     updated_by TEXT NOT NULL
-);
+) WITHOUT ROWID;
 
 CREATE TABLE nestor_budgets (
     id TEXT NOT NULL PRIMARY KEY,
@@ -99,14 +99,14 @@ CREATE TABLE nestor_budgets (
     updated_at BIGINT NOT NULL,
     created_by TEXT NOT NULL,
     updated_by TEXT NOT NULL
-);
+) WITHOUT ROWID;
 
 -- What the current budget period of a key, a team or a user has cost: "key:TOKEN", "team:ID", "user:ID".
 CREATE TABLE nestor_accounts (
     name TEXT NOT NULL PRIMARY KEY,
     spend BIGINT NOT NULL,
     reset_at BIGINT NOT NULL
-);
+) WITHOUT ROWID;
 
 CREATE INDEX nestor_accounts_reset ON nestor_accounts (reset_at);
 
@@ -115,13 +115,13 @@ CREATE TABLE nestor_replicas (
     name TEXT NOT NULL PRIMARY KEY,
     seq BIGINT NOT NULL,
     until BIGINT NOT NULL
-);
+) WITHOUT ROWID;
 CREATE TABLE nestor_leases (
     account TEXT NOT NULL,
     replica TEXT NOT NULL,
     amount BIGINT NOT NULL,
     PRIMARY KEY (account, replica)
-);
+) WITHOUT ROWID;
 CREATE INDEX nestor_leases_replica ON nestor_leases (replica);
 
 -- One row for each request that has ended, and for each earlier attempt that cost something.

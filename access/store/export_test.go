@@ -1,0 +1,20 @@
+package store
+
+import (
+	"context"
+
+	"github.com/nestor-gateway/nestor/access/record"
+)
+
+// Import inserts many keys at once.
+func (s *Store) Import(ctx context.Context, all []record.Key) error {
+	t := keys()
+	return s.write(ctx, func(ctx context.Context, tx *transaction) error {
+		for i := range all {
+			if err := t.insert(ctx, s, tx, &all[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
