@@ -26,16 +26,18 @@ test: lint unit
 # The values are got first, one by one: a failing one ends the recipe. What runs a real Envoy has
 # deadlines, so it runs by itself, each package after the other, and is never taken from the cache:
 # Go does not see that nestor has changed. The end-to-end tests go without -race, which would only
-# slow the mock provider in their own process. NESTOR_TEST_WITHOUT=redis leaves out what needs a Redis
-# server; go test hides what packages skip, so the end says it.
+# slow the mock provider in their own process. NESTOR_TEST_WITHOUT=redis,postgres leaves out what needs
+# a Redis or a PostgreSQL server; go test hides what packages skip, so the end says it.
 unit:
 	@envoy=$$(test/tools/get envoy) && python=$$(test/tools/get python) && node=$$(test/tools/get node) && \
 	case ",$$NESTOR_TEST_WITHOUT," in *,redis,*) redis= ;; *) redis=$$(test/tools/get redis) || exit 1 ;; esac && \
-	export NESTOR_TEST_ENVOY="$$envoy" NESTOR_TEST_PYTHON="$$python" NESTOR_LITELLM_PYTHON="$$python" NESTOR_TEST_NODE="$$node" NESTOR_TEST_REDIS="$$redis" && \
+	case ",$$NESTOR_TEST_WITHOUT," in *,postgres,*) postgres= ;; *) postgres=$$(test/tools/get postgres) || exit 1 ;; esac && \
+	export NESTOR_TEST_ENVOY="$$envoy" NESTOR_TEST_PYTHON="$$python" NESTOR_LITELLM_PYTHON="$$python" NESTOR_TEST_NODE="$$node" NESTOR_TEST_REDIS="$$redis" NESTOR_TEST_POSTGRES="$$postgres" && \
 	$(GO) test -race -timeout 15m $(TESTFLAGS) $$($(GO) list ./... | grep -v -e /envoy -e /test$$) && \
 	$(GO) test -race -count=1 -p 1 -timeout 10m $(TESTFLAGS) ./envoy/... && \
 	$(GO) test -count=1 -timeout 10m $(TESTFLAGS) ./test && \
-	if [ -z "$$redis" ]; then echo "NOT TESTED, as NESTOR_TEST_WITHOUT=redis asks: ratelimit/redis, and all that replicas share" >&2; fi
+	if [ -z "$$redis" ]; then echo "NOT TESTED, as NESTOR_TEST_WITHOUT=redis asks: ratelimit/redis, and all that replicas share" >&2; fi && \
+	if [ -z "$$postgres" ]; then echo "NOT TESTED, as NESTOR_TEST_WITHOUT=postgres asks: access/store with PostgreSQL" >&2; fi
 
 bench: build
 	@envoy=$$(test/tools/get envoy) && $(GO) run ./test/bench -envoy "$$envoy" $(BENCHFLAGS)

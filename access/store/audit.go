@@ -9,12 +9,6 @@ import (
 	"github.com/nestor-gateway/nestor/access/record"
 )
 
-// about names the record an audit is about, unless it does itself.
-func about(a record.Audit, kind record.Kind, object string) record.Audit {
-	a.Kind, a.Object = cmp.Or(a.Kind, kind), cmp.Or(a.Object, object)
-	return a
-}
-
 func auditColumns() []column[record.Audit] {
 	return []column[record.Audit]{
 		{"time", func(a *record.Audit) any { return momentOf(&a.Time) }},
@@ -29,16 +23,24 @@ func auditColumns() []column[record.Audit] {
 
 const auditNames = "time, actor, address, action, kind, object, detail"
 
-// audit adds a line to the audit log; its time is now unless it has one.
-func (s *Store) audit(ctx context.Context, tx *transaction, a record.Audit) error {
+// audit adds a line to the audit log for each record that a call was about; its time is now unless it has one.
+func (s *Store) audit(ctx context.Context, tx *transaction, a record.Audit, kind record.Kind, objects ...string) error {
 	if a.Time.IsZero() {
 		a.Time = s.now()
 	}
-	args, err := values(auditColumns(), &a)
-	if err != nil {
-		return err
+	a.Kind = cmp.Or(a.Kind, kind)
+	given := a.Object
+	lines := make([][]any, len(objects))
+	for i, object := range objects {
+		a.Object = cmp.Or(given, object)
+		line, err := values(auditColumns(), &a)
+		if err != nil {
+			return err
+		}
+		lines[i] = line
 	}
-	_, err = tx.ExecContext(ctx, "INSERT INTO nestor_audits ("+auditNames+") VALUES ($1, $2, $3, $4, $5, $6, $7)", args...)
+	_, err := tx.ExecContext(ctx, "INSERT INTO nestor_audits ("+auditNames+`) SELECT CAST(value->>0 AS BIGINT),
+		value->>1, value->>2, value->>3, value->>4, value->>5, value->>6 FROM `+s.dialect.each+"($1)", list(lines))
 	if err != nil {
 		return fmt.Errorf("write the audit log: %w", err)
 	}

@@ -18,3 +18,11 @@ func (s *Store) Import(ctx context.Context, all []record.Key) error {
 		return nil
 	})
 }
+
+// Announce tells of a change that is none.
+func (s *Store) Announce(ctx context.Context, c record.Change) error {
+	return s.write(ctx, func(_ context.Context, tx *transaction) error {
+		tx.changed(c.Kind, c.ID)
+		return nil
+	})
+}

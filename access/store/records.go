@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/nestor-gateway/nestor/access/record"
 )
@@ -49,7 +48,7 @@ func insert[T any](ctx context.Context, s *Store, t table[T], r T, a record.Audi
 		if err := t.insert(ctx, s, tx, &r); err != nil {
 			return err
 		}
-		return s.audit(ctx, tx, about(a, t.kind, *t.idOf(&r)))
+		return s.audit(ctx, tx, a, t.kind, *t.idOf(&r))
 	})
 }
 
@@ -59,7 +58,7 @@ func update[T any](ctx context.Context, s *Store, t table[T], id string, a recor
 		if changed, err = t.update(ctx, s, tx, id, change); err != nil {
 			return err
 		}
-		return s.audit(ctx, tx, about(a, t.kind, id))
+		return s.audit(ctx, tx, a, t.kind, id)
 	})
 	return changed, err
 }
@@ -78,7 +77,7 @@ func erase[T any](ctx context.Context, s *Store, t table[T], ids []string, a rec
 		if count = len(gone); count == 0 {
 			return nil
 		}
-		return s.audit(ctx, tx, about(a, t.kind, strings.Join(gone, ",")))
+		return s.audit(ctx, tx, a, t.kind, gone...)
 	})
 	return count, err
 }

@@ -102,15 +102,28 @@ func (s *Store) insertRows(ctx context.Context, tx *transaction, rows []record.S
 	return written, nil
 }
 
-// clean is a row as columns. Clients choose parts of it: what no database takes is replaced, so that one request can't
-// keep the others from being written.
+// clean is a row as columns. Clients choose parts of it: what no database takes is replaced and what is very long is
+// cut, so that one request can neither keep the others from being written nor fill the disk.
 func clean(r record.Spend) ([]any, error) {
 	for _, c := range spendColumns() {
-		if text, ok := c.at(&r).(*string); ok && !storable(*text) {
-			*text = strings.ReplaceAll(strings.ToValidUTF8(*text, "\uFFFD"), "\x00", "\uFFFD")
+		if text, ok := c.at(&r).(*string); ok {
+			*text = plain(*text)
 		}
 	}
 	return values(spendColumns(), &r)
+}
+
+// mostText is how many bytes of a text are kept.
+const mostText = 1024
+
+func plain(text string) string {
+	if len(text) > mostText {
+		text = text[:mostText] // what is left of a character that is cut is replaced
+	}
+	if storable(text) {
+		return text
+	}
+	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
 }
 
 // rowsInsertion takes all rows as one argument, an array of arrays: one round trip, however many there are.

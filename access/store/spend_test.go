@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -108,9 +109,11 @@ func TestTextOfClientsNeverKeepsRowsFromBeingWritten(t *testing.T) {
 		s := d.open(t)
 		r := row("1")
 		r.EndUser, r.Model, r.Path = "a\x00b", "c\xffd", []string{"e\x00f", "g\xff"}
+		r.RequestID, r.APIBase = strings.Repeat("x", 1<<20), strings.Repeat("x", 1023)+"é"
 		must(t, s.WriteSpend(ctx(), []record.Spend{r}))
 		want := row("1")
 		want.EndUser, want.Model, want.Path = "a\uFFFDb", "c\uFFFDd", []string{"e\x00f", "g\uFFFD"}
+		want.RequestID, want.APIBase = strings.Repeat("x", 1024), strings.Repeat("x", 1023)+"\uFFFD"
 		equal(t, []record.Spend{want}, got(s.SpendRows(ctx(), store.SpendQuery{}))(t))
 	})
 }

@@ -56,6 +56,7 @@ func fences() []fence {
 	return []fence{
 		{inside: "cmd", imports: []string{"github.com/spf13/viper", "github.com/spf13/cobra", "github.com/spf13/pflag"}},
 		{inside: "ratelimit/redis", imports: []string{"github.com/redis/go-redis/"}},
+		{inside: "access/store", imports: []string{"database/sql", "database/sql/", "github.com/jackc/pgx/", "github.com/pressly/goose/", "modernc.org/sqlite"}},
 		{inside: "extproc", imports: []string{api + "service/ext_proc/", api + "service/accesslog/"}},
 		{inside: "envoy", imports: []string{
 			"github.com/envoyproxy/go-control-plane/pkg/", api + "extensions/",
@@ -147,6 +148,8 @@ func TestImportRulesCatchWhatTheyAreFor(t *testing.T) {
 		{"envoy", exchange, true},
 		{"ratelimit/redis", "github.com/redis/go-redis/v9", false},
 		{"ratelimit", "github.com/redis/go-redis/v9", true},
+		{"access/store", "github.com/jackc/pgx/v5/stdlib", false},
+		{"access", "database/sql", true},
 		{"routing", "testing", true},
 		{"ratelimit", module + "ratelimit/limitertest", true},
 		{"cmd/nestor", module + "test/bench", true},

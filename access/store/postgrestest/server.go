@@ -113,7 +113,7 @@ func (s *Server) configure(settings []string) {
 	_, port, _ := net.SplitHostPort(s.Address)
 	lines := append([]string{
 		"listen_addresses='127.0.0.1'", "port=" + port, "unix_socket_directories='" + s.dir + "'",
-		"fsync=off", "full_page_writes=off", "synchronous_commit=off", "shared_buffers=32MB", "max_connections=200", "autovacuum=off",
+		"fsync=off", "full_page_writes=off", "shared_buffers=32MB", "max_connections=200", "autovacuum=off",
 	}, settings...)
 	s.write(filepath.Join(s.data(), "postgresql.auto.conf"), strings.Join(lines, "\n")+"\n")
 }
