@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 
-	"github.com/nestor-gateway/nestor/access"
 	"github.com/nestor-gateway/nestor/api/reply"
 )
 
@@ -18,10 +17,6 @@ func unknownPath(r *http.Request) reply.Problem {
 func wrongMethod(r *http.Request) reply.Problem {
 	return reply.Problem{Status: http.StatusMethodNotAllowed, Type: reply.InvalidRequest, Code: "method_not_allowed", Allows: "GET, HEAD",
 		Message: fmt.Sprintf("%.200s takes GET, not %.20s", r.URL.Path, r.Method)}
-}
-
-func denied(d *access.Denial) reply.Problem {
-	return reply.Problem{Status: d.Status, Type: d.Type, Code: d.Code, Param: d.Param, Message: d.Message}
 }
 
 func unknownModel(name string) reply.Problem {

@@ -105,7 +105,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			denial = who.May(access.Call{Route: r.URL.Path})
 		}
 		if denial != nil {
-			reply.Refuse(sent, denied(denial))
+			reply.Refuse(sent, reply.Denied(denial))
 			return
 		}
 		found.serve(sent, r, who)

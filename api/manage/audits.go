@@ -1,10 +1,9 @@
 package manage
 
 import (
-	"strconv"
-
 	"github.com/nestor-gateway/nestor/access/record"
 	"github.com/nestor-gateway/nestor/access/store"
+	"github.com/nestor-gateway/nestor/api/manage/row"
 	"github.com/nestor-gateway/nestor/api/reply"
 )
 
@@ -24,14 +23,7 @@ func (h *Handler) audits(c *call) (any, error) {
 	found, err := h.Store.Audits(c, q)
 	rows := make([]reply.Object, len(found))
 	for i, a := range found {
-		rows[i] = rowOfAudit(a)
+		rows[i] = row.Audit(a)
 	}
 	return reply.Object{"audit_logs": rows, "page": p.number, "page_size": p.size}, err
-}
-
-func rowOfAudit(a record.Audit) reply.Object {
-	return reply.Object{
-		"id": strconv.FormatInt(a.ID, 10), "updated_at": a.Time.UTC(), "changed_by_api_key": a.Actor, "address": orNull(a.Address),
-		"action": a.Action, "table_name": string(a.Kind), "object_id": a.Object, "updated_values": a.Detail,
-	}
 }

@@ -15,6 +15,8 @@ import (
 
 	"github.com/nestor-gateway/nestor/access"
 	"github.com/nestor-gateway/nestor/access/record"
+	"github.com/nestor-gateway/nestor/api/manage/form"
+	"github.com/nestor-gateway/nestor/api/reply"
 )
 
 // call is one request to a route.
@@ -26,7 +28,7 @@ type call struct {
 	who         access.Principal
 	// address is the client's; the zero one when it is not known.
 	address netip.Addr
-	body    body
+	body    form.Body
 }
 
 // largestBody bounds the body of a request, in bytes.
@@ -38,14 +40,14 @@ func (c *call) read(r *http.Request) error {
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
-		return failure(http.StatusRequestEntityTooLarge, "bad_request_error", "", "the body is larger than 1 MiB")
+		return reply.Failure(http.StatusRequestEntityTooLarge, "bad_request_error", "", "the body is larger than 1 MiB")
 	case err != nil:
-		return bad("", "the body could not be read to its end")
+		return reply.Bad("", "the body could not be read to its end")
 	}
 	if len(raw) == 0 && strings.HasSuffix(c.route, "/regenerate") {
 		raw = []byte("{}")
 	}
-	c.body, err = parse(raw)
+	c.body, err = form.Parse(raw)
 	return err
 }
 
@@ -64,16 +66,16 @@ func addressOf(r *http.Request) netip.Addr {
 // admit checks who calls, and from where.
 func (h *Handler) admit(c *call, by admission) error {
 	if !h.fromAllowed(c.address) {
-		return forbidden("Access forbidden: IP address not allowed for management routes.")
+		return reply.Forbidden("Access forbidden: IP address not allowed for management routes.")
 	}
 	if c.who.Anonymous {
-		return forbidden("%s needs a key, and without general_settings.master_key nobody has one: set it", c.route)
+		return reply.Forbidden("%s needs a key, and without general_settings.master_key nobody has one: set it", c.route)
 	}
 	if denial := c.who.May(access.Call{Route: c.route}); denial != nil {
-		return denied(denial)
+		return reply.Denied(denial)
 	}
 	if by == managers && !c.who.CanManage() || by == viewers && !c.views() {
-		return forbidden("Only the master key, or a key of a user with the role %s, can call %s.", record.RoleAdmin, c.route)
+		return reply.Forbidden("Only the master key, or a key of a user with the role %s, can call %s.", record.RoleAdmin, c.route)
 	}
 	return nil
 }
@@ -87,7 +89,7 @@ func (h *Handler) fromAllowed(address netip.Addr) bool {
 }
 
 // views reports whether the caller may see everybody's records.
-func (c *call) views() bool { return c.who.CanManage() || c.role() == roleViewer }
+func (c *call) views() bool { return c.who.CanManage() || c.role() == form.RoleViewer }
 
 func (c *call) role() string {
 	if c.who.Key == nil || c.who.Key.User() == nil {
@@ -135,7 +137,7 @@ func (c *call) audit() record.Audit {
 
 func (c *call) detail() json.RawMessage {
 	shown := map[string]any{}
-	for name, value := range c.body.values {
+	for name, value := range c.body.Values {
 		switch name {
 		case "key", "new_key", "keys":
 			shown[name] = tokensIn(value)

@@ -9,13 +9,15 @@ import (
 
 	"github.com/nestor-gateway/nestor/access/record"
 	"github.com/nestor-gateway/nestor/access/store"
+	"github.com/nestor-gateway/nestor/api/manage/form"
+	"github.com/nestor-gateway/nestor/api/reply"
 )
 
 // checkKey checks what a key is to be against what it refers to. before is the zero key for one that is to be made.
-func (h *Handler) checkKey(ctx context.Context, before record.Key, planned keyForm) error {
+func (h *Handler) checkKey(ctx context.Context, before record.Key, planned form.Key) error {
 	after := planned.Key
 	if strings.ContainsFunc(after.Alias, func(r rune) bool { return r < ' ' }) || len(after.Alias) > 255 {
-		return bad("key_alias", "Invalid key_alias: it must be at most 255 bytes without control characters.")
+		return reply.Bad("key_alias", "Invalid key_alias: it must be at most 255 bytes without control characters.")
 	}
 	if err := h.checkBudget(ctx, before.BudgetID, after.BudgetID); err != nil {
 		return err
@@ -26,7 +28,7 @@ func (h *Handler) checkKey(ctx context.Context, before record.Key, planned keyFo
 	team, err := h.Store.Team(ctx, after.TeamID)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return bad("team_id", "Unable to find team object in database. Team ID: %.200s", after.TeamID)
+		return reply.Bad("team_id", "Unable to find team object in database. Team ID: %.200s", after.TeamID)
 	case err != nil:
 		return err
 	}
@@ -40,7 +42,7 @@ func (h *Handler) checkKey(ctx context.Context, before record.Key, planned keyFo
 			return err
 		}
 	}
-	if planned.guaranteed {
+	if planned.Guaranteed {
 		return h.checkGuarantee(ctx, before.Token, after, team)
 	}
 	return nil
@@ -52,7 +54,7 @@ func (h *Handler) checkBudget(ctx context.Context, before, after string) error {
 	}
 	_, err := h.Store.Budget(ctx, after)
 	if errors.Is(err, store.ErrNotFound) {
-		return bad("budget_id", "no budget has the id %.200q; make it with /budget/new", after)
+		return reply.Bad("budget_id", "no budget has the id %.200q; make it with /budget/new", after)
 	}
 	return err
 }
@@ -60,14 +62,14 @@ func (h *Handler) checkBudget(ctx context.Context, before, after string) error {
 // checkMove checks a key that comes to another team: its user must be a member, and its limits must fit.
 func checkMove(k record.Key, team record.Team) error {
 	if k.UserID != "" && !isMember(team, k.UserID) {
-		return forbidden("User=%.200s is not a member of the team=%.200s. Check team members via `/team/info`.", k.UserID, team.ID)
+		return reply.Forbidden("User=%.200s is not a member of the team=%.200s. Check team members via `/team/info`.", k.UserID, team.ID)
 	}
 	for _, l := range []struct {
 		name      string
 		own, most *int64
 	}{{"tpm_limit", k.TPM, team.TPM}, {"rpm_limit", k.RPM, team.RPM}} {
 		if l.own != nil && l.most != nil && *l.own > *l.most {
-			return forbidden("Key has a %s=%d which is greater than the team's %s=%d.", l.name, *l.own, l.name, *l.most)
+			return reply.Forbidden("Key has a %s=%d which is greater than the team's %s=%d.", l.name, *l.own, l.name, *l.most)
 		}
 	}
 	return nil
@@ -83,7 +85,7 @@ func (h *Handler) checkModels(models []string, team record.Team) error {
 		if m == "all-team-models" || h.allows(team.Models, m) {
 			continue
 		}
-		p := failure(http.StatusForbidden, "team_model_access_denied", "models", "")
+		p := reply.Failure(http.StatusForbidden, "team_model_access_denied", "models", "")
 		p.Message = "Team=" + team.ID + " has no access to the model " + m + "; it may call: " + strings.Join(team.Models, ", ")
 		return p
 	}
@@ -114,7 +116,7 @@ func (h *Handler) checkGuarantee(ctx context.Context, before string, k record.Ke
 			allocated += l.of(o)
 		}
 		if allocated+*l.own > *l.most {
-			return bad(l.param, "Allocated %s limit=%d + Key %s limit=%d is greater than team %s limit=%d", l.unit, allocated, l.unit, *l.own, l.unit, *l.most)
+			return reply.Bad(l.param, "Allocated %s limit=%d + Key %s limit=%d is greater than team %s limit=%d", l.unit, allocated, l.unit, *l.own, l.unit, *l.most)
 		}
 	}
 	return nil

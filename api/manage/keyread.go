@@ -14,7 +14,7 @@ func (h *Handler) keyInfo(c *call) (any, error) {
 	switch {
 	case named != "":
 	case c.who.Master:
-		return nil, notFound("key", "Key not found in database: the master key is none. Name one with ?key=")
+		return nil, reply.NotFound("key", "Key not found in database: the master key is none. Name one with ?key=")
 	default:
 		named = c.who.Key.Token
 	}
@@ -27,7 +27,7 @@ func (h *Handler) keyInfo(c *call) (any, error) {
 		return nil, err
 	}
 	if !visible {
-		return nil, forbidden("You are not allowed to access this key's info. Your role=%s", c.role())
+		return nil, reply.Forbidden("You are not allowed to access this key's info. Your role=%s", c.role())
 	}
 	row, err := h.keyRow(c, k)
 	if err != nil {
@@ -97,9 +97,9 @@ func (h *Handler) scope(c *call, q *store.KeyQuery) error {
 	case c.views():
 		return nil
 	case user == "":
-		return forbidden("You are not authorized to access this endpoint. No 'user_id' is associated with your API key.")
+		return reply.Forbidden("You are not authorized to access this endpoint. No 'user_id' is associated with your API key.")
 	case q.UserID != "" && q.UserID != user:
-		return forbidden("You are not authorized to check another user's keys")
+		return reply.Forbidden("You are not authorized to check another user's keys")
 	}
 	q.UserID = user
 	return nil

@@ -7,30 +7,31 @@ import (
 
 	"github.com/nestor-gateway/nestor/access/record"
 	"github.com/nestor-gateway/nestor/access/store"
+	"github.com/nestor-gateway/nestor/api/manage/form"
 	"github.com/nestor-gateway/nestor/api/reply"
 )
 
 func (h *Handler) generateKey(c *call) (any, error) {
-	var form keyForm
-	if err := generateFields(h.now()).apply(c.body, &form); err != nil {
+	var asked form.Key
+	if err := form.KeyGenerate(h.now()).Apply(c.body, &asked); err != nil {
 		return nil, err
 	}
-	return h.insertKey(c, form)
+	return h.insertKey(c, asked)
 }
 
 // insertKey makes a key, with the one that the caller made or a new one, and answers with it: this is the only time
 // that anybody sees it.
-func (h *Handler) insertKey(c *call, form keyForm) (reply.Object, error) {
-	secret := form.named
+func (h *Handler) insertKey(c *call, asked form.Key) (reply.Object, error) {
+	secret := asked.Named
 	if secret == "" {
 		secret = newSecret()
 	} else if err := c.checkSecret("key", secret); err != nil {
 		return nil, err
 	}
-	if err := h.checkKey(c, record.Key{}, form); err != nil {
+	if err := h.checkKey(c, record.Key{}, asked); err != nil {
 		return nil, err
 	}
-	k := form.Key
+	k := asked.Key
 	k.Token, k.Name = record.TokenOf(secret), nameOf(secret)
 	k.Stamp = h.stamp(c)
 	if err := h.Store.InsertKey(c, k, c.audit()); err != nil {
@@ -56,38 +57,38 @@ func (h *Handler) taken(ctx context.Context, err error, alias, except string) er
 		return err
 	}
 	if token, found := h.tokenByAlias(ctx, alias); found == nil && token != except {
-		return bad("key_alias", "Key with alias '%.200s' already exists. Unique key aliases across all keys are required.", alias)
+		return reply.Bad("key_alias", "Key with alias '%.200s' already exists. Unique key aliases across all keys are required.", alias)
 	}
-	return bad("key", "this key exists already")
+	return reply.Bad("key", "this key exists already")
 }
 
 // tokenByAlias finds a key by its alias, which is never empty then.
 func (h *Handler) tokenByAlias(ctx context.Context, alias string) (string, error) {
 	if alias == "" {
-		return "", notFound("key_alias", "Key not found: no alias is given.")
+		return "", reply.NotFound("key_alias", "Key not found: no alias is given.")
 	}
 	found, _, err := h.Store.Keys(ctx, store.KeyQuery{Alias: alias, Limit: 1})
 	switch {
 	case err != nil:
 		return "", err
 	case len(found) == 0:
-		return "", notFound("key_alias", "Key not found. No key with key_alias='%.200s'.", alias)
+		return "", reply.NotFound("key_alias", "Key not found. No key with key_alias='%.200s'.", alias)
 	}
 	return found[0].Token, nil
 }
 
 // keyNamed is the token of the key that a body is about: `key`, or `key_alias` where that is all there is.
 func (h *Handler) keyNamed(c *call) (string, error) {
-	key, err := c.body.text("key")
+	key, err := c.body.Text("key")
 	if err != nil || key != "" {
 		return tokenOf(key), err
 	}
-	alias, err := c.body.text("key_alias")
+	alias, err := c.body.Text("key_alias")
 	switch {
 	case err != nil:
 		return "", err
 	case alias == "":
-		return "", bad("key", "either key or key_alias must be provided")
+		return "", reply.Bad("key", "either key or key_alias must be provided")
 	}
 	return h.tokenByAlias(c, alias)
 }
@@ -97,7 +98,7 @@ func (h *Handler) updateKey(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	k, err := h.changeKey(c, token, keyFields(h.now()), nil)
+	k, err := h.changeKey(c, token, form.KeyUpdate(h.now()), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -110,19 +111,19 @@ func (h *Handler) updateKey(c *call) (any, error) {
 }
 
 // changeKey applies a body to a key, and then also.
-func (h *Handler) changeKey(c *call, token string, fs fields[keyForm], also func(*keyForm) error) (record.Key, error) {
-	change := func(k *record.Key) (keyForm, error) {
-		form := keyForm{Key: *k}
-		if err := fs.apply(c.body, &form); err != nil {
-			return form, err
+func (h *Handler) changeKey(c *call, token string, fs form.Fields[form.Key], also func(*form.Key) error) (record.Key, error) {
+	change := func(k *record.Key) (form.Key, error) {
+		asked := form.Key{Key: *k}
+		if err := fs.Apply(c.body, &asked); err != nil {
+			return asked, err
 		}
 		if also != nil {
-			if err := also(&form); err != nil {
-				return form, err
+			if err := also(&asked); err != nil {
+				return asked, err
 			}
 		}
-		form.UpdatedAt, form.UpdatedBy = h.now(), c.author()
-		return form, nil
+		asked.UpdatedAt, asked.UpdatedBy = h.now(), c.author()
+		return asked, nil
 	}
 	before, err := h.key(c, token)
 	if err != nil {
@@ -136,8 +137,8 @@ func (h *Handler) changeKey(c *call, token string, fs fields[keyForm], also func
 		return before, err
 	}
 	after, err := h.Store.UpdateKey(c, token, c.audit(), func(k *record.Key) error {
-		form, err := change(k)
-		*k = form.Key
+		asked, err := change(k)
+		*k = asked.Key
 		return err
 	})
 	if err != nil {
@@ -154,7 +155,7 @@ func (h *Handler) changeKey(c *call, token string, fs fields[keyForm], also func
 func (h *Handler) key(ctx context.Context, token string) (record.Key, error) {
 	k, err := h.Store.Key(ctx, token)
 	if errors.Is(err, store.ErrNotFound) {
-		return k, notFound("key", "Key not found.")
+		return k, reply.NotFound("key", "Key not found.")
 	}
 	return k, err
 }
@@ -166,14 +167,14 @@ func (h *Handler) regenerateKey(c *call) (any, error) {
 		return nil, err
 	}
 	secret := newSecret()
-	k, err := h.changeKey(c, token, regenerateFields(h.now()), func(form *keyForm) error {
-		if form.renamed != "" {
-			secret = form.renamed
+	k, err := h.changeKey(c, token, form.KeyRegenerate(h.now()), func(asked *form.Key) error {
+		if asked.Renamed != "" {
+			secret = asked.Renamed
 			if err := c.checkSecret("new_key", secret); err != nil {
 				return err
 			}
 		}
-		form.Token, form.Name = record.TokenOf(secret), nameOf(secret)
+		asked.Token, asked.Name = record.TokenOf(secret), nameOf(secret)
 		return nil
 	})
 	if err != nil {
@@ -183,7 +184,7 @@ func (h *Handler) regenerateKey(c *call) (any, error) {
 }
 
 func (h *Handler) keyToRegenerate(c *call) (string, error) {
-	key, err := c.body.text("key")
+	key, err := c.body.Text("key")
 	if err != nil {
 		return "", err
 	}
@@ -192,9 +193,9 @@ func (h *Handler) keyToRegenerate(c *call) (string, error) {
 	}
 	switch {
 	case key == "":
-		return "", bad("key", "No key passed in.")
+		return "", reply.Bad("key", "No key passed in.")
 	case c.who.Master && c.presents(key):
-		return "", bad("key", "the master key is changed in the config, not here")
+		return "", reply.Bad("key", "the master key is changed in the config, not here")
 	}
 	return tokenOf(key), nil
 }
@@ -203,12 +204,9 @@ func (h *Handler) blockKey(c *call) (any, error)   { return h.setBlocked(c, true
 func (h *Handler) unblockKey(c *call) (any, error) { return h.setBlocked(c, false) }
 
 func (h *Handler) setBlocked(c *call, blocked bool) (any, error) {
-	var named string
-	if err := (fields[string]{text("key", func(to *string) *string { return to })}).apply(c.body, &named); err != nil {
+	named, err := form.OnlyText(c.body, "key")
+	if err != nil {
 		return nil, err
-	}
-	if named == "" {
-		return nil, bad("key", "key must be provided")
 	}
 	token := tokenOf(named)
 	k, err := h.Store.UpdateKey(c, token, c.audit(), func(k *record.Key) error {
@@ -216,7 +214,7 @@ func (h *Handler) setBlocked(c *call, blocked bool) (any, error) {
 		return nil
 	})
 	if errors.Is(err, store.ErrNotFound) {
-		return nil, notFound("key", "Key not found.")
+		return nil, reply.NotFound("key", "Key not found.")
 	}
 	if err != nil {
 		return nil, err
@@ -225,16 +223,9 @@ func (h *Handler) setBlocked(c *call, blocked bool) (any, error) {
 	return h.keyRow(c, k)
 }
 
-// deletion is the body of /key/delete.
-type deletion struct{ keys, aliases []string }
-
 func (h *Handler) deleteKeys(c *call) (any, error) {
-	var d deletion
-	err := fields[deletion]{
-		texts("keys", func(d *deletion) *[]string { return &d.keys }),
-		texts("key_aliases", func(d *deletion) *[]string { return &d.aliases }),
-	}.apply(c.body, &d)
-	if err != nil {
+	var d form.Deletion
+	if err := form.KeyDelete().Apply(c.body, &d); err != nil {
 		return nil, err
 	}
 	deleted, tokens, err := h.keysToDelete(c, d)
@@ -249,18 +240,18 @@ func (h *Handler) deleteKeys(c *call) (any, error) {
 }
 
 // keysToDelete finds the keys there are, as they were named and by token. Names of none are passed over, unless all are.
-func (h *Handler) keysToDelete(c *call, d deletion) (named, tokens []string, err error) {
-	if len(d.keys) == 0 && len(d.aliases) == 0 {
-		return nil, nil, bad("keys", "At least one of 'keys' or 'key_aliases' must be provided.")
+func (h *Handler) keysToDelete(c *call, d form.Deletion) (named, tokens []string, err error) {
+	if len(d.Keys) == 0 && len(d.Aliases) == 0 {
+		return nil, nil, reply.Bad("keys", "At least one of 'keys' or 'key_aliases' must be provided.")
 	}
-	for _, key := range d.keys {
+	for _, key := range d.Keys {
 		if _, err := h.Store.Key(c, tokenOf(key)); err == nil {
 			named, tokens = append(named, key), append(tokens, tokenOf(key))
 		} else if !errors.Is(err, store.ErrNotFound) {
 			return nil, nil, err
 		}
 	}
-	for _, alias := range d.aliases {
+	for _, alias := range d.Aliases {
 		token, err := h.tokenByAlias(c, alias)
 		if err == nil {
 			named, tokens = append(named, alias), append(tokens, token)
@@ -269,7 +260,7 @@ func (h *Handler) keysToDelete(c *call, d deletion) (named, tokens []string, err
 		}
 	}
 	if len(tokens) == 0 {
-		return nil, nil, notFound("keys", "No keys found")
+		return nil, nil, reply.NotFound("keys", "No keys found")
 	}
 	return named, tokens, nil
 }

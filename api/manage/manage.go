@@ -87,7 +87,7 @@ func (h *Handler) serve(r *http.Request) (any, error) {
 	}
 	who, denial := h.Auth().Authenticate(r.Header.Get)
 	if denial != nil {
-		return nil, denied(denial)
+		return nil, reply.Denied(denial)
 	}
 	c := &call{Context: r.Context(), route: route, path: r.URL.Path, query: r.URL.Query(), who: who, address: addressOf(r)}
 	if err := h.admit(c, e.by); err != nil {
@@ -117,9 +117,9 @@ func (h *Handler) problem(r *http.Request, err error) reply.Problem {
 	case errors.As(err, &p):
 		return p
 	case errors.Is(err, store.ErrNotFound):
-		return notFound("", "%v", err)
+		return reply.NotFound("", "%v", err)
 	case errors.Is(err, store.ErrTaken):
-		return bad("", "%v", err)
+		return reply.Bad("", "%v", err)
 	}
 	h.Log.Error("a management request failed", "route", h.Route(r.URL.Path), "error", err)
 	return reply.Problem{Status: http.StatusServiceUnavailable, Type: "no_db_connection", Code: "503",

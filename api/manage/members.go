@@ -2,55 +2,45 @@ package manage
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"slices"
 
 	"github.com/nestor-gateway/nestor/access/record"
 	"github.com/nestor-gateway/nestor/access/store"
+	"github.com/nestor-gateway/nestor/api/manage/form"
+	"github.com/nestor-gateway/nestor/api/manage/row"
 	"github.com/nestor-gateway/nestor/api/reply"
 )
 
-// membership is the body of /team/member_add and /team/member_delete.
-type membership struct {
-	team    string
-	members []record.Member
-	one     record.Member
-}
-
 // addMembers adds people to a team. Users that are not there yet are made.
 func (h *Handler) addMembers(c *call) (any, error) {
-	var m membership
-	err := slices.Concat(fields[membership]{
-		text("team_id", func(m *membership) *string { return &m.team }),
-		{"member", func(m *membership, value json.RawMessage) error { return setMembers(&m.members, value) }},
-	}, unsupported[membership]("max_budget_in_team", "budget_duration", "allowed_models")).apply(c.body, &m)
+	var m form.Membership
+	if err := form.MemberAdd().Apply(c.body, &m); err != nil {
+		return nil, err
+	}
+	if len(m.Members) == 0 {
+		return nil, reply.Bad("member", "member must be provided")
+	}
+	if err := h.identify(c, m.Members); err != nil {
+		return nil, err
+	}
+	t, err := h.changeTeam(c, m.Team, func(t *record.Team) error { return join(t, m.Members) })
 	if err != nil {
 		return nil, err
 	}
-	if len(m.members) == 0 {
-		return nil, bad("member", "member must be provided")
-	}
-	if err := h.identify(c, m.members); err != nil {
-		return nil, err
-	}
-	t, err := h.changeTeam(c, m.team, func(t *record.Team) error { return join(t, m.members) })
+	users, err := h.makeUsers(c, m.Members)
 	if err != nil {
 		return nil, err
 	}
-	users, err := h.makeUsers(c, m.members)
-	if err != nil {
-		return nil, err
-	}
-	row := rowOfTeam(t)
-	row["updated_users"], row["updated_team_memberships"] = users, []any{}
-	return row, nil
+	shown := row.Team(t)
+	shown["updated_users"], shown["updated_team_memberships"] = users, []any{}
+	return shown, nil
 }
 
 func join(t *record.Team, members []record.Member) error {
 	for _, m := range members {
 		if slices.ContainsFunc(t.Members, func(other record.Member) bool { return same(m, other) }) {
-			return failure(400, "team_member_already_in_team", "member", "User="+m.UserID+m.Email+" is already in team "+t.ID)
+			return reply.Failure(400, "team_member_already_in_team", "member", "User="+m.UserID+m.Email+" is already in team "+t.ID)
 		}
 		t.Members = append(t.Members, m)
 	}
@@ -98,11 +88,11 @@ func (h *Handler) makeUsers(c *call, members []record.Member) ([]reply.Object, e
 			return nil, err
 		}
 		h.apply(c, record.OfUser, u.ID)
-		row, err := h.userRow(c, u)
+		shown, err := h.userRow(c, u)
 		if err != nil {
 			return nil, err
 		}
-		rows = append(rows, row)
+		rows = append(rows, shown)
 	}
 	return rows, nil
 }
@@ -114,23 +104,18 @@ func (h *Handler) stamp(c *call) record.Stamp {
 
 // deleteMember takes somebody out of a team, and deletes the keys that they have in it.
 func (h *Handler) deleteMember(c *call) (any, error) {
-	var m membership
-	err := fields[membership]{
-		text("team_id", func(m *membership) *string { return &m.team }),
-		text("user_id", func(m *membership) *string { return &m.one.UserID }),
-		text("user_email", func(m *membership) *string { return &m.one.Email }),
-	}.apply(c.body, &m)
-	if err != nil {
+	var m form.Membership
+	if err := form.MemberDelete().Apply(c.body, &m); err != nil {
 		return nil, err
 	}
-	if m.one.UserID == "" && m.one.Email == "" {
-		return nil, bad("user_id", "Either user_id or user_email needs to be passed in")
+	if m.One.UserID == "" && m.One.Email == "" {
+		return nil, reply.Bad("user_id", "Either user_id or user_email needs to be passed in")
 	}
 	var gone []record.Member
-	t, err := h.changeTeam(c, m.team, func(t *record.Team) error {
-		gone, t.Members = leave(t.Members, m.one)
+	t, err := h.changeTeam(c, m.Team, func(t *record.Team) error {
+		gone, t.Members = leave(t.Members, m.One)
 		if len(gone) == 0 {
-			return bad("user_id", "User not found in team")
+			return reply.Bad("user_id", "User not found in team")
 		}
 		return nil
 	})
@@ -142,7 +127,7 @@ func (h *Handler) deleteMember(c *call) (any, error) {
 			return nil, err
 		}
 	}
-	return rowOfTeam(t), nil
+	return row.Team(t), nil
 }
 
 // leave parts members into those that somebody's id or email names, and the others.

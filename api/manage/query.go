@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nestor-gateway/nestor/access/store"
+	"github.com/nestor-gateway/nestor/api/reply"
 )
 
 // page is a part of a list; the first has the number 1.
@@ -41,7 +42,7 @@ func (c *call) whole(name string, usual, most int) (int, error) {
 	}
 	n, err := strconv.Atoi(given)
 	if err != nil || n < 1 || n > most {
-		return 0, bad(name, "%s must be a whole number from 1 to %d, not %.100q", name, most, given)
+		return 0, reply.Bad(name, "%s must be a whole number from 1 to %d, not %.100q", name, most, given)
 	}
 	return n, nil
 }
@@ -53,7 +54,7 @@ func (c *call) truth(name string) (bool, error) {
 	}
 	v, err := strconv.ParseBool(strings.ToLower(given))
 	if err != nil {
-		return false, bad(name, "%s must be true or false, not %.100q", name, given)
+		return false, reply.Bad(name, "%s must be true or false, not %.100q", name, given)
 	}
 	return v, nil
 }
@@ -62,7 +63,7 @@ func (c *call) truth(name string) (bool, error) {
 func (c *call) order(columns map[string]string) (by string, descending bool, err error) {
 	if given := c.query.Get("sort_by"); given != "" {
 		if by = columns[given]; by == "" {
-			return "", false, bad("sort_by", "sort_by must be one of %s, not %.100q", strings.Join(slices.Sorted(maps.Keys(columns)), ", "), given)
+			return "", false, reply.Bad("sort_by", "sort_by must be one of %s, not %.100q", strings.Join(slices.Sorted(maps.Keys(columns)), ", "), given)
 		}
 	}
 	switch given := c.query.Get("sort_order"); given {
@@ -71,7 +72,7 @@ func (c *call) order(columns map[string]string) (by string, descending bool, err
 	case "asc":
 		return by, false, nil
 	default:
-		return "", false, bad("sort_order", "sort_order must be asc or desc, not %.100q", given)
+		return "", false, reply.Bad("sort_order", "sort_order must be asc or desc, not %.100q", given)
 	}
 }
 
@@ -79,7 +80,7 @@ func (c *call) order(columns map[string]string) (by string, descending bool, err
 func (c *call) without(names ...string) error {
 	for _, name := range names {
 		if c.query.Get(name) != "" {
-			return bad(name, "the filter %s is not supported by Nestor: leave it out", name)
+			return reply.Bad(name, "the filter %s is not supported by Nestor: leave it out", name)
 		}
 	}
 	return nil
@@ -93,7 +94,7 @@ func (c *call) day(name string) (time.Time, error) {
 	}
 	t, err := time.Parse(time.DateOnly, given)
 	if err != nil {
-		return t, bad(name, "%s must be a date such as 2026-01-31, not %.100q", name, given)
+		return t, reply.Bad(name, "%s must be a date such as 2026-01-31, not %.100q", name, given)
 	}
 	return t, nil
 }
@@ -108,7 +109,7 @@ func (c *call) span() (from, to time.Time, err error) {
 	}
 	to = to.AddDate(0, 0, 1)
 	if !from.Before(to) {
-		return from, to, bad("end_date", "end_date lies before start_date")
+		return from, to, reply.Bad("end_date", "end_date lies before start_date")
 	}
 	return from, to, nil
 }

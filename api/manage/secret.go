@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/nestor-gateway/nestor/access/record"
+	"github.com/nestor-gateway/nestor/api/reply"
 )
 
 const keyPrefix = "sk-"
@@ -41,13 +42,13 @@ const (
 func (c *call) checkSecret(param, secret string) error {
 	switch {
 	case !strings.HasPrefix(secret, keyPrefix):
-		return bad(param, "Invalid key format. A virtual key must start with 'sk-'.")
+		return reply.Bad(param, "Invalid key format. A virtual key must start with 'sk-'.")
 	case len(secret) < shortestSecret || len(secret) > longestSecret:
-		return bad(param, "Invalid key format. A virtual key must be %d to %d characters long.", shortestSecret, longestSecret)
+		return reply.Bad(param, "Invalid key format. A virtual key must be %d to %d characters long.", shortestSecret, longestSecret)
 	case strings.ContainsFunc(secret, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return bad(param, "Invalid key format. A virtual key must be of visible ASCII characters.")
+		return reply.Bad(param, "Invalid key format. A virtual key must be of visible ASCII characters.")
 	case c.presents(secret):
-		return bad(param, "the new key is the one that this request is made with")
+		return reply.Bad(param, "the new key is the one that this request is made with")
 	}
 	return nil
 }

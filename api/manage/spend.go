@@ -4,8 +4,8 @@ import (
 	"maps"
 	"time"
 
-	"github.com/nestor-gateway/nestor/access/record"
 	"github.com/nestor-gateway/nestor/access/store"
+	"github.com/nestor-gateway/nestor/api/manage/row"
 	"github.com/nestor-gateway/nestor/api/reply"
 )
 
@@ -33,7 +33,7 @@ func (h *Handler) spendQuery(c *call) (q store.SpendQuery, err error) {
 	case user == "" && (q.Token == "" || q.Token == c.who.Key.Token):
 		q.Token = c.who.Key.Token
 	default:
-		return q, forbidden("Not authorized to view spend for another user.")
+		return q, reply.Forbidden("Not authorized to view spend for another user.")
 	}
 	return q, nil
 }
@@ -59,55 +59,16 @@ func (h *Handler) spendLogs(c *call) (any, error) {
 	found, err := h.Store.SpendRows(c, q)
 	logs := make([]reply.Object, len(found))
 	for i, s := range found {
-		logs[i] = rowOfSpend(s)
+		logs[i] = row.Spend(s)
 	}
 	return logs, err
-}
-
-// rowOfSpend has LiteLLM's columns; what Nestor knows beyond them is in metadata.
-func rowOfSpend(s record.Spend) reply.Object {
-	status := "failure"
-	if s.Outcome == "success" {
-		status = "success"
-	}
-	return reply.Object{
-		"request_id": s.RequestID, "call_type": callType(s.Endpoint), "api_key": s.Token, "spend": s.Cost.USD(),
-		"total_tokens": s.Total, "prompt_tokens": s.Prompt, "completion_tokens": s.Completion,
-		"startTime": s.Start.UTC(), "endTime": s.Start.Add(s.Duration).UTC(), "completionStartTime": firstToken(s),
-		"request_duration_ms": s.Duration.Milliseconds(), "model": s.ProviderModel, "model_id": s.Deployment, "model_group": s.Model,
-		"custom_llm_provider": s.Provider, "api_base": s.APIBase, "user": s.UserID, "team_id": orNull(s.TeamID), "end_user": s.EndUser,
-		"request_tags": orEmpty(s.Tags), "status": status, "cache_hit": "False", "session_id": nil,
-		"metadata": reply.Object{
-			"id": s.ID, "user_api_key": s.Token, "user_api_key_team_id": orNull(s.TeamID), "user_api_key_user_id": orNull(s.UserID),
-			"group": s.Group, "path": orEmpty(s.Path), "attempts": s.Attempts, "stream": s.Stream, "endpoint": s.Endpoint,
-			"outcome": s.Outcome, "status_code": s.Status, "cached_tokens": s.Cached, "reasoning_tokens": s.Reasoning,
-		},
-	}
-}
-
-// callType is LiteLLM's word for an endpoint.
-func callType(endpoint string) string {
-	word, ok := map[string]string{
-		"chat/completions": "acompletion", "completions": "atext_completion", "embeddings": "aembedding",
-	}[endpoint]
-	if !ok {
-		return endpoint
-	}
-	return word
-}
-
-func firstToken(s record.Spend) any {
-	if s.FirstToken == 0 {
-		return nil
-	}
-	return s.Start.Add(s.FirstToken).UTC()
 }
 
 // spendByDay sums the days that have any spend, each by key, user and model.
 func (h *Handler) spendByDay(c *call, q store.SpendQuery) (any, error) {
 	all := []reply.Object{}
 	err := h.eachDay(c, q, func(day string, q store.SpendQuery, total store.Sum) error {
-		row := reply.Object{}
+		shown := reply.Object{}
 		for _, by := range []struct {
 			dimension store.Dimension
 			name      string
@@ -117,13 +78,13 @@ func (h *Handler) spendByDay(c *call, q store.SpendQuery) (any, error) {
 				return err
 			}
 			if by.name == "" {
-				maps.Copy(row, costs(sums))
+				maps.Copy(shown, costs(sums))
 			} else {
-				row[by.name] = costs(sums)
+				shown[by.name] = costs(sums)
 			}
 		}
-		row["startTime"], row["spend"] = day, total.Cost.USD()
-		all = append(all, row)
+		shown["startTime"], shown["spend"] = day, total.Cost.USD()
+		all = append(all, shown)
 		return nil
 	})
 	return all, err
@@ -140,7 +101,7 @@ func costs(sums []store.Sum) reply.Object {
 // eachDay calls f, in order, for the days of a span that have any spend.
 func (h *Handler) eachDay(c *call, q store.SpendQuery, f func(day string, q store.SpendQuery, total store.Sum) error) error {
 	if q.To.Sub(q.From) > mostDays*24*time.Hour {
-		return bad("end_date", "at most %d days can be summed up at a time", mostDays)
+		return reply.Bad("end_date", "at most %d days can be summed up at a time", mostDays)
 	}
 	days, err := h.Store.SpendBy(c, store.ByDay, q)
 	if err != nil {

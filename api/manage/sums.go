@@ -9,6 +9,7 @@ import (
 
 	"github.com/nestor-gateway/nestor/access/record"
 	"github.com/nestor-gateway/nestor/access/store"
+	"github.com/nestor-gateway/nestor/api/manage/row"
 	"github.com/nestor-gateway/nestor/api/reply"
 )
 
@@ -60,7 +61,7 @@ func (h *Handler) spendUsers(c *call) (any, error) {
 	id := c.query.Get("user_id")
 	if !c.views() {
 		if id != "" && id != c.user() {
-			return nil, forbidden("Not authorized to view spend for another user.")
+			return nil, reply.Forbidden("Not authorized to view spend for another user.")
 		}
 		q.IDs = []string{c.user()}
 	} else if id != "" {
@@ -94,7 +95,7 @@ func (h *Handler) topKeys(c *call, q store.SpendQuery) (any, error) {
 	rows := make([]reply.Object, len(sums))
 	for i, s := range sums {
 		k := names[s.Name]
-		rows[i] = reply.Object{"api_key": s.Name, "key_alias": orNull(k.Alias), "key_name": orNull(k.Name), "total_spend": s.Cost.USD()}
+		rows[i] = reply.Object{"api_key": s.Name, "key_alias": row.OrNull(k.Alias), "key_name": row.OrNull(k.Name), "total_spend": s.Cost.USD()}
 	}
 	return rows, err
 }

@@ -2,21 +2,19 @@ package manage
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"strings"
 
 	"github.com/nestor-gateway/nestor/access/record"
 	"github.com/nestor-gateway/nestor/access/store"
+	"github.com/nestor-gateway/nestor/api/manage/form"
+	"github.com/nestor-gateway/nestor/api/manage/row"
 	"github.com/nestor-gateway/nestor/api/reply"
 )
 
 func (h *Handler) newTeam(c *call) (any, error) {
 	var t record.Team
-	fs := append(teamFields(h.now()), field[record.Team]{"members_with_roles", func(t *record.Team, value json.RawMessage) error {
-		return setMembers(&t.Members, value)
-	}})
-	if err := fs.apply(c.body, &t); err != nil {
+	if err := form.TeamNew(h.now()).Apply(c.body, &t); err != nil {
 		return nil, err
 	}
 	if err := checkTeam(t); err != nil {
@@ -31,7 +29,7 @@ func (h *Handler) newTeam(c *call) (any, error) {
 	}
 	err := h.Store.InsertTeam(c, t, c.audit())
 	if errors.Is(err, store.ErrTaken) {
-		return nil, bad("team_id", "Team id = %.200s already exists. Please use a different team id.", t.ID)
+		return nil, reply.Bad("team_id", "Team id = %.200s already exists. Please use a different team id.", t.ID)
 	}
 	if err != nil {
 		return nil, err
@@ -40,26 +38,26 @@ func (h *Handler) newTeam(c *call) (any, error) {
 	if _, err := h.makeUsers(c, t.Members); err != nil {
 		return nil, err
 	}
-	return rowOfTeam(t), nil
+	return row.Team(t), nil
 }
 
 func checkTeam(t record.Team) error {
 	if strings.TrimSpace(t.ID) != t.ID || len(t.ID) > 255 {
-		return bad("team_id", "team_id must be at most 255 bytes without spaces around it")
+		return reply.Bad("team_id", "team_id must be at most 255 bytes without spaces around it")
 	}
 	if t.SoftBudget != nil && t.MaxBudget != nil && *t.SoftBudget >= *t.MaxBudget {
-		return bad("soft_budget", "soft_budget (%s) must be strictly lower than max_budget (%s)", t.SoftBudget, t.MaxBudget)
+		return reply.Bad("soft_budget", "soft_budget (%s) must be strictly lower than max_budget (%s)", t.SoftBudget, t.MaxBudget)
 	}
 	return nil
 }
 
 func (h *Handler) updateTeam(c *call) (any, error) {
-	id, err := c.body.text("team_id")
+	id, err := c.body.Text("team_id")
 	if err != nil {
 		return nil, err
 	}
 	t, err := h.changeTeam(c, id, func(t *record.Team) error {
-		if err := teamFields(h.now()).apply(c.body, t); err != nil {
+		if err := form.TeamUpdate(h.now()).Apply(c.body, t); err != nil {
 			return err
 		}
 		return checkTeam(*t)
@@ -67,12 +65,12 @@ func (h *Handler) updateTeam(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return reply.Object{"team_id": t.ID, "data": rowOfTeam(t)}, nil
+	return reply.Object{"team_id": t.ID, "data": row.Team(t)}, nil
 }
 
 func (h *Handler) changeTeam(c *call, id string, change func(*record.Team) error) (record.Team, error) {
 	if id == "" {
-		return record.Team{}, bad("team_id", "team_id must be provided")
+		return record.Team{}, reply.Bad("team_id", "team_id must be provided")
 	}
 	t, err := h.Store.UpdateTeam(c, id, c.audit(), func(t *record.Team) error {
 		t.UpdatedAt, t.UpdatedBy = h.now(), c.author()
@@ -88,27 +86,27 @@ func (h *Handler) changeTeam(c *call, id string, change func(*record.Team) error
 }
 
 func noTeam(id string) error {
-	return notFound("team_id", "Team not found, passed team_id=%.200s", id)
+	return reply.NotFound("team_id", "Team not found, passed team_id=%.200s", id)
 }
 
 func (h *Handler) blockTeam(c *call) (any, error)   { return h.setTeamBlocked(c, true) }
 func (h *Handler) unblockTeam(c *call) (any, error) { return h.setTeamBlocked(c, false) }
 
 func (h *Handler) setTeamBlocked(c *call, blocked bool) (any, error) {
-	var id string
-	if err := (fields[string]{text("team_id", func(to *string) *string { return to })}).apply(c.body, &id); err != nil {
+	id, err := form.OnlyText(c.body, "team_id")
+	if err != nil {
 		return nil, err
 	}
 	t, err := h.changeTeam(c, id, func(t *record.Team) error { t.Blocked = blocked; return nil })
 	if err != nil {
 		return nil, err
 	}
-	return rowOfTeam(t), nil
+	return row.Team(t), nil
 }
 
 // deleteTeams deletes teams and their keys: all that are named, or none.
 func (h *Handler) deleteTeams(c *call) (any, error) {
-	ids, err := c.ids("team_ids")
+	ids, err := form.OnlyTexts(c.body, "team_ids")
 	if err != nil {
 		return nil, err
 	}
@@ -126,23 +124,11 @@ func (h *Handler) deleteTeams(c *call) (any, error) {
 	return reply.Object{"deleted_teams": ids}, nil
 }
 
-// ids reads a body of one list of ids.
-func (c *call) ids(name string) ([]string, error) {
-	var ids []string
-	if err := (fields[[]string]{texts(name, func(to *[]string) *[]string { return to })}).apply(c.body, &ids); err != nil {
-		return nil, err
-	}
-	if len(ids) == 0 {
-		return nil, bad(name, "%s must have at least one id", name)
-	}
-	return ids, nil
-}
-
 // teamInfo answers about a team and its keys to viewers, to its members, and to its keys.
 func (h *Handler) teamInfo(c *call) (any, error) {
 	id := c.query.Get("team_id")
 	if id == "" {
-		return nil, bad("team_id", "name a team with ?team_id=")
+		return nil, reply.Bad("team_id", "name a team with ?team_id=")
 	}
 	t, err := h.Store.Team(c, id)
 	known := err == nil
@@ -150,7 +136,7 @@ func (h *Handler) teamInfo(c *call) (any, error) {
 		return nil, err
 	}
 	if !c.views() && !(known && c.belongsTo(t)) {
-		return nil, forbidden("This key is not authorized to access this team=%.200s", id)
+		return nil, reply.Forbidden("This key is not authorized to access this team=%.200s", id)
 	}
 	if !known {
 		return nil, noTeam(id)
@@ -159,10 +145,10 @@ func (h *Handler) teamInfo(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, row := range keys {
-		delete(row, "token")
+	for _, shown := range keys {
+		delete(shown, "token")
 	}
-	return reply.Object{"team_id": id, "team_info": rowOfTeam(t), "keys": keys, "team_memberships": []any{}}, nil
+	return reply.Object{"team_id": id, "team_info": row.Team(t), "keys": keys, "team_memberships": []any{}}, nil
 }
 
 // belongsTo: a key of the team, or of a user who is a member.
@@ -178,7 +164,7 @@ func (h *Handler) listTeams(c *call) (any, error) {
 	}
 	if !c.views() {
 		if c.user() == "" || user != "" && user != c.user() {
-			return nil, forbidden("Only admin users can query all teams/other teams. Your user_id=%.200s", c.user())
+			return nil, reply.Forbidden("Only admin users can query all teams/other teams. Your user_id=%.200s", c.user())
 		}
 		user = c.user()
 	}
@@ -200,7 +186,7 @@ func (h *Handler) teamWithKeys(ctx context.Context, t record.Team) (reply.Object
 	if err != nil {
 		return nil, err
 	}
-	row := rowOfTeam(t)
-	row["keys"], row["team_memberships"] = keys, []any{}
-	return row, nil
+	shown := row.Team(t)
+	shown["keys"], shown["team_memberships"] = keys, []any{}
+	return shown, nil
 }

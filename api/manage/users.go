@@ -9,41 +9,43 @@ import (
 
 	"github.com/nestor-gateway/nestor/access/record"
 	"github.com/nestor-gateway/nestor/access/store"
+	"github.com/nestor-gateway/nestor/api/manage/form"
+	"github.com/nestor-gateway/nestor/api/manage/row"
 	"github.com/nestor-gateway/nestor/api/reply"
 )
 
 // newUser makes a user, lets it into teams, and makes a key for it unless auto_create_key is false.
 func (h *Handler) newUser(c *call) (any, error) {
-	var form userForm
-	if err := newUserFields(h.now()).apply(c.body, &form); err != nil {
+	var asked form.User
+	if err := form.UserNew(h.now()).Apply(c.body, &asked); err != nil {
 		return nil, err
 	}
-	form.ID, form.Role = cmp.Or(form.ID, newID()), cmp.Or(form.Role, record.RoleInternal)
-	form.Stamp = h.stamp(c)
-	if team := form.key.TeamID; team != "" {
-		form.teams = append(form.teams, seat{team, "user"})
+	asked.ID, asked.Role = cmp.Or(asked.ID, newID()), cmp.Or(asked.Role, record.RoleInternal)
+	asked.Stamp = h.stamp(c)
+	if team := asked.Key.TeamID; team != "" {
+		asked.Teams = append(asked.Teams, form.Seat{Team: team, Role: "user"})
 	}
-	if err := h.checkUser(c, form); err != nil {
+	if err := h.checkUser(c, asked); err != nil {
 		return nil, err
 	}
-	if err := h.insertUser(c, form); err != nil {
+	if err := h.insertUser(c, asked); err != nil {
 		return nil, err
 	}
-	row, err := h.userRow(c, form.User)
-	if err != nil || form.without {
-		return row, err
+	shown, err := h.userRow(c, asked.User)
+	if err != nil || asked.WithoutKey {
+		return shown, err
 	}
-	form.key.UserID, form.key.Models = form.ID, form.Models
-	key, err := h.insertKey(c, form.key)
+	asked.Key.UserID, asked.Key.Models = asked.ID, asked.Models
+	key, err := h.insertKey(c, asked.Key)
 	if err != nil {
 		return nil, err
 	}
-	return withKey(row, key), nil
+	return withKey(shown, key), nil
 }
 
-// withKey adds the new key to the row of its user.
-func withKey(row, key reply.Object) reply.Object {
-	all := maps.Clone(row)
+// withKey adds the new key to what is shown of its user.
+func withKey(shown, key reply.Object) reply.Object {
+	all := maps.Clone(shown)
 	for _, name := range []string{"key", "key_name", "key_alias", "token", "token_id", "expires", "team_id", "aliases"} {
 		all[name] = key[name]
 	}
@@ -51,27 +53,27 @@ func withKey(row, key reply.Object) reply.Object {
 }
 
 // checkUser checks what a new user is to be before anything is written.
-func (h *Handler) checkUser(c *call, form userForm) error {
-	if form.Email != "" {
-		found, _, err := h.Store.Users(c, store.UserQuery{Email: form.Email, Limit: 1})
+func (h *Handler) checkUser(c *call, asked form.User) error {
+	if asked.Email != "" {
+		found, _, err := h.Store.Users(c, store.UserQuery{Email: asked.Email, Limit: 1})
 		if err != nil {
 			return err
 		}
 		if len(found) > 0 {
-			return bad("user_email", "User with email %.200s already exists in User table", form.Email)
+			return reply.Bad("user_email", "User with email %.200s already exists in User table", asked.Email)
 		}
 	}
-	for _, s := range form.teams {
-		if s.role != "user" && s.role != "admin" {
-			return bad("teams", "user_role must be user or admin, not %.100q", s.role)
+	for _, s := range asked.Teams {
+		if s.Role != "user" && s.Role != "admin" {
+			return reply.Bad("teams", "user_role must be user or admin, not %.100q", s.Role)
 		}
-		if _, err := h.Store.Team(c, s.team); errors.Is(err, store.ErrNotFound) {
-			return noTeam(s.team)
+		if _, err := h.Store.Team(c, s.Team); errors.Is(err, store.ErrNotFound) {
+			return noTeam(s.Team)
 		} else if err != nil {
 			return err
 		}
 	}
-	if alias := form.key.Alias; alias != "" && !form.without {
+	if alias := asked.Key.Alias; alias != "" && !asked.WithoutKey {
 		if token, err := h.tokenByAlias(c, alias); err == nil {
 			return h.taken(c, store.ErrTaken, alias, "")
 		} else if token == "" && !isNotFound(err) {
@@ -81,18 +83,18 @@ func (h *Handler) checkUser(c *call, form userForm) error {
 	return nil
 }
 
-func (h *Handler) insertUser(c *call, form userForm) error {
-	err := h.Store.InsertUser(c, form.User, c.audit())
+func (h *Handler) insertUser(c *call, asked form.User) error {
+	err := h.Store.InsertUser(c, asked.User, c.audit())
 	if errors.Is(err, store.ErrTaken) {
-		return bad("user_id", "User with id %.200s already exists.", form.ID)
+		return reply.Bad("user_id", "User with id %.200s already exists.", asked.ID)
 	}
 	if err != nil {
 		return err
 	}
-	h.apply(c, record.OfUser, form.ID)
-	for _, s := range form.teams {
-		m := record.Member{UserID: form.ID, Email: form.Email, Role: s.role}
-		if _, err := h.changeTeam(c, s.team, func(t *record.Team) error { return take(t, m) }); err != nil {
+	h.apply(c, record.OfUser, asked.ID)
+	for _, s := range asked.Teams {
+		m := record.Member{UserID: asked.ID, Email: asked.Email, Role: s.Role}
+		if _, err := h.changeTeam(c, s.Team, func(t *record.Team) error { return take(t, m) }); err != nil {
 			return err
 		}
 	}
@@ -117,12 +119,12 @@ func (h *Handler) updateUser(c *call) (any, error) {
 		return nil, err
 	}
 	u, err := h.Store.UpdateUser(c, id, c.audit(), func(u *record.User) error {
-		form := userForm{User: *u}
-		if err := updateUserFields(h.now()).apply(c.body, &form); err != nil {
+		asked := form.User{User: *u}
+		if err := form.UserUpdate(h.now()).Apply(c.body, &asked); err != nil {
 			return err
 		}
-		form.ID, form.UpdatedAt, form.UpdatedBy = id, h.now(), c.author()
-		*u = form.User
+		asked.ID, asked.UpdatedAt, asked.UpdatedBy = id, h.now(), c.author()
+		*u = asked.User
 		return nil
 	})
 	if errors.Is(err, store.ErrNotFound) {
@@ -132,40 +134,42 @@ func (h *Handler) updateUser(c *call) (any, error) {
 		return nil, err
 	}
 	h.apply(c, record.OfUser, id)
-	row, err := h.userRow(c, u)
+	shown, err := h.userRow(c, u)
 	if err != nil {
 		return nil, err
 	}
-	return reply.Object{"user_id": id, "data": row}, nil
+	return reply.Object{"user_id": id, "data": shown}, nil
 }
 
 func (h *Handler) userNamed(c *call) (string, error) {
-	id, err := c.body.text("user_id")
+	id, err := c.body.Text("user_id")
 	if err != nil || id != "" {
 		return id, err
 	}
-	email, err := c.body.text("user_email")
+	email, err := c.body.Text("user_email")
 	switch {
 	case err != nil:
 		return "", err
 	case email == "":
-		return "", bad("user_id", "Either user id or user email must be provided")
+		return "", reply.Bad("user_id", "Either user id or user email must be provided")
 	}
 	found, _, err := h.Store.Users(c, store.UserQuery{Email: email, Limit: 2})
 	switch {
 	case err != nil:
 		return "", err
 	case len(found) != 1:
-		return "", notFound("user_email", "%d users have the email %.200s: name one by user_id", len(found), email)
+		return "", reply.NotFound("user_email", "%d users have the email %.200s: name one by user_id", len(found), email)
 	}
 	return found[0].ID, nil
 }
 
-func noUser(id string) error { return notFound("user_id", "User not found, passed user_id=%.200s", id) }
+func noUser(id string) error {
+	return reply.NotFound("user_id", "User not found, passed user_id=%.200s", id)
+}
 
 // deleteUsers deletes users and their keys, and takes them out of their teams: all that are named, or none.
 func (h *Handler) deleteUsers(c *call) (any, error) {
-	ids, err := c.ids("user_ids")
+	ids, err := form.OnlyTexts(c.body, "user_ids")
 	if err != nil {
 		return nil, err
 	}
@@ -189,9 +193,9 @@ func (h *Handler) userInfo(c *call) (any, error) {
 	id := cmp.Or(c.query.Get("user_id"), c.user())
 	switch {
 	case id == "":
-		return nil, bad("user_id", "name a user with ?user_id=: the key that you call with has none")
+		return nil, reply.Bad("user_id", "name a user with ?user_id=: the key that you call with has none")
 	case !c.views() && id != c.user():
-		return nil, forbidden("key not allowed to access this user's info. user_id=%.200s, key's user_id=%.200s", id, c.user())
+		return nil, reply.Forbidden("key not allowed to access this user's info. user_id=%.200s, key's user_id=%.200s", id, c.user())
 	}
 	u, err := h.Store.User(c, id)
 	if errors.Is(err, store.ErrNotFound) {
@@ -214,13 +218,13 @@ func (h *Handler) userWithAll(ctx context.Context, u record.User) (any, error) {
 	}
 	rows, ids, names := []reply.Object{}, []string{}, map[any]any{}
 	for _, t := range teams {
-		rows, ids = append(rows, rowOfTeam(t)), append(ids, t.ID)
-		names[t.ID] = orNull(t.Alias)
+		rows, ids = append(rows, row.Team(t)), append(ids, t.ID)
+		names[t.ID] = row.OrNull(t.Alias)
 	}
 	for _, k := range keys {
 		k["team_alias"] = names[k["team_id"]]
 	}
-	return reply.Object{"user_id": u.ID, "user_info": rowOfUser(u, ids), "keys": keys, "teams": rows}, nil
+	return reply.Object{"user_id": u.ID, "user_info": row.User(u, ids), "keys": keys, "teams": rows}, nil
 }
 
 // userRow is a user as it is shown, with its teams.
@@ -233,7 +237,7 @@ func (h *Handler) userRow(ctx context.Context, u record.User) (reply.Object, err
 	for _, t := range teams {
 		ids = append(ids, t.ID)
 	}
-	return rowOfUser(u, ids), nil
+	return row.User(u, ids), nil
 }
 
 // listUsers answers with a page of users.
@@ -275,11 +279,11 @@ func userColumns() map[string]string {
 }
 
 func (h *Handler) userWithCount(ctx context.Context, u record.User) (reply.Object, error) {
-	row, err := h.userRow(ctx, u)
+	shown, err := h.userRow(ctx, u)
 	if err != nil {
 		return nil, err
 	}
 	_, count, err := h.Store.Keys(ctx, store.KeyQuery{UserID: u.ID, Limit: 1})
-	row["key_count"] = count
-	return row, err
+	shown["key_count"] = count
+	return shown, err
 }

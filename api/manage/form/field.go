@@ -1,4 +1,4 @@
-package manage
+package form
 
 import (
 	"encoding/json"
@@ -12,6 +12,7 @@ import (
 
 	"github.com/nestor-gateway/nestor/access/budget"
 	"github.com/nestor-gateway/nestor/access/record"
+	"github.com/nestor-gateway/nestor/api/reply"
 	"github.com/nestor-gateway/nestor/routing/config/known"
 )
 
@@ -22,29 +23,29 @@ type field[T any] struct {
 	set func(to *T, value json.RawMessage) error
 }
 
-// fields are all members that the bodies of a route may have, in the order in which they are set.
-type fields[T any] []field[T]
+// Fields are all members that the bodies of a route may have, in the order in which they are set.
+type Fields[T any] []field[T]
 
-// apply sets what a body has. A member that is not in the table is refused.
-func (fs fields[T]) apply(b body, to *T) error {
+// Apply sets what a body has. A member that is not in the table is refused.
+func (fs Fields[T]) Apply(b Body, to *T) error {
 	names := fs.names()
-	for _, name := range b.names {
+	for _, name := range b.Names {
 		if !slices.Contains(names, name) {
 			return unknownField(name, names)
 		}
 	}
 	for _, f := range fs {
-		if !b.given(f.name) {
+		if !b.Given(f.name) {
 			continue
 		}
-		if err := f.set(to, b.values[f.name]); err != nil {
-			return bad(f.name, "%s %v", f.name, err)
+		if err := f.set(to, b.Values[f.name]); err != nil {
+			return reply.Bad(f.name, "%s %v", f.name, err)
 		}
 	}
 	return nil
 }
 
-func (fs fields[T]) names() []string {
+func (fs Fields[T]) names() []string {
 	names := make([]string, len(fs))
 	for i, f := range fs {
 		names[i] = f.name
@@ -57,12 +58,12 @@ func unknownField(name string, names []string) error {
 	if near := known.Nearest(name, names); near != "" {
 		meant = "; did you mean " + near + "?"
 	}
-	return bad(name, "%.100q is no field of this request%s", name, meant)
+	return reply.Bad(name, "%.100q is no field of this request%s", name, meant)
 }
 
 // ignored are LiteLLM's fields without which nothing is allowed that would not be with them.
-func ignored[T any](names ...string) fields[T] {
-	var fs fields[T]
+func ignored[T any](names ...string) Fields[T] {
+	var fs Fields[T]
 	for _, name := range names {
 		fs = append(fs, field[T]{name, func(*T, json.RawMessage) error { return nil }})
 	}
@@ -70,8 +71,8 @@ func ignored[T any](names ...string) fields[T] {
 }
 
 // unsupported are LiteLLM's fields that would be missed: they must be empty.
-func unsupported[T any](names ...string) fields[T] {
-	var fs fields[T]
+func unsupported[T any](names ...string) Fields[T] {
+	var fs Fields[T]
 	for _, name := range names {
 		fs = append(fs, field[T]{name, func(_ *T, value json.RawMessage) error { return mustBeEmpty(value) }})
 	}
@@ -209,8 +210,8 @@ func wholeOf(n float64) (int64, error) {
 }
 
 // termFields are those of everything that may have limits and a budget.
-func termFields[T any](now time.Time, at func(*T) *record.Terms) fields[T] {
-	return fields[T]{
+func termFields[T any](now time.Time, at func(*T) *record.Terms) Fields[T] {
+	return Fields[T]{
 		count("rpm_limit", func(to *T) **int64 { return &at(to).RPM }),
 		count("tpm_limit", func(to *T) **int64 { return &at(to).TPM }),
 		count("max_parallel_requests", func(to *T) **int64 { return &at(to).MaxParallel }),
@@ -233,4 +234,24 @@ func setPeriod(t *record.Terms, value json.RawMessage, now time.Time) error {
 	var err error
 	t.BudgetResetAt, err = budget.NextReset(duration, now)
 	return err
+}
+
+// OnlyText reads a body that has one text, and that is not empty.
+func OnlyText(b Body, name string) (string, error) {
+	var v string
+	err := Fields[string]{text(name, func(to *string) *string { return to })}.Apply(b, &v)
+	if err == nil && v == "" {
+		err = reply.Bad(name, "%s must be provided", name)
+	}
+	return v, err
+}
+
+// OnlyTexts reads a body that has one list of texts, and that is not empty.
+func OnlyTexts(b Body, name string) ([]string, error) {
+	var v []string
+	err := Fields[[]string]{texts(name, func(to *[]string) *[]string { return to })}.Apply(b, &v)
+	if err == nil && len(v) == 0 {
+		err = reply.Bad(name, "%s must have at least one entry", name)
+	}
+	return v, err
 }

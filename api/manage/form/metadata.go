@@ -1,13 +1,9 @@
-package manage
+package form
 
 import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
-
-	"github.com/nestor-gateway/nestor/api/reply"
 )
 
 // described is what LiteLLM keeps in the metadata of a record and Nestor in places of their own.
@@ -19,8 +15,8 @@ type described struct {
 }
 
 // describedFields are metadata and what may be in it. Of what LiteLLM keeps in it, only what is there is changed.
-func describedFields[T any](at func(*T) described) fields[T] {
-	fs := fields[T]{
+func describedFields[T any](at func(*T) described) Fields[T] {
+	fs := Fields[T]{
 		{"metadata", func(to *T, value json.RawMessage) error { return at(to).setMetadata(value) }},
 		counts("model_rpm_limit", func(to *T) *map[string]int64 { return at(to).modelRPM }),
 		counts("model_tpm_limit", func(to *T) *map[string]int64 { return at(to).modelTPM }),
@@ -86,40 +82,4 @@ func (d described) lift(members map[string]json.RawMessage) error {
 		delete(members, f.name)
 	}
 	return nil
-}
-
-// shown is metadata as LiteLLM shows it: with what is in places of their own here. It is never nil.
-func (d described) shown() reply.Object {
-	members := reply.Object{}
-	var stored map[string]json.RawMessage
-	_ = json.Unmarshal(*d.metadata, &stored) // nothing where there is none
-	for name, v := range stored {
-		members[name] = v
-	}
-	if len(*d.modelRPM) > 0 {
-		members["model_rpm_limit"] = *d.modelRPM
-	}
-	if len(*d.modelTPM) > 0 {
-		members["model_tpm_limit"] = *d.modelTPM
-	}
-	if d.tags != nil && len(*d.tags) > 0 {
-		members["tags"] = *d.tags
-	}
-	return members
-}
-
-// orEmpty is a list that is never null in JSON.
-func orEmpty(list []string) []string {
-	if list == nil {
-		return []string{}
-	}
-	return slices.Clone(list)
-}
-
-// orNone is an object that is never null in JSON.
-func orNone[V any](m map[string]V) map[string]V {
-	if m == nil {
-		return map[string]V{}
-	}
-	return maps.Clone(m)
 }

@@ -1,0 +1,73 @@
+package form
+
+import (
+	"encoding/json"
+	"errors"
+	"slices"
+
+	"github.com/nestor-gateway/nestor/access/record"
+)
+
+// Membership is the body of /team/member_add and /team/member_delete.
+type Membership struct {
+	Team string
+	// Members are to be added, One is to be deleted.
+	Members []record.Member
+	One     record.Member
+}
+
+// MemberAdd are the fields of /team/member_add.
+func MemberAdd() Fields[Membership] {
+	return slices.Concat(Fields[Membership]{
+		text("team_id", func(m *Membership) *string { return &m.Team }),
+		{"member", func(m *Membership, value json.RawMessage) error { return setMembers(&m.Members, value) }},
+	}, unsupported[Membership]("max_budget_in_team", "budget_duration", "allowed_models"))
+}
+
+// MemberDelete are the fields of /team/member_delete.
+func MemberDelete() Fields[Membership] {
+	return Fields[Membership]{
+		text("team_id", func(m *Membership) *string { return &m.Team }),
+		text("user_id", func(m *Membership) *string { return &m.One.UserID }),
+		text("user_email", func(m *Membership) *string { return &m.One.Email }),
+	}
+}
+
+// setMembers takes one member, or a list of them.
+func setMembers(to *[]record.Member, value json.RawMessage) error {
+	var many []json.RawMessage
+	if json.Unmarshal(value, &many) != nil {
+		many = []json.RawMessage{value}
+	}
+	members := []record.Member{}
+	for _, one := range many {
+		m, err := memberFrom(one)
+		if err != nil {
+			return err
+		}
+		members = append(members, m)
+	}
+	*to = members
+	return nil
+}
+
+func memberFrom(value json.RawMessage) (record.Member, error) {
+	var m record.Member
+	b, err := Parse(value)
+	if err == nil {
+		err = Fields[record.Member]{
+			text("user_id", func(m *record.Member) *string { return &m.UserID }),
+			text("user_email", func(m *record.Member) *string { return &m.Email }),
+			text("role", func(m *record.Member) *string { return &m.Role }),
+		}.Apply(b, &m)
+	}
+	switch {
+	case err != nil:
+		return m, errors.New("must be an object of user_id or user_email, and role, or a list of such")
+	case m.UserID == "" && m.Email == "":
+		return m, errors.New("has somebody with neither user_id nor user_email")
+	case m.Role != "admin" && m.Role != "user":
+		return m, errors.New("has somebody whose role is neither admin nor user")
+	}
+	return m, nil
+}
