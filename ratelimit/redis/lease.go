@@ -44,6 +44,7 @@ type entity struct {
 	flight   *request      // sent and not answered
 	done     chan struct{} // closed when the exchange that goes on is over; nil when none does
 	wants    demand
+	touched  time.Duration // when anything was last held or settled
 }
 
 // A delta is what was used in a bucket, or given back of it.
@@ -173,6 +174,14 @@ func (e *entity) tell(bucket int64, used [2]int64) {
 func (e *entity) over(now time.Duration) bool {
 	return e.limited && !e.queued && e.done == nil && !e.fleet.down && !e.leased(now) && !e.settled(now)
 }
+
+// spares says that this replica has slots that it has not needed for a while, and that others may.
+func (e *entity) spares(now time.Duration) bool {
+	return e.limited && !e.queued && e.done == nil && !e.fleet.down && e.slots > e.held && e.fleet.turns() > 0 && e.quiet(now)
+}
+
+// quiet says that nothing was held or settled for a while.
+func (e *entity) quiet(now time.Duration) bool { return now >= e.touched+2*e.fleet.store.times.bucket }
 
 // settled says that Redis knows everything, and has everything back.
 func (e *entity) settled(now time.Duration) bool {

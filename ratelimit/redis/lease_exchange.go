@@ -181,7 +181,7 @@ func (e *entity) wish(keep [2]int64, now time.Duration) (want [2]int64, slots in
 		w.asked[d] = 0
 	}
 	slots = e.held + w.waiting[2]
-	if !idle {
+	if !idle && !e.quiet(now) {
 		slots = max(slots, w.parallel) + w.waiting[2]
 	}
 	w.since, w.parallel = now, e.held

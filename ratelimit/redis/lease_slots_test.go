@@ -67,3 +67,23 @@ func TestSlotsThatOthersHeldAreShownForSomeSeconds(t *testing.T) {
 		}
 	})
 }
+
+// What one replica has used, another can have soon after.
+func TestUnusedSlotsGoToTheReplicaThatNeedsThem(t *testing.T) {
+	at(t, 2, ratelimit.Amounts{none, none, 4}, func(t *testing.T, d *desk) {
+		d.most = none
+		d.pass(2 * time.Second)
+		for turn := range 6 {
+			if n := d.free(turn % 2); n != 4 {
+				t.Errorf("turn %d: %d of 4 slots are free, and none is used", turn, n)
+			}
+			for range 6 { // as Store.loop does
+				d.pass(250 * time.Millisecond)
+				for _, s := range d.stores {
+					s.tick()
+					s.refill()
+				}
+			}
+		}
+	})
+}

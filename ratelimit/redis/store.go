@@ -336,7 +336,7 @@ func (s *Store) tick() time.Duration {
 	s.inquire(now)
 	for e := range s.active {
 		switch {
-		case e.over(now):
+		case e.over(now) || e.spares(now):
 			e.queued = true
 			s.low = append(s.low, e)
 		case e.settled(now) && e.idle(now) && !e.leased(now):

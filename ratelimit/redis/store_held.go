@@ -118,6 +118,7 @@ func (s *Store) settle(h *hold, used ratelimit.Amounts, now time.Duration) {
 		p := &h.parts[i]
 		e := p.entity
 		e.held -= h.asked[ratelimit.Parallel]
+		e.touched = now
 		e.denied[ratelimit.Parallel] = refusal{}
 		if more != [2]int64{} {
 			e.charge(more, now)

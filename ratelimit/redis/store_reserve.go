@@ -182,6 +182,7 @@ func (s *Store) commit(h *hold, now time.Duration) {
 		e := p.entity
 		p.bucket = e.charge([2]int64{h.asked[0], h.asked[1]}, now)
 		e.held += h.asked[ratelimit.Parallel]
+		e.touched = now
 		e.wants.parallel = max(e.wants.parallel, e.held)
 		s.active[e] = struct{}{}
 		if !e.queued && e.done == nil && e.runsLow(now) {
