@@ -1,0 +1,116 @@
+package budget
+
+import (
+	"context"
+	"time"
+
+	"github.com/nestor-gateway/nestor/access/record"
+)
+
+const (
+	// patience is how long a request waits for the bank.
+	patience = 100 * time.Millisecond
+	// pace is between two questions of one request: others may give back meanwhile.
+	pace = 20 * time.Millisecond
+	// barren is for how long the bank isn't asked again that had nothing left.
+	barren = 250 * time.Millisecond
+	// retryUnsure is the guess for when a bank is back.
+	retryUnsure = time.Second
+)
+
+// insist asks the bank until the request has what it needs, or has waited long enough. An account was short of it.
+func (l *Ledger) insist(ctx context.Context, q *Reservation, short *Account) *Denial {
+	if l.o.Exclusive && l.calls.lost.Load() {
+		l.ask(short)
+		return l.decide(q, short, true)
+	}
+	if l.barren(q, short) {
+		return l.denial(short, false)
+	}
+	want(q, q.Amount)
+	defer want(q, -q.Amount)
+	ctx, stop := context.WithTimeout(ctx, patience)
+	defer stop()
+	for lost := true; ; {
+		err := l.ask(q.Accounts...).wait(ctx)
+		lost = lost && err != nil
+		again, denied := l.try(q, false)
+		if !denied {
+			return nil
+		}
+		if short = again; ctx.Err() != nil || err != nil && l.o.Exclusive {
+			return l.decide(q, short, lost)
+		}
+		if l.barren(q, short) {
+			return l.denial(short, false)
+		}
+		sleep(ctx, pace)
+	}
+}
+
+// decide denies, unless the bank is lost and this process alone knows what is spent.
+func (l *Ledger) decide(q *Reservation, short *Account, lost bool) *Denial {
+	if !lost {
+		l.despair(short)
+	}
+	if !lost || !l.o.Exclusive {
+		return l.denial(short, lost)
+	}
+	if again, denied := l.try(q, true); denied {
+		return l.denial(again, false)
+	}
+	return nil
+}
+
+// barren reports whether it is of no use to ask the bank.
+func (l *Ledger) barren(q *Reservation, a *Account) bool {
+	now := l.now()
+	if !l.calls.trusted(now, q.Life) {
+		return false
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return now < a.barren
+}
+
+// despair has requests for more than there is denied at once for a while: one has waited in vain.
+func (l *Ledger) despair(a *Account) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.barren = l.now() + barren
+}
+
+func (l *Ledger) denial(a *Account, unsure bool) *Denial {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now := l.o.Now()
+	d := &Denial{Account: a.name, Spend: a.spent(now), Unsure: unsure}
+	if a.terms.Max != nil {
+		d.Max = *a.terms.Max
+	}
+	switch reset := a.terms.ResetAt; {
+	case unsure:
+		d.RetryAfter = retryUnsure
+	case reset.After(now):
+		d.RetryAfter = reset.Sub(now)
+	}
+	return d
+}
+
+// want changes what requests wait for.
+func want(q *Reservation, amount record.Nano) {
+	for _, a := range q.Accounts {
+		a.mu.Lock()
+		a.need += amount
+		a.mu.Unlock()
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
