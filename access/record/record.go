@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"strings"
 	"time"
 )
 
@@ -151,6 +152,12 @@ const MasterToken = "master"
 // AccountOf is the name of the budget account of a key (by token), a team or a user (by id).
 // Every key, team and user has one, with a budget or without: what it spends is its Spend.
 func AccountOf(kind Kind, id string) string { return string(kind) + ":" + id }
+
+// KindOf is whose account a name is.
+func KindOf(account string) Kind {
+	kind, _, _ := strings.Cut(account, ":")
+	return Kind(kind)
+}
 
 // Kind is what a record is.
 type Kind string
