@@ -26,3 +26,6 @@ func (s *Store) Announce(ctx context.Context, c record.Change) error {
 		return nil
 	})
 }
+
+// UseOwnClock judges budgets and leases by Options.Now, with PostgreSQL too.
+func (s *Store) UseOwnClock() { s.dialect.clock = "" }
