@@ -3,7 +3,6 @@ package manage
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"net"
@@ -123,55 +122,4 @@ func (c *call) actor() string {
 		return record.MasterToken
 	}
 	return c.who.Key.Token
-}
-
-// audit is the line about this call. Of the body it has what can't be a secret: keys by their tokens, and of
-// metadata only the names.
-func (c *call) audit() record.Audit {
-	a := record.Audit{Actor: c.actor(), Action: c.route, Detail: c.detail()}
-	if c.address.IsValid() {
-		a.Address = c.address.String()
-	}
-	return a
-}
-
-func (c *call) detail() json.RawMessage {
-	shown := map[string]any{}
-	for name, value := range c.body.Values {
-		switch name {
-		case "key", "new_key", "keys":
-			shown[name] = tokensIn(value)
-		case "metadata":
-			shown[name] = membersOf(value)
-		default:
-			shown[name] = value
-		}
-	}
-	text, _ := json.Marshal(shown) // of what was JSON before
-	return text
-}
-
-// tokensIn is a key, or a list of keys, as tokens. What is neither has been refused.
-func tokensIn(value json.RawMessage) any {
-	var one string
-	if json.Unmarshal(value, &one) == nil {
-		return tokenOf(one)
-	}
-	var several []string
-	_ = json.Unmarshal(value, &several)
-	for i := range several {
-		several[i] = tokenOf(several[i])
-	}
-	return several
-}
-
-func membersOf(value json.RawMessage) []string {
-	var members map[string]json.RawMessage
-	_ = json.Unmarshal(value, &members)
-	names := make([]string, 0, len(members))
-	for name := range members {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }

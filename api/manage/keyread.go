@@ -29,12 +29,12 @@ func (h *Handler) keyInfo(c *call) (any, error) {
 	if !visible {
 		return nil, reply.Forbidden("You are not allowed to access this key's info. Your role=%s", c.role())
 	}
-	row, err := h.keyRow(c, k)
+	shown, err := h.keyRow(c, k)
 	if err != nil {
 		return nil, err
 	}
-	delete(row, "token")
-	return reply.Object{"key": named, "info": row}, nil
+	delete(shown, "token")
+	return reply.Object{"key": named, "info": shown}, nil
 }
 
 // maySee is LiteLLM's rule: viewers see all keys, others their own, those of their user, and those of its teams.

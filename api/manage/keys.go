@@ -43,12 +43,12 @@ func (h *Handler) insertKey(c *call, asked form.Key) (reply.Object, error) {
 
 // withSecret is the answer to those who made a key.
 func (h *Handler) withSecret(ctx context.Context, k record.Key, secret string) (reply.Object, error) {
-	row, err := h.keyRow(ctx, k)
+	shown, err := h.keyRow(ctx, k)
 	if err != nil {
 		return nil, err
 	}
-	row["key"], row["token_id"] = secret, k.Token
-	return row, nil
+	shown["key"], shown["token_id"] = secret, k.Token
+	return shown, nil
 }
 
 // taken tells which of two things that must be unique is not.
@@ -102,12 +102,15 @@ func (h *Handler) updateKey(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	row, err := h.keyRow(c, k)
+	shown, err := h.keyRow(c, k)
 	if err != nil {
 		return nil, err
 	}
-	row["key"] = token
-	return row, nil
+	shown["key"] = token
+	if c.body.Has("key") {
+		shown["key"] = c.body.Values["key"]
+	}
+	return shown, nil
 }
 
 // changeKey applies a body to a key, and then also.

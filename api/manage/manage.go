@@ -126,11 +126,12 @@ func (h *Handler) problem(r *http.Request, err error) reply.Problem {
 		Message: "the database of keys can't be used now; nothing is known to have changed. See Nestor's log"}
 }
 
-// apply puts changes in force in this process.
+// apply puts changes in force in this process, also when the client does not wait for the answer.
 func (h *Handler) apply(ctx context.Context, kind record.Kind, ids ...string) {
 	if h.Apply == nil {
 		return
 	}
+	ctx = context.WithoutCancel(ctx)
 	for _, id := range ids {
 		if err := h.Apply(ctx, record.Change{Kind: kind, ID: id}); err != nil {
 			h.Log.Warn("a change is in the database and not in force here yet", "kind", kind, "id", id, "error", err)

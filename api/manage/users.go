@@ -25,6 +25,7 @@ func (h *Handler) newUser(c *call) (any, error) {
 	if team := asked.Key.TeamID; team != "" {
 		asked.Teams = append(asked.Teams, form.Seat{Team: team, Role: "user"})
 	}
+	asked.Key.UserID, asked.Key.Models = asked.ID, asked.Models
 	if err := h.checkUser(c, asked); err != nil {
 		return nil, err
 	}
@@ -35,7 +36,6 @@ func (h *Handler) newUser(c *call) (any, error) {
 	if err != nil || asked.WithoutKey {
 		return shown, err
 	}
-	asked.Key.UserID, asked.Key.Models = asked.ID, asked.Models
 	key, err := h.insertKey(c, asked.Key)
 	if err != nil {
 		return nil, err
@@ -52,35 +52,47 @@ func withKey(shown, key reply.Object) reply.Object {
 	return all
 }
 
-// checkUser checks what a new user is to be before anything is written.
+// checkUser checks what a new user is to be, and its key, before anything is written.
 func (h *Handler) checkUser(c *call, asked form.User) error {
-	if asked.Email != "" {
-		found, _, err := h.Store.Users(c, store.UserQuery{Email: asked.Email, Limit: 1})
-		if err != nil {
-			return err
-		}
-		if len(found) > 0 {
-			return reply.Bad("user_email", "User with email %.200s already exists in User table", asked.Email)
-		}
+	if err := h.checkEmail(c, asked.Email); err != nil {
+		return err
 	}
 	for _, s := range asked.Teams {
-		if s.Role != "user" && s.Role != "admin" {
-			return reply.Bad("teams", "user_role must be user or admin, not %.100q", s.Role)
-		}
-		if _, err := h.Store.Team(c, s.Team); errors.Is(err, store.ErrNotFound) {
-			return noTeam(s.Team)
-		} else if err != nil {
+		if err := h.checkSeat(c, s); err != nil {
 			return err
 		}
 	}
-	if alias := asked.Key.Alias; alias != "" && !asked.WithoutKey {
-		if token, err := h.tokenByAlias(c, alias); err == nil {
-			return h.taken(c, store.ErrTaken, alias, "")
-		} else if token == "" && !isNotFound(err) {
-			return err
-		}
+	if asked.WithoutKey {
+		return nil
 	}
-	return nil
+	if _, err := h.tokenByAlias(c, asked.Key.Alias); err == nil {
+		return h.taken(c, store.ErrTaken, asked.Key.Alias, "")
+	} else if !isNotFound(err) {
+		return err
+	}
+	return h.checkKey(c, record.Key{}, asked.Key)
+}
+
+func (h *Handler) checkEmail(ctx context.Context, email string) error {
+	if email == "" {
+		return nil
+	}
+	found, _, err := h.Store.Users(ctx, store.UserQuery{Email: email, Limit: 1})
+	if err == nil && len(found) > 0 {
+		return reply.Bad("user_email", "User with email %.200s already exists in User table", email)
+	}
+	return err
+}
+
+func (h *Handler) checkSeat(ctx context.Context, s form.Seat) error {
+	if s.Role != "user" && s.Role != "admin" {
+		return reply.Bad("teams", "user_role must be user or admin, not %.100q", s.Role)
+	}
+	_, err := h.Store.Team(ctx, s.Team)
+	if errors.Is(err, store.ErrNotFound) {
+		return noTeam(s.Team)
+	}
+	return err
 }
 
 func (h *Handler) insertUser(c *call, asked form.User) error {
