@@ -28,7 +28,7 @@ type Fields[T any] []field[T]
 
 // Apply sets what a body has. A member that is not in the table is refused.
 func (fs Fields[T]) Apply(b Body, to *T) error {
-	names := fs.names()
+	names := fs.Names()
 	for _, name := range b.Names {
 		if !slices.Contains(names, name) {
 			return unknownField(name, names)
@@ -45,7 +45,8 @@ func (fs Fields[T]) Apply(b Body, to *T) error {
 	return nil
 }
 
-func (fs Fields[T]) names() []string {
+// Names are those of the members, in order.
+func (fs Fields[T]) Names() []string {
 	names := make([]string, len(fs))
 	for i, f := range fs {
 		names[i] = f.name
