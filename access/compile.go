@@ -21,7 +21,9 @@ func (x *Index) compileKey(r *record.Key, before *Key) *Key {
 		had = before.limits
 	}
 	terms := merge(r.Terms, x.budgets[r.BudgetID])
-	k.limits = limitsOf(x.o.Entities, record.AccountOf(record.OfKey, r.Token), terms, r.ModelRPM, r.ModelTPM, had)
+	name := record.AccountOf(record.OfKey, r.Token)
+	k.limits = limitsOf(x.o.Entities, name, terms, r.ModelRPM, r.ModelTPM, had)
+	k.Account = x.account(name, terms, r.Spend)
 	return k
 }
 
@@ -33,13 +35,14 @@ func (x *Index) putTeam(id string, r *record.Team) {
 		had = before.limits
 	}
 	if r == nil {
-		had.dropUnless(limits{})
 		in.now.Store(nil)
+		x.giveUp(record.OfTeam, id, had)
 		return
 	}
+	name := record.AccountOf(record.OfTeam, id)
 	in.now.Store(&Team{
 		ID: r.ID, Alias: r.Alias, Blocked: r.Blocked, models: ownGrants(r.Models), aliases: r.Aliases,
-		limits: limitsOf(x.o.Entities, record.AccountOf(record.OfTeam, id), r.Terms, r.ModelRPM, r.ModelTPM, had),
+		limits: limitsOf(x.o.Entities, name, r.Terms, r.ModelRPM, r.ModelTPM, had), Account: x.account(name, r.Terms, r.Spend),
 	})
 }
 
@@ -51,15 +54,24 @@ func (x *Index) putUser(id string, r *record.User) {
 		had = before.limits
 	}
 	if r == nil {
-		had.dropUnless(limits{})
 		in.now.Store(nil)
+		x.giveUp(record.OfUser, id, had)
 		return
 	}
+	name := record.AccountOf(record.OfUser, id)
 	models, denies := userGrants(r.Models)
 	in.now.Store(&User{
 		ID: r.ID, Role: r.Role, models: models, denies: denies,
-		limits: limitsOf(x.o.Entities, record.AccountOf(record.OfUser, id), r.Terms, r.ModelRPM, r.ModelTPM, had),
+		limits: limitsOf(x.o.Entities, name, r.Terms, r.ModelRPM, r.ModelTPM, had), Account: x.account(name, r.Terms, r.Spend),
 	})
+}
+
+// giveUp ends what was kept of a key, a team or a user that is gone.
+func (x *Index) giveUp(kind record.Kind, id string, had limits) {
+	had.dropUnless(limits{})
+	if x.o.Accounts != nil {
+		x.o.Accounts.Drop(record.AccountOf(kind, id))
+	}
 }
 
 // at is the slot of an id, made when there is none; nil for no id. Slots stay, for the keys that have them.
@@ -75,15 +87,11 @@ func at[T any](slots map[string]*slot[T], id string) *slot[T] {
 	return s
 }
 
-// merge is the terms of a key that has a budget: its own go before.
+// merge is the terms of a key that has a budget: its own go before. The period is the key's.
 func merge(own, budget record.Terms) record.Terms {
-	out := record.Terms{
+	return record.Terms{
 		RPM: cmp.Or(own.RPM, budget.RPM), TPM: cmp.Or(own.TPM, budget.TPM), MaxParallel: cmp.Or(own.MaxParallel, budget.MaxParallel),
 		MaxBudget: cmp.Or(own.MaxBudget, budget.MaxBudget), SoftBudget: cmp.Or(own.SoftBudget, budget.SoftBudget),
 		BudgetDuration: cmp.Or(own.BudgetDuration, budget.BudgetDuration), BudgetResetAt: own.BudgetResetAt,
 	}
-	if own.BudgetResetAt.IsZero() {
-		out.BudgetResetAt = budget.BudgetResetAt
-	}
-	return out
 }

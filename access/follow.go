@@ -3,6 +3,7 @@ package access
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -17,9 +18,10 @@ const (
 	rarely = 5 * time.Second
 )
 
-// Follow keeps the index current until ctx ends, or the store can't be watched any more. While the store can't be read,
-// what is known stays in force.
+// Follow keeps the index current until ctx ends, which is no error. While the store can't be read, what is known stays
+// in force.
 func (x *Index) Follow(ctx context.Context) error {
+	until := ctx
 	ctx, cancel := context.WithCancel(ctx)
 	c := &changes{waiting: map[record.Change]bool{}, more: make(chan struct{}, 1)}
 	var worker sync.WaitGroup
@@ -27,7 +29,10 @@ func (x *Index) Follow(ctx context.Context) error {
 	err := x.o.Store.Watch(ctx, c.add)
 	cancel()
 	worker.Wait()
-	return err
+	if until.Err() != nil {
+		return nil
+	}
+	return fmt.Errorf("watch the store: %w", err)
 }
 
 // applyAll applies changes as they come.

@@ -20,6 +20,8 @@ type Options struct {
 	NotFound error
 	// Entities is the limiter; without it nothing is limited.
 	Entities Entities
+	// Accounts is the ledger of what is spent; without it there are no budgets.
+	Accounts Accounts
 	// Now is time.Now unless given.
 	Now func() time.Time
 	Log *slog.Logger
@@ -114,17 +116,12 @@ func (s *shards) put(h *hash, k *Key) {
 	s.of(h).Store(&next)
 }
 
-// replace replaces a shard whole. What keys that are gone were limited by is given up.
-func (s *shards) replace(i int, next shard) {
-	before := s[i].Swap(&next)
-	if before == nil {
-		return
+// replace replaces a shard whole, and returns what it was.
+func (s *shards) replace(i int, next shard) shard {
+	if before := s[i].Swap(&next); before != nil {
+		return *before
 	}
-	for h, k := range *before {
-		if next[h] == nil {
-			k.limits.dropUnless(limits{})
-		}
-	}
+	return nil
 }
 
 // each visits all keys.

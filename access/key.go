@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/nestor-gateway/nestor/access/budget"
 	"github.com/nestor-gateway/nestor/access/record"
 )
 
@@ -21,6 +22,8 @@ type Key struct {
 	Token, Alias, TeamID, UserID, BudgetID string
 	// Tags are copied into the spend log.
 	Tags []string
+	// Account is what the key spends; nil where no accounts are kept.
+	Account *budget.Account
 	// MaxRequestBytes bounds the bodies of requests; 0 does not.
 	MaxRequestBytes int64
 
@@ -33,6 +36,7 @@ type Key struct {
 type Team struct {
 	ID, Alias string
 	Blocked   bool
+	Account   *budget.Account
 
 	models  grants
 	aliases map[string]string
@@ -42,6 +46,7 @@ type Team struct {
 // User is what the keys of a user share. It never changes.
 type User struct {
 	ID, Role string
+	Account  *budget.Account
 
 	models grants
 	// denies is as what the models deny: LiteLLM tells no-default-models as the key's.

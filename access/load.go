@@ -69,7 +69,11 @@ func (x *Index) Load(ctx context.Context) error {
 		return fmt.Errorf("load the keys: %w", err)
 	}
 	for i := range next {
-		x.keys.replace(i, next[i])
+		for h, k := range x.keys.replace(i, next[i]) {
+			if next[i][h] == nil {
+				x.giveUp(record.OfKey, k.Token, k.limits)
+			}
+		}
 	}
 	return nil
 }
@@ -171,7 +175,7 @@ func (x *Index) applyKey(ctx context.Context, token string) error {
 		x.keys.put(&h, x.compileKey(r, before))
 	} else if before != nil {
 		x.keys.put(&h, nil)
-		before.limits.dropUnless(limits{})
+		x.giveUp(record.OfKey, token, before.limits)
 	}
 	return nil
 }

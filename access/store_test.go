@@ -112,7 +112,7 @@ func (m *memory) Watch(ctx context.Context, f func(record.Change)) error {
 	m.mu.Unlock()
 	f(record.Change{Kind: record.All})
 	<-ctx.Done()
-	return nil
+	return ctx.Err()
 }
 
 const master = "sk-master-0123456789abcdef"
