@@ -3,6 +3,7 @@ package access
 import (
 	"fmt"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -60,6 +61,16 @@ func blockedTeam(id string) *Denial {
 // missingTeam is a key of a team that is gone: what the team allowed is not known.
 func missingTeam(id string) *Denial {
 	return unauthenticated(authError, fmt.Sprintf("Team doesn't exist in db. Team=%s.", id))
+}
+
+// wrongNetwork says "unknown" where a request does not tell from where it comes.
+func wrongNetwork(address netip.Addr) *Denial {
+	from := "unknown"
+	if address.IsValid() {
+		from = address.String()
+	}
+	return &Denial{Status: http.StatusForbidden, Type: authError, Code: "403",
+		Message: fmt.Sprintf("Access forbidden: IP address %s not allowed.", from)}
 }
 
 func wrongModel(kind record.Kind, model string) *Denial {

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"log/slog"
 	"maps"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,11 +30,13 @@ type Options struct {
 
 // Index finds the key of a request in memory. It is safe for concurrent use; looking up takes no lock.
 type Index struct {
-	o       Options
-	master  atomic.Pointer[Master]
-	catalog *slot[catalog]
-	routes  routeTable
-	keys    shards
+	o      Options
+	master atomic.Pointer[Master]
+	// networks are those that may ask; nil is all.
+	networks atomic.Pointer[[]netip.Prefix]
+	catalog  *slot[catalog]
+	routes   routeTable
+	keys     shards
 
 	// changing is held by whoever changes what follows, or the keys.
 	changing sync.Mutex
@@ -64,8 +67,12 @@ func (x *Index) SetMaster(key config.Secret) { x.master.Store(NewMaster(key)) }
 func (x *Index) SetCatalog(c Catalog) { x.catalog.now.Store(&catalog{c}) }
 
 // Authenticate is Master's for the holder of the master key, and finds the virtual key otherwise.
-// A key that is blocked or has expired, or whose team is, is a denial of 401 too.
+// A key that is blocked or has expired, or whose team is blocked, is a denial of 401 too; who asks from a network that is
+// not allowed gets a 403.
 func (x *Index) Authenticate(header func(name string) string) (Principal, *Denial) {
+	if d := x.fromAllowed(header); d != nil {
+		return Principal{}, d
+	}
 	m := x.master.Load()
 	if x.o.Store == nil || m.open {
 		return m.Authenticate(header)
