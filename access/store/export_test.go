@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 
 	"github.com/nestor-gateway/nestor/access/record"
 )
@@ -29,3 +30,8 @@ func (s *Store) Announce(ctx context.Context, c record.Change) error {
 
 // UseOwnClock judges budgets and leases by Options.Now, with PostgreSQL too.
 func (s *Store) UseOwnClock() { s.dialect.clock = "" }
+
+// Query asks the database.
+func (s *Store) Query(ctx context.Context, query string) (*sql.Rows, error) {
+	return s.db.QueryContext(ctx, query)
+}

@@ -157,7 +157,7 @@ func TestAfterAFailureOfTheFeedAnythingMayHaveChanged(t *testing.T) {
 		"killed":       func(d database) { d.server.Kill(); d.server.Start() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := postgres(t)
+			d := own(t)
 			s := d.open(t)
 			w := watch(t, s)
 			fail(d)

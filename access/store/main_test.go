@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -14,12 +15,30 @@ import (
 	"github.com/nestor-gateway/nestor/routing/config"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(withServer{m}) }
+
+// withServer ends the server that tests share.
+type withServer struct{ *testing.M }
+
+func (w withServer) Run() int {
+	code := w.M.Run()
+	if shared.server != nil {
+		shared.server.Close()
+	}
+	return code
+}
+
+// shared is the server of tests that do it no harm: to start one takes a second.
+var shared struct {
+	once   sync.Once
+	server *postgrestest.Server
+}
 
 // database is where a test's stores are opened, one after the other or, with PostgreSQL, several at a time.
 type database struct {
 	options store.Options
 	server  *postgrestest.Server // nil with SQLite
+	name    string               // of the database on it
 }
 
 func (d database) open(t testing.TB) *store.Store {
@@ -42,9 +61,24 @@ func file(t testing.TB) database {
 	return database{options: store.Options{File: filepath.Join(t.TempDir(), "data", "nestor.db"), Now: ticking()}}
 }
 
+// postgres is a database on a server that tests share.
 func postgres(t testing.TB) database {
-	server := postgrestest.Single(t)
-	return database{options: store.Options{URL: config.Secret(server.Database()), Now: ticking()}, server: server}
+	shared.once.Do(func() { shared.server = postgrestest.New(t) })
+	if shared.server == nil {
+		t.Skip("no PostgreSQL server: see the test before")
+	}
+	return on(shared.server.For(t))
+}
+
+// own is a database on a server of its own.
+func own(t testing.TB) database { return on(postgrestest.Single(t)) }
+
+func on(server *postgrestest.Server) database {
+	u := server.Database()
+	return database{
+		options: store.Options{URL: config.Secret(u), Now: ticking()}, server: server,
+		name: u[strings.LastIndex(u, "/")+1 : strings.Index(u, "?")],
+	}
 }
 
 // ticking is a clock that goes on by a second whenever it is read.

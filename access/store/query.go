@@ -89,9 +89,12 @@ func containing(text string) string {
 	return "%" + strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(text) + "%"
 }
 
-// memberPattern finds a user in the JSON of members. A quotation mark inside a JSON string has a backslash before
-// it, so the pattern meets the field alone.
-func memberPattern(field, value string) string {
-	text, _ := json.Marshal(value) // of a string
-	return containing(`"` + field + `":` + string(text))
+// memberPart is what the JSON of members contains where a user is one. A quotation mark inside a JSON string has a
+// backslash before it, so it meets the field alone.
+func memberPart(user string) string {
+	text, _ := json.Marshal(user) // of a string
+	return `"user_id":` + string(text)
 }
+
+// hasMember is true of teams whose members contain a part. LIKE does not tell letters apart by their case in SQLite.
+const hasMember = "members <> replace(members, ?, '')"

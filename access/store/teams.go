@@ -26,7 +26,7 @@ type TeamQuery struct {
 func (q TeamQuery) filter(s *Store) (f filter) {
 	f.add("r.id"+s.in("?"), list(q.IDs), q.IDs != nil)
 	f.equal("r.alias", q.Alias)
-	f.add(`r.members LIKE ? ESCAPE '\'`, memberPattern("user_id", q.UserID), q.UserID != "")
+	f.add(hasMember, memberPart(q.UserID), q.UserID != "")
 	f.search(q.Search, "r.id", "r.alias")
 	return f
 }

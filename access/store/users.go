@@ -76,7 +76,9 @@ func (s *Store) leaveTeams(ctx context.Context, tx *transaction, user string) er
 	if user == "" {
 		return nil
 	}
-	joined, err := strs(ctx, tx, `SELECT id FROM nestor_teams WHERE members LIKE $1 ESCAPE '\' ORDER BY id`, memberPattern("user_id", user))
+	var f filter
+	f.add(hasMember, memberPart(user), true)
+	joined, err := strs(ctx, tx, "SELECT id FROM nestor_teams"+f.where()+" ORDER BY id", f.args...)
 	if err != nil {
 		return fmt.Errorf("find the teams of user %q: %w", user, err)
 	}

@@ -19,6 +19,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -43,21 +44,37 @@ type Server struct {
 	as   *syscall.Credential // nil: who runs the test
 	cmd  *exec.Cmd
 	gone chan struct{} // closed when cmd has ended
-	made int           // databases so far
+	made *atomic.Int64 // databases so far
 }
 
 // Single runs a server that is fast, and forgets what a power failure would make it forget. Settings are
 // PostgreSQL's: "log_statement=all", ...
 func Single(t testing.TB, settings ...string) *Server {
 	t.Helper()
-	s := &Server{Address: freeAddress(t), Username: "nestor", Password: "p:a/s@s%word", t: t, bin: programs(t)}
-	s.as = unprivileged(t)
+	s := New(t, settings...)
+	t.Cleanup(s.Close)
+	return s
+}
+
+// New is as Single, but the server goes on until it is closed: several tests may use it, each by For.
+func New(t testing.TB, settings ...string) *Server {
+	t.Helper()
+	s := &Server{
+		Address: freeAddress(t), Username: "nestor", Password: "p:a/s@s%word",
+		t: t, bin: programs(t), as: unprivileged(t), made: new(atomic.Int64),
+	}
 	s.folder()
-	t.Cleanup(s.end)
 	s.initialize()
 	s.configure(settings)
 	s.Start()
 	return s
+}
+
+// For is the same server for another test, which may make databases on it.
+func (s *Server) For(t testing.TB) *Server {
+	other := *s
+	other.t = t
+	return &other
 }
 
 // programs is the folder of initdb and postgres. It skips or fails the test when there is none.
@@ -218,7 +235,8 @@ func (s *Server) signal(which syscall.Signal) {
 	}
 }
 
-func (s *Server) end() {
+// Close ends the server and removes its files.
+func (s *Server) Close() {
 	if s.cmd != nil && s.cmd.Process != nil {
 		_ = s.cmd.Process.Signal(syscall.SIGCONT) // both fail when it has ended before
 		_ = s.cmd.Process.Signal(syscall.SIGQUIT)
@@ -230,8 +248,7 @@ func (s *Server) end() {
 // Database makes an empty database and returns its URL, credentials included.
 func (s *Server) Database() string {
 	s.t.Helper()
-	s.made++
-	name := "test" + strconv.Itoa(s.made)
+	name := "test" + strconv.FormatInt(s.made.Add(1), 10)
 	s.Exec("postgres", "CREATE DATABASE "+name)
 	return s.url(name)
 }
