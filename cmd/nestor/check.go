@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -54,11 +55,14 @@ func summarize(w io.Writer, path string, s routing.Summary, warnings int) {
 func exactly(names ...string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if len(args) < len(names) {
-			return fmt.Errorf("%s is missing: nestor %s", names[len(args)], c.Use)
+			return fmt.Errorf("%s is missing: %s", names[len(args)], usage(c))
 		}
 		if len(args) > len(names) {
-			return fmt.Errorf("%q is one argument too many: nestor %s", args[len(names)], c.Use)
+			return fmt.Errorf("%q is one argument too many: %s", args[len(names)], usage(c))
 		}
 		return nil
 	}
 }
+
+// usage is how a command is called, without its flags.
+func usage(c *cobra.Command) string { return strings.TrimSuffix(c.UseLine(), " [flags]") }

@@ -123,12 +123,12 @@ func warnUnknown(log *slog.Logger, environ []string) {
 	}
 }
 
-// isOthers reports whether a variable is that of the tests and examples, or of a Kubernetes service called nestor or
+// isOthers reports whether a variable is that of the tests and examples, of nestor keys, or of a Kubernetes service called nestor or
 // nestor-something: https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables.
 func isOthers(name string) bool {
 	rest := strings.TrimPrefix(name, variablePrefix)
 	switch rest {
-	case "LITELLM_PYTHON", "URL", "KEY", "TOOLS":
+	case "LITELLM_PYTHON", "URL", "KEY", "TOOLS", "MASTER_KEY":
 		return true
 	}
 	rest = "_" + rest + "_"

@@ -40,6 +40,6 @@ func rootCommand() *cobra.Command {
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(runCommand(), serveCommand(), checkCommand(), explainCommand(),
-		bootstrapCommand(), mockCommand(), healthcheckCommand())
+		bootstrapCommand(), mockCommand(), healthcheckCommand(), keysCommand())
 	return root
 }

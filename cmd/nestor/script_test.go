@@ -22,6 +22,7 @@ func TestScripts(t *testing.T) {
 	serving := serveHealth(t, grpc_health_v1.HealthCheckResponse_SERVING)
 	draining := serveHealth(t, grpc_health_v1.HealthCheckResponse_NOT_SERVING)
 	silent := listen(t)
+	managed := serveKeys(t)
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata",
 		UpdateScripts: flag.Lookup("update").Value.String() == "true",
@@ -29,6 +30,8 @@ func TestScripts(t *testing.T) {
 			e.Setenv("SERVING", serving)
 			e.Setenv("DRAINING", draining)
 			e.Setenv("SILENT", silent.Addr().String())
+			e.Setenv("MANAGED", managed)
+			e.Setenv("MANAGED_KEY", managedKey)
 			return nil
 		},
 	})

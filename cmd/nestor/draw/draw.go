@@ -26,20 +26,33 @@ type table struct {
 func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
 
 func (t *table) print(w io.Writer) {
-	heads, widths := make([]string, len(t.columns)), make([]int, len(t.columns))
+	heads, widths := make([]string, len(t.columns)), t.widths()
 	for i, c := range t.columns {
 		heads[i] = c.head
-		for _, row := range t.rows {
-			widths[i] = max(widths[i], utf8.RuneCountInString(row[i]))
-		}
 		if widths[i] > 0 {
 			widths[i] = max(widths[i], utf8.RuneCountInString(c.head))
 		}
 	}
 	fmt.Fprintln(w, t.line(heads, widths))
+	t.printRows(w, widths)
+}
+
+// printRows leaves the heads out.
+func (t *table) printRows(w io.Writer, widths []int) {
 	for _, row := range t.rows {
 		fmt.Fprintln(w, t.line(row, widths))
 	}
+}
+
+// widths are those of the columns' values.
+func (t *table) widths() []int {
+	widths := make([]int, len(t.columns))
+	for _, row := range t.rows {
+		for i := range widths {
+			widths[i] = max(widths[i], utf8.RuneCountInString(row[i]))
+		}
+	}
+	return widths
 }
 
 func (t *table) line(row []string, widths []int) string {
