@@ -51,7 +51,7 @@ func newRig(t *testing.T) *rig {
 		Store:    r.store,
 		Auth:     func() manage.Authenticator { return r.index },
 		Apply:    r.index.Apply,
-		Allows:   r.index.Listed,
+		Allows:   r.index.Allows,
 		Networks: func() []netip.Prefix { return r.allowed },
 		Now:      clock,
 		Log:      slog.New(slog.NewTextHandler(&r.log, nil)),
