@@ -59,7 +59,7 @@ func addressOf(r *http.Request) netip.Addr {
 		host = strings.TrimSpace(last[strings.LastIndex(last, ",")+1:])
 	}
 	address, _ := netip.ParseAddr(host)
-	return address.Unmap()
+	return address.Unmap().WithZone("")
 }
 
 // admit checks who calls, and from where.
