@@ -32,7 +32,8 @@ type noNames struct{}
 func (noNames) Alias(string) (string, bool)  { return "", false }
 func (noNames) AccessGroups(string) []string { return nil }
 
-// grants is a list of models as compiled for checks. It never changes.
+// grants is a list of models as compiled for checks. It never changes. A pattern is matched with the called name alone:
+// LiteLLM would also guess a provider for "gpt-4o" and find it in "openai/*".
 type grants struct {
 	all bool
 	// names are sorted; patterns are those among them with a *.
