@@ -157,7 +157,7 @@ func nameDays(sums []Sum) error {
 }
 
 // pruneAtOnce is how many rows are deleted in one transaction, so that others get their turn in between.
-const pruneAtOnce = 2000
+const pruneAtOnce = 500
 
 // Prune deletes the rows of the spend log that began before a time, and returns how many. What accounts have spent
 // stays. A row that waits elsewhere for longer than rows are kept, and then comes again, would count again.

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -194,7 +195,7 @@ func TestSpendIsSummedUp(t *testing.T) {
 }
 
 func TestPruneDeletesWhatIsOlder(t *testing.T) {
-	const old = 4500 // more than two chunks
+	const old = 1100 // more than two chunks
 	onBoth(t, func(t *testing.T, d database) {
 		s := d.open(t)
 		must(t, s.InsertKey(ctx(), bare("sk-1"), by("/key/generate")))
@@ -203,7 +204,9 @@ func TestPruneDeletesWhatIsOlder(t *testing.T) {
 			rows[i] = row(fmt.Sprint(i))
 		}
 		rows[old].Start = epoch.Add(1)
-		must(t, s.WriteSpend(ctx(), rows))
+		for chunk := range slices.Chunk(rows, 100) {
+			must(t, s.WriteSpend(ctx(), chunk))
+		}
 		if n := got(s.Prune(ctx(), epoch.Add(1)))(t); n != old {
 			t.Errorf("pruned %d rows, want %d", n, old)
 		}
