@@ -92,6 +92,7 @@ func TestRequestsForKeysThatCantBeMeantAreRefused(t *testing.T) {
 		`{"model_max_budget": {"a": 1}}`:             bad("model_max_budget", "model_max_budget "+unsupported),
 		`{"permissions": {"pii": false}}`:            bad("permissions", "permissions "+unsupported),
 		`{"auto_rotate": true}`:                      bad("auto_rotate", "auto_rotate "+unsupported),
+		`{"max_request_size_mb": 0}`:                 bad("max_request_size_mb", "max_request_size_mb must be more than 0"),
 		`{"key_type": "admin"}`:                      bad("key_type", `key_type must be llm_api, management, read_only or default, not "admin"`),
 		`{"rpm_limit_type": "dynamic"}`:              bad("rpm_limit_type", `rpm_limit_type must be best_effort_throughput or guaranteed_throughput, not "dynamic"`),
 		`{"key": "pk-1234567890123"}`:                bad("key", "Invalid key format. A virtual key must start with 'sk-'."),
@@ -242,6 +243,14 @@ func TestKeysAreDeletedByKeyTokenOrAlias(t *testing.T) {
 	mustEqual(t, bad("keys", "At least one of 'keys' or 'key_aliases' must be provided."), r.post("/key/delete", `{}`))
 }
 
+func TestAnExpiredKeyIsShownAsOne(t *testing.T) {
+	r := newRig(t)
+	key := r.generate(`{"duration": "1h"}`)
+	r.now = r.now.Add(time.Hour + time.Second)
+	mustEqual(t, object{"status": "expired", "expires": "2026-03-04T06:06:07Z"}, pick(r.done(r.get("/key/info?key=" + key))["info"], "status", "expires"))
+	mustEqual(t, 401, r.ask(key, http.MethodGet, "/key/info", "").Status)
+}
+
 func TestKeysAreListedByPage(t *testing.T) {
 	r := newRig(t)
 	var tokens []any
@@ -326,4 +335,8 @@ func TestTheAuditLogSaysWhoChangedWhat(t *testing.T) {
 		line("1", "/key/generate", object{"key": token, "rpm_limit": 5.0, "metadata": []any{"app", "note"}}),
 	}}), any(got))
 	mustEqual(t, []any{"2"}, column(r.done(r.get("/audit?action=/key/block"))["audit_logs"], "id"))
+	mustEqual(t, []any{}, column(r.done(r.get("/audit?start_date=2026-03-05"))["audit_logs"], "id"))
+	long := strings.Repeat("x", 5000)
+	r.done(r.post("/key/update", `{"key": "`+key+`", "tags": ["`+long+`"]}`))
+	mustEqual(t, any(object{"key": token, "tags": "5004 bytes"}), r.done(r.get("/audit"))["audit_logs"].([]any)[0].(object)["updated_values"])
 }

@@ -207,6 +207,9 @@ func TestGuaranteedLimitsOfATeamsKeysAreNeverMoreThanTheTeams(t *testing.T) {
 	r.done(r.post("/key/update", `{"key": "`+key+`", "rpm_limit": 1, "rpm_limit_type": "guaranteed_throughput"}`))
 	mustEqual(t, bad("model_tpm_limit", "Allocated TPM limit=0 + Key TPM limit=101 is greater than team TPM limit=100"),
 		r.post("/key/generate", `{"team_id": "t1", "model_tpm_limit": {"fast": 101}, "tpm_limit_type": "guaranteed_throughput"}`))
+	mustEqual(t, bad("model_rpm_limit", "Allocated RPM limit=0 + Key RPM limit=11 is greater than team RPM limit=10"),
+		r.post("/key/generate", `{"team_id": "t1", "model_rpm_limit": {"fast": 11}, "rpm_limit_type": "guaranteed_throughput"}`))
+	r.generate(`{"team_id": "t1", "model_rpm_limit": {"slow": 10}, "model_tpm_limit": {"slow": 1000}, "rpm_limit_type": "guaranteed_throughput"}`)
 }
 
 func keysIn(t *testing.T, r *rig) int {

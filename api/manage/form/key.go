@@ -94,6 +94,9 @@ func setSize(to **int64, value json.RawMessage) error {
 		return err
 	}
 	bytes := int64(min(*n, 1<<20) * mib)
+	if bytes == 0 {
+		return fmt.Errorf("must be more than %s", value)
+	}
 	*to = &bytes
 	return nil
 }
