@@ -45,14 +45,29 @@ type banker struct {
 
 // bankOf opens a store that goes by a clock of the test.
 func bankOf(t testing.TB, d database) banker {
-	b := banker{clock: &wound{now: epoch}}
-	d.options.Now = b.clock.read
-	b.Store = d.open(t)
-	b.Store.UseOwnClock()
-	return b
+	clock := &wound{now: epoch}
+	return banker{Store: bankBy(t, d, clock.read), clock: clock}
 }
 
-func (b banker) put(account string, terms budget.Terms) error {
+func bankBy(t testing.TB, d database, now func() time.Time) *store.Store {
+	d.options.Now = now
+	s := d.open(t)
+	s.UseOwnClock()
+	return s
+}
+
+func TestTheBankIsOneAsOthersAre(t *testing.T) {
+	for name, open := range map[string]func(testing.TB) database{"SQLite": file, "PostgreSQL": postgres} {
+		t.Run(name, func(t *testing.T) {
+			budgettest.Suite{Open: func(t *testing.T, now func() time.Time) budgettest.Store {
+				return banker{Store: bankBy(t, open(t), now)}
+			}}.Run(t)
+		})
+	}
+}
+
+// Put is budgettest.Store's.
+func (b banker) Put(account string, terms budget.Terms) error {
 	token := account[len("key:"):]
 	set := func(k *record.Key) error {
 		k.MaxBudget, k.BudgetDuration, k.BudgetResetAt = terms.Max, terms.Duration, terms.ResetAt
@@ -67,7 +82,8 @@ func (b banker) put(account string, terms budget.Terms) error {
 	return b.InsertKey(ctx(), k, by("/key/generate"))
 }
 
-func (b banker) remove(account string) error {
+// Delete is budgettest.Store's.
+func (b banker) Delete(account string) error {
 	_, err := b.DeleteKeys(ctx(), []string{account[len("key:"):]}, by("/key/delete"))
 	return err
 }
@@ -123,7 +139,7 @@ func (m *bankMachine) put(t *rapid.T) {
 		terms.ResetAt = m.store.clock.read().Add(time.Duration(rapid.IntRange(-10, 100).Draw(t, "reset")) * time.Second)
 	}
 	m.model.Put(name, terms)
-	if err := m.store.put(name, terms); err != nil {
+	if err := m.store.Put(name, terms); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -132,7 +148,7 @@ func (m *bankMachine) delete(t *rapid.T) {
 	name := rapid.SampledFrom(m.accounts()).Draw(t, "account")
 	m.gone[name] = true
 	m.model.Delete(name)
-	if err := m.store.remove(name); err != nil {
+	if err := m.store.Delete(name); err != nil {
 		t.Fatal(err)
 	}
 }
