@@ -22,7 +22,7 @@ func accessLogs() []*accesslogv3.AccessLog {
 	// They name the attempt where the client left while it was decided: its entry has no Decision.
 	// The router has removed them from all others.
 	ends.AdditionalRequestHeadersToLog = []string{nestorv1.HeaderRequest, nestorv1.HeaderAttempt}
-	ends.AdditionalResponseHeadersToLog = []string{nestorv1.HeaderCoding}
+	ends.AdditionalResponseHeadersToLog = []string{nestorv1.HeaderCoding, nestorv1.HeaderRetry}
 	signs := processorLog("nestor.signs", message.MS(200), 1<<20)
 	return []*accesslogv3.AccessLog{
 		logOf(ends, datav3.AccessLogType_DownstreamEnd),

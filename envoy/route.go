@@ -55,7 +55,7 @@ func apiPaths() []*routev3.RouteMatch {
 		matches = append(matches, &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Path{Path: path}})
 	}
 	for _, path := range []string{
-		"/v1/models", "/models", "/health", "/key", "/team", "/user", "/budget", "/spend", "/global",
+		"/v1/models", "/models", "/health", "/key", "/team", "/user", "/budget", "/spend", "/global", "/audit",
 	} {
 		matches = append(matches, &routev3.RouteMatch{
 			PathSpecifier: &routev3.RouteMatch_PathSeparatedPrefix{PathSeparatedPrefix: path},
@@ -215,6 +215,7 @@ func decisionHeaders() []*corev3.HeaderValueOption {
 		{nestorv1.HeaderAttemptedRetries, nestorv1.KeyRetries},
 		{nestorv1.HeaderAttemptedFallbacks, nestorv1.KeyFallbacks},
 		{nestorv1.HeaderCallID, nestorv1.KeyCallID},
+		{nestorv1.HeaderKeySpend, nestorv1.KeyKeySpend},
 	})
 }
 
@@ -281,6 +282,8 @@ func upstreamResponseHeaders() []string {
 		[]string{"x-envoy-overloaded", "x-envoy-ratelimited", "x-envoy-immediate-health-check-fail"},
 		// An SDK that follows a provider's redirect would take the client's key there.
 		[]string{"set-cookie", "location", "openai-organization", "openai-project"},
+		// Another gateway's prices.
+		[]string{nestorv1.HeaderResponseCost},
 	)
 }
 

@@ -9,6 +9,7 @@ import (
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/nestor-gateway/nestor/access"
 	"github.com/nestor-gateway/nestor/extproc/estimate"
 	"github.com/nestor-gateway/nestor/extproc/message"
 	"github.com/nestor-gateway/nestor/extproc/openai"
@@ -16,6 +17,7 @@ import (
 	"github.com/nestor-gateway/nestor/extproc/retry"
 	"github.com/nestor-gateway/nestor/extproc/standing"
 	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
+	"github.com/nestor-gateway/nestor/ratelimit"
 	"github.com/nestor-gateway/nestor/routing"
 )
 
@@ -35,6 +37,11 @@ type decided struct {
 	inband   bool
 	estimate estimate.Tokens
 	reserved int64 // tokens
+	// limited are the limits of who asks, and also their entities, in the same order.
+	limited  []*access.Limited
+	also     []ratelimit.Entity
+	keySpend string // what the key had spent, in USD; "" where there is none
+	charged  bool   // what it costs goes into the spend log
 }
 
 // rewrite makes the body that the provider gets, in the room given if it is enough.
@@ -106,6 +113,7 @@ func (d *decided) metadata(now time.Time) []byte {
 	if d.strip {
 		m.Add(nestorv1.KeyStrip, "usage")
 	}
+	d.addMoney(m)
 	standing.Add(m, d.pick.Standing)
 	return m.Dynamic(nestorv1.Namespace)
 }
@@ -128,6 +136,7 @@ func (d *decided) complete(now time.Time) *nestorv1.Decision {
 	if d.fields.BlobTokens == 0 {
 		decision.InputBytes = d.fields.TextBytes
 	}
+	d.tellCaller(decision)
 	return decision
 }
 

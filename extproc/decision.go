@@ -26,6 +26,7 @@ type request struct {
 	id      string
 	attempt uint32
 	probe   bool
+	who     access.Principal
 }
 
 // decide runs the decision exchange: it refuses the request, or says which deployment it goes to. Nil is a refusal.
@@ -80,8 +81,9 @@ func (s *Server) readHeaders(m *extprocv3.HttpHeaders) (request, *openai.Error) 
 		return request{}, openai.WrongMethod(method, path)
 	}
 	probe := s.isProbe(headers.Get(nestorv1.HeaderProbe))
-	if _, denial := s.Auth().Authenticate(headers.Get); denial != nil && !probe {
-		return request{}, denied(denial)
+	who, refusal := s.authenticate(headers, path, probe)
+	if refusal != nil {
+		return request{}, refusal
 	}
 	if encoding := headers.Get("content-encoding"); encoding != "" && encoding != "identity" {
 		return request{}, openai.Invalid("", "the request body has content-encoding "+encoding+": send it uncompressed")
@@ -90,7 +92,7 @@ func (s *Server) readHeaders(m *extprocv3.HttpHeaders) (request, *openai.Error) 
 		return request{}, openai.Invalid("", "the request has no body: send a JSON object")
 	}
 	id, attempt := s.identify(headers)
-	return request{headers: headers, route: route, id: id, attempt: attempt, probe: probe}, nil
+	return request{headers: headers, route: route, id: id, attempt: attempt, probe: probe, who: who}, nil
 }
 
 // identify tells which attempt at which request this is. In band the headers that say so may be the client's own,
@@ -103,10 +105,6 @@ func (s *Server) identify(h message.Headers) (id string, attempt uint32) {
 	return ownID(h.Get(nestorv1.HeaderRequest)), max(uint32(n), 1)
 }
 
-func denied(d *access.Denial) *openai.Error {
-	return &openai.Error{Status: d.Status, Type: d.Type, Code: d.Code, Param: d.Param, Message: d.Message, RetryAfter: d.RetryAfter}
-}
-
 func (s *Server) isProbe(secret string) bool {
 	return s.ProbeSecret != "" && subtle.ConstantTimeCompare([]byte(secret), []byte(s.ProbeSecret)) == 1
 }
@@ -117,6 +115,9 @@ func tooManyBodies() *openai.Error {
 
 // choose reads the body and picks the deployment.
 func (s *Server) choose(ctx context.Context, req request, body []byte) (*decided, *openai.Error) {
+	if refusal := tooLarge(req.who, int64(len(body))); refusal != nil {
+		return nil, refusal
+	}
 	fields, refusal := openai.Scan(body)
 	if refusal != nil {
 		return nil, refusal
@@ -127,13 +128,20 @@ func (s *Server) choose(ctx context.Context, req request, body []byte) (*decided
 			return nil, openai.MissingModel()
 		}
 	}
-	view, next, refusal := s.planOf(req, model)
+	if refusal := mayCall(req.who, model, fields); refusal != nil {
+		return nil, refusal
+	}
+	view, next, refusal := s.planOf(req, req.who.Model(model))
 	if refusal != nil {
 		return nil, refusal
 	}
-	d := &decided{request: req, fields: fields, model: model, plan: next, snapshot: view.Snapshot(), replica: s.Replica, inband: s.Inband}
+	d := &decided{request: req, fields: fields, model: model, plan: next, snapshot: view.Snapshot(), replica: s.Replica, inband: s.Inband, charged: s.Till != nil}
+	d.countOn(req.who)
 	if err := s.place(ctx, view, d); err != nil {
-		return nil, noneLeft(d, err)
+		return nil, s.noneLeft(d, err)
+	}
+	if refusal := s.reserveMoney(ctx, d); refusal != nil {
+		return nil, refusal
 	}
 	s.countRequest(req)
 	outgoing, err := s.Providers.Request(d.pick.Deployment, req.route.Endpoint, d.pick.Model)
@@ -156,7 +164,7 @@ func (s *Server) place(ctx context.Context, view *routing.View, d *decided) (err
 			d.pick = pick
 			return nil
 		}
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || isCaller(none) {
 			return none
 		}
 		if limit := obstacle(none); limit != nil {
@@ -219,13 +227,13 @@ func (s *Server) pick(ctx context.Context, view *routing.View, d *decided) (rout
 	if err := pause(ctx, next.Delay); err != nil {
 		return routing.Pick{}, err
 	}
-	q := routing.Query{Seed: seed(d.request.id, len(next.Groups)), Skip: int(next.Missed), Exclude: next.Tried, Stream: d.fields.Stream, Hold: s.hold(d)}
+	q := routing.Query{Seed: seed(d.request.id, len(next.Groups)), Skip: int(next.Missed), Exclude: next.Tried, Stream: d.fields.Stream, Hold: s.hold(d), Also: d.also}
 	p, err := s.reserve(ctx, view, d, q)
-	if err != nil && q.Skip > 0 {
+	if err != nil && q.Skip > 0 && !isCaller(err) {
 		q.Skip = 0
 		p, err = s.reserve(ctx, view, d, q)
 	}
-	if err == nil || len(next.Tried) == 0 {
+	if err == nil || len(next.Tried) == 0 || isCaller(err) {
 		return p, err
 	}
 	if err := pause(ctx, next.Wait-next.Delay); err != nil {

@@ -65,7 +65,8 @@ func (s *Server) finish(a *answer) {
 	e := &a.entry
 	e.Duration = s.Now().Sub(a.began)
 	if e.Whole = e.Duration; a.reader != nil {
-		e.Usage = ending.Usage(a.reader.Usage())
+		u := a.reader.Usage()
+		e.Usage = ending.Usage{Prompt: u.Prompt, Completion: u.Completion, Total: u.Total, Cached: u.Cached, Reasoning: u.Reasoning}
 	}
 	if p, ok := a.reader.(*inband.Packed); ok && p.Size() > 0 {
 		e.Sent, e.Packed = p.Size(), false // what is learned of bytes is learned of text
@@ -228,6 +229,9 @@ func (d *decided) told() []openai.Header {
 		{Name: nestorv1.HeaderAttemptedRetries, Value: strconv.Itoa(int(d.plan.Retries))},
 		{Name: nestorv1.HeaderAttemptedFallbacks, Value: strconv.Itoa(int(d.plan.Fallbacks))},
 		{Name: nestorv1.HeaderCallID, Value: d.request.id},
+	}
+	if d.keySpend != "" {
+		told = append(told, openai.Header{Name: nestorv1.HeaderKeySpend, Value: d.keySpend})
 	}
 	return append(told, standing.Headers(d.pick.Standing)...)
 }

@@ -98,6 +98,7 @@ type how struct {
 	unsent  bool
 	sent    uint64
 	coding  string // the answer's content-encoding
+	retry   bool   // it is marked for another attempt
 	usage   map[string]any
 	more    func(*datav3.HTTPAccessLogEntry)
 }
@@ -129,6 +130,9 @@ func (a attempt) logged(t *testing.T, h how) []byte {
 	}
 	if h.coding != "" {
 		line.Response.ResponseHeaders = map[string]string{"content-encoding": h.coding}
+	}
+	if h.retry {
+		line.Response.ResponseHeaders = map[string]string{nestorv1.HeaderRetry: "1"}
 	}
 	if a.decision != nil {
 		line.CommonProperties.Metadata.FilterMetadata[nestorv1.Namespace] = a.decision.Fields[nestorv1.Namespace].GetStructValue()

@@ -23,7 +23,9 @@ type Metrics struct {
 	cooldowns *prometheus.CounterVec
 	withheld  prometheus.Counter
 	expired   prometheus.Counter
-	seconds   *prometheus.HistogramVec
+
+	overBudget prometheus.Counter
+	seconds    *prometheus.HistogramVec
 }
 
 // NewMetrics registers the processor's metrics.
@@ -51,6 +53,10 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	m.expired = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "nestor_reservations_expired_total", Help: "Answers whose reservation was no longer held when they ended: it stands at its estimate.",
 	})
+	m.overBudget = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "nestor_budget_refusals_total", Help: "Requests that were refused because a budget has too little left.",
+	})
+	r.MustRegister(m.overBudget)
 	r.MustRegister(m.refusals, m.attempts, m.answers, m.tokens, m.reserved, m.denials, m.closings, m.cooldowns, m.seconds, m.withheld, m.expired)
 	return m
 }

@@ -23,11 +23,13 @@ func (s *Server) refuse(stream extprocv3.ExternalProcessor_ProcessServer, e *ope
 
 // giveBack returns what was reserved for an attempt that is not made.
 func (s *Server) giveBack(d *decided) {
-	s.Router.Refund(d.pick.Deployment.ID, reservationID(d.request.id, d.request.attempt))
+	id := reservationID(d.request.id, d.request.attempt)
+	s.Router.Refund(d.pick.Deployment.ID, id)
+	s.charge(id, 0, nil)
 }
 
 // noneLeft says why nothing can be picked, and when there will be a deployment again.
-func noneLeft(d *decided, err error) *openai.Error {
+func (s *Server) noneLeft(d *decided, err error) *openai.Error {
 	var none *routing.NoneError
 	if !errors.As(err, &none) {
 		return refusalOf(err)
@@ -35,13 +37,22 @@ func noneLeft(d *decided, err error) *openai.Error {
 	if none.Limit == nil {
 		return openai.NoDeployment(d.model, none.RetryAfter)
 	}
-	e := openai.NoQuota(d.model, openai.Quota{
-		Of: none.Limit.Dimension, Limit: none.Limit.Room.Limit, Remaining: none.Limit.Room.Remaining,
-		Requested: d.reserved, TooLarge: none.Limit.Never, Closed: none.Limit.Closed, RetryAfter: none.RetryAfter,
-	})
+	e := openai.NoQuota(d.model, d.quota(none))
+	if none.Caller {
+		e = d.callerFull(none, s.Now())
+	}
 	room := none.Limit.Room
 	if none.Limit.Closed {
 		room.Limit = ratelimit.None // nobody knows what remains
 	}
 	return standing.Refuse(e, none.Limit.Dimension, room)
+}
+
+// quota is the limit that stands in the way.
+func (d *decided) quota(none *routing.NoneError) openai.Quota {
+	limit := none.Limit
+	return openai.Quota{
+		Of: limit.Dimension, Limit: limit.Room.Limit, Remaining: limit.Room.Remaining,
+		Requested: d.reserved, TooLarge: limit.Never, Closed: limit.Closed, RetryAfter: none.RetryAfter,
+	}
 }

@@ -23,6 +23,9 @@ func (s *Server) renew(d *nestorv1.Decision) bool {
 		s.Elsewhere.Renew(d.Holder, id, Life(s.Signs))
 		return true
 	}
+	if s.Till != nil {
+		s.Till.Renew(id, Life(s.Signs))
+	}
 	return s.Router.Renew(id, Life(s.Signs))
 }
 

@@ -75,6 +75,12 @@ func inFlightOnly(err error) bool {
 	return limit != nil && limit.Dimension == ratelimit.Parallel && !limit.Never
 }
 
+// isCaller reports whether a limit of who asks ended a pick: no other deployment helps.
+func isCaller(err error) bool {
+	var none *routing.NoneError
+	return errors.As(err, &none) && none.Caller
+}
+
 // obstacle is the limit that kept anything from being picked; nil when it was something else.
 func obstacle(err error) *routing.Obstacle {
 	var none *routing.NoneError

@@ -58,6 +58,9 @@ type Options struct {
 	// Elsewhere settles what others hold; nil where there are none.
 	Replica   string
 	Elsewhere Elsewhere
+	// Budgets and Till keep what callers may spend and have spent; nil where there is no store of keys.
+	Budgets Budgets
+	Till    Till
 	// Inband keeps an exchange up from its decision to the end of the answer, for an Envoy that has one filter
 	// and no access log: usage is read from the bytes of the answer.
 	Inband bool

@@ -3,34 +3,40 @@ package extproc
 import (
 	"time"
 
+	"github.com/nestor-gateway/nestor/access/record"
 	"github.com/nestor-gateway/nestor/extproc/ending"
 	"github.com/nestor-gateway/nestor/extproc/estimate"
+	"github.com/nestor-gateway/nestor/extproc/forward"
 	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
 	"github.com/nestor-gateway/nestor/ratelimit"
 )
 
 // Elsewhere settles what another replica holds. It must not block.
 type Elsewhere interface {
-	Settle(holder, deployment string, id ratelimit.ID, used ratelimit.Amounts)
+	Settle(holder, deployment string, id ratelimit.ID, used ratelimit.Amounts, b forward.Bill)
 	// Refund gives a reservation back; holder is empty where nobody knows which replica it is.
 	Refund(holder, deployment string, id ratelimit.ID)
 	// Renew has a reservation held for a time from now on at least.
 	Renew(holder string, id ratelimit.ID, life time.Duration)
 }
 
-// settle replaces what an attempt has reserved by what it used, or gives it back where it was nothing. False when
-// it was no longer held here; what another replica holds counts as held.
-func (s *Server) settle(d *nestorv1.Decision, far ending.Reach, tokens int64) bool {
+// settle replaces what an attempt has reserved by what it used, or gives it back where it was nothing, and has it pay.
+// False when it was no longer held here; what another replica holds counts as held.
+func (s *Server) settle(d *nestorv1.Decision, far ending.Reach, tokens, cost int64, row *record.Spend) bool {
 	id := reservationID(d.RequestId, d.Attempt)
-	if far == ending.Nowhere {
+	if far == ending.Nowhere && row == nil {
 		s.refund(d.Holder, d.Deployment, id)
 		return true
 	}
 	used := ratelimit.Amounts{ratelimit.Requests: 1, ratelimit.Tokens: tokens}
+	if far == ending.Nowhere {
+		used = ratelimit.Amounts{}
+	}
 	if s.isElsewhere(d.Holder) {
-		s.Elsewhere.Settle(d.Holder, d.Deployment, id, used)
+		s.Elsewhere.Settle(d.Holder, d.Deployment, id, used, sent(cost, row))
 		return true
 	}
+	s.charge(id, cost, row)
 	held := s.Router.Settle(d.Deployment, id, used)
 	if held {
 		s.Metrics.settled(d, tokens)
@@ -48,6 +54,7 @@ func (s *Server) refund(holder, deployment string, id ratelimit.ID) {
 		s.Elsewhere.Refund(holder, deployment, id)
 		return
 	}
+	s.charge(id, 0, nil)
 	if !s.Router.Refund(deployment, id) && holder == "" && s.Replica != "" && s.Elsewhere != nil {
 		s.Elsewhere.Refund("", deployment, id)
 	}
@@ -59,13 +66,14 @@ func (s *Server) settleFailure(f *failed) {
 		return
 	}
 	far, tokens := ending.SpentByFailure(f.decision, f.details)
-	s.settle(f.decision, far, tokens)
+	s.settle(f.decision, far, tokens, ending.CostOfTokens(f.decision, tokens), nil)
 }
 
 // settleEntry settles an attempt by its access log entry.
 func (s *Server) settleEntry(e ending.Entry) {
 	far, tokens := e.Spent(func(bytes int64) int64 { return s.book.Streamed(e.Model, bytes) })
-	held := s.settle(e.Decision, far, tokens)
+	cost, row := s.bill(e, tokens)
+	held := s.settle(e.Decision, far, tokens, cost, row)
 	if !held && e.Outcome() == ending.Success && e.Decision.ReservedTokens > 0 {
 		s.Metrics.expired.Inc()
 	}

@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/nestor-gateway/nestor/extproc/estimate"
+	"github.com/nestor-gateway/nestor/extproc/forward"
 	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
 	"github.com/nestor-gateway/nestor/ratelimit"
 )
@@ -205,7 +206,7 @@ func TestNothingIsHeldDuringTheBackOff(t *testing.T) {
 // others records what is settled elsewhere.
 type others struct{ said []string }
 
-func (o *others) Settle(holder, deployment string, _ ratelimit.ID, used ratelimit.Amounts) {
+func (o *others) Settle(holder, deployment string, _ ratelimit.ID, used ratelimit.Amounts, _ forward.Bill) {
 	o.said = append(o.said, fmt.Sprint("settle ", holder, " ", deployment, " ", used))
 }
 

@@ -23,7 +23,6 @@ import (
 	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
 
-	"github.com/nestor-gateway/nestor/access"
 	"github.com/nestor-gateway/nestor/api"
 	"github.com/nestor-gateway/nestor/envoy"
 	"github.com/nestor-gateway/nestor/extproc"
@@ -51,7 +50,7 @@ type gateway struct {
 	providers *provider.Table
 	limits    *limits
 	router    *routing.Router
-	auth      atomic.Pointer[access.Master]
+	callers   *callers
 	xds       *envoy.Server
 	envoy     envoy.Options
 	health    *health.Server
@@ -75,13 +74,17 @@ func newGateway(s settings, stderr io.Writer, log *slog.Logger) (*gateway, error
 	}
 	g := &gateway{settings: s, log: log, client: client, content: contentsOf(slices.Values(cfg.Files)),
 		providers: providers, health: health.NewServer()}
-	g.auth.Store(access.NewMaster(cfg.MasterKey))
 	g.envoy = s.envoyOptions(client)
 	g.xds = envoy.NewServer(g.envoy)
 	if g.limits, err = openLimits(s, cfg, client, log); err != nil {
 		return nil, err
 	}
 	g.router = routing.NewRouter(routing.NewTracker(time.Now), g.limits.store, snapshot)
+	if g.callers, err = openCallers(s, cfg, g.limits, log); err != nil {
+		g.limits.Close()
+		return nil, err
+	}
+	g.callers.apply(cfg, snapshot)
 	return g, g.assemble()
 }
 
@@ -107,7 +110,7 @@ func (g *gateway) assemble() error {
 	o := extproc.Options{
 		Router:      g.router,
 		Providers:   g.providers,
-		Auth:        func() extproc.Authenticator { return g.auth.Load() },
+		Auth:        func() extproc.Authenticator { return g.callers.index },
 		Metrics:     extproc.NewMetrics(registry),
 		ProbeSecret: probe,
 		LargeBodies: largeBodies,
@@ -115,10 +118,14 @@ func (g *gateway) assemble() error {
 		Inband:      g.envoy.Inband,
 		Log:         g.log,
 	}
+	if g.callers.store != nil {
+		o.Budgets, o.Till = g.callers.ledger, g.callers
+	}
+	g.callers.register(registry)
 	g.grpc = grpc.NewServer(g.envoy.GRPCOptions()...)
 	if g.limits.replicas != nil {
 		g.limits.share(g.router)
-		f := g.limits.forwarder(g.router, registry, g.log)
+		f := g.limits.forwarder(g.router, g.callers, registry, g.log)
 		f.Register(g.grpc)
 		o.Replica, o.Elsewhere = g.limits.replicas.Self().ID, f
 	}
@@ -128,7 +135,8 @@ func (g *gateway) assemble() error {
 	g.http = &http.Server{
 		Handler: api.New(api.Options{
 			View:        g.router.View,
-			Auth:        func() api.Authenticator { return g.auth.Load() },
+			Auth:        func() api.Authenticator { return g.callers.index },
+			Manage:      g.callers.manager(),
 			ProbeTarget: "http://" + reachable(g.client),
 			ProbeSecret: probe,
 			Metrics:     promhttp.HandlerFor(registry, promhttp.HandlerOpts{}),
@@ -211,6 +219,7 @@ func (g *gateway) shutdown() {
 	g.grpc.Stop()
 	_ = g.http.Close()
 	g.limits.Close()
+	g.callers.close()
 }
 
 func (s settings) envoyOptions(client string) envoy.Options {

@@ -15,7 +15,6 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 
-	"github.com/nestor-gateway/nestor/access"
 	"github.com/nestor-gateway/nestor/routing"
 )
 
@@ -155,7 +154,7 @@ func (r *reloader) reload(ctx context.Context) {
 		g.log.Error("config not reloaded: Envoy did not take its upstreams", "error", err)
 		return
 	}
-	g.auth.Store(access.NewMaster(cfg.MasterKey))
+	g.callers.apply(cfg, snapshot)
 	g.router.Swap(snapshot)
 	r.broken, r.content = false, files
 	r.follow()

@@ -86,7 +86,7 @@ func TestAKeyIsNotTakenAwayAtAnOpenAddress(t *testing.T) {
 	write(t, path, another)
 	r.reload(t.Context())
 	g.goesTo(t, "groq/a")
-	if _, denial := g.auth.Load().Authenticate(func(string) string { return "" }); denial == nil {
+	if _, denial := g.callers.index.Authenticate(func(string) string { return "" }); denial == nil {
 		t.Error("a request without a key is let in at " + g.client)
 	}
 }

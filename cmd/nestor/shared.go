@@ -13,14 +13,21 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/nestor-gateway/nestor/access"
 	"github.com/nestor-gateway/nestor/extproc/forward"
 	"github.com/nestor-gateway/nestor/ratelimit/redis"
 	"github.com/nestor-gateway/nestor/routing"
 )
 
+// limitStore keeps the limits of the config, and those of keys, teams and users.
+type limitStore interface {
+	routing.Limits
+	access.Entities
+}
+
 // limits is the store of limits, and what replicas share beside it.
 type limits struct {
-	store    routing.Limits
+	store    limitStore
 	place    redisPlace
 	replicas *redis.Replicas // nil where nothing is shared
 	// share begins to tell the other replicas what a router learns, and the router what they do.
@@ -102,13 +109,17 @@ func heard(n redis.Notice) routing.Notice {
 }
 
 // forwarder settles at other replicas what they hold.
-func (l *limits) forwarder(r *routing.Router, m prometheus.Registerer, log *slog.Logger) *forward.Forwarder {
+func (l *limits) forwarder(r *routing.Router, c *callers, m prometheus.Registerer, log *slog.Logger) *forward.Forwarder {
 	if store, ok := l.store.(*redis.Store); ok {
 		m.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "nestor_redis_down_seconds", Help: "For how long Redis has been of no use for limits; 0 while it is.",
 		}, func() float64 { return store.Down().Seconds() }))
 	}
-	f := forward.New(forward.Options{Self: l.replicas.Self().ID, Ledger: r, Directory: l.replicas, Metrics: m, Log: log})
+	o := forward.Options{Self: l.replicas.Self().ID, Ledger: r, Directory: l.replicas, Metrics: m, Log: log}
+	if c.store != nil {
+		o.Money = bills{c}
+	}
+	f := forward.New(o)
 	l.close = append(l.close, f.Close)
 	return f
 }

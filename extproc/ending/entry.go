@@ -28,6 +28,7 @@ type Entry struct {
 	Whole    time.Duration // from the request to the end of the answer at the upstream; 0 is unknown
 	First    time.Duration // from the request to the first piece of a stream
 	Reason   string        // why a connection could not be made
+	Retried  bool          // another attempt follows
 	Usage    Usage
 }
 
@@ -44,6 +45,7 @@ func Read(line *entries.Entry, d *nestorv1.Decision) Entry {
 		Packed:   IsPacked(line.Coding),
 		Duration: line.Duration.Duration(),
 		Reason:   line.Reason,
+		Retried:  line.Retry,
 		Usage:    ReadUsage(line.Usage),
 	}
 	if begin := line.FirstSent.Duration(); begin > 0 {

@@ -3,7 +3,7 @@ package ending
 import "github.com/nestor-gateway/nestor/extproc/entries"
 
 // Usage is the tokens that a provider reported; 0 where it said nothing.
-type Usage struct{ Prompt, Completion, Total, Cached, Reasoning int64 }
+type Usage struct{ Prompt, Completion, Total, Cached, CacheCreation, Reasoning int64 }
 
 // mostTokens bounds what is believed of one answer.
 const mostTokens = 1 << 32
@@ -11,11 +11,12 @@ const mostTokens = 1 << 32
 // ReadUsage reads what Envoy's filters found in an answer.
 func ReadUsage(u entries.Usage) Usage {
 	return Usage{
-		Prompt:     count(u.Prompt),
-		Completion: count(u.Completion),
-		Total:      count(u.Total),
-		Cached:     count(u.Cached),
-		Reasoning:  count(u.Reasoning),
+		Prompt:        count(u.Prompt),
+		Completion:    count(u.Completion),
+		Total:         count(u.Total),
+		Cached:        count(u.Cached),
+		CacheCreation: count(u.CacheCreation),
+		Reasoning:     count(u.Reasoning),
 	}
 }
 

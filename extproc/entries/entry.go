@@ -24,6 +24,7 @@ type Entry struct {
 	Body    uint64 // bytes of the answer's body
 	Coding  string // and what they are compressed with: the response header nestorv1.HeaderCoding
 	Details string // Envoy's response code details
+	Retry   bool   // the answer is marked for another attempt: it has the header nestorv1.HeaderRetry
 
 	// Request and Attempt are the request headers nestorv1.HeaderRequest and nestorv1.HeaderAttempt.
 	Request, Attempt string
@@ -31,7 +32,7 @@ type Entry struct {
 
 // Usage is what is in nestorv1.UsageNamespace under the keys of the same names, as the filters have put it there: any
 // number. What is no number is zero.
-type Usage struct{ Prompt, Completion, Total, Cached, Reasoning, FirstEvent float64 }
+type Usage struct{ Prompt, Completion, Total, Cached, CacheCreation, Reasoning, FirstEvent float64 }
 
 // Flags are those of the envoy.data.accesslog.v3.ResponseFlags that are read, under their names.
 type Flags struct {

@@ -137,7 +137,7 @@ func generated(line *datav3.HTTPAccessLogEntry) Entry {
 		Decision: []byte(metadata[nestorv1.Namespace].GetFields()[nestorv1.KeyDecision].GetStringValue()),
 		Usage: Usage{
 			Prompt: usage("prompt_tokens"), Completion: usage("completion_tokens"), Total: usage("total_tokens"),
-			Cached: usage("cached_tokens"), Reasoning: usage("reasoning_tokens"), FirstEvent: usage("first_event"),
+			Cached: usage("cached_tokens"), CacheCreation: usage("cache_creation_tokens"), Reasoning: usage("reasoning_tokens"), FirstEvent: usage("first_event"),
 		},
 		FirstSent:     momentOf(common.GetTimeToFirstUpstreamTxByte()),
 		FirstReceived: momentOf(common.GetTimeToFirstUpstreamRxByte()),
@@ -151,6 +151,7 @@ func generated(line *datav3.HTTPAccessLogEntry) Entry {
 		Body: response.GetResponseBodyBytes(), Coding: response.GetResponseHeaders()["content-encoding"], Details: response.GetResponseCodeDetails(),
 		Request: headers[nestorv1.HeaderRequest], Attempt: headers[nestorv1.HeaderAttempt],
 	}
+	_, e.Retry = response.GetResponseHeaders()[nestorv1.HeaderRetry]
 	if start := common.GetStartTime(); start != nil {
 		e.Start = MomentOf(start.GetSeconds(), start.GetNanos())
 	}

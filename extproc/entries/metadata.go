@@ -64,6 +64,8 @@ func (u *Usage) read(key, value []byte) error {
 		count = &u.Total
 	case nestorv1.KeyCachedTokens:
 		count = &u.Cached
+	case nestorv1.KeyCacheCreationTokens:
+		count = &u.CacheCreation
 	case nestorv1.KeyReasoningTokens:
 		count = &u.Reasoning
 	case nestorv1.KeyFirstEvent:

@@ -71,7 +71,7 @@ func wanted() map[string][]string {
 	return map[string][]string{
 		nestorv1.Namespace: {nestorv1.KeyDecision},
 		nestorv1.UsageNamespace: {nestorv1.KeyPromptTokens, nestorv1.KeyCompletionTokens, nestorv1.KeyTotalTokens,
-			nestorv1.KeyCachedTokens, nestorv1.KeyReasoningTokens, nestorv1.KeyFirstEvent},
+			nestorv1.KeyCachedTokens, nestorv1.KeyCacheCreationTokens, nestorv1.KeyReasoningTokens, nestorv1.KeyFirstEvent},
 	}
 }
 

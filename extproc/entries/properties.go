@@ -65,8 +65,12 @@ func (e *Entry) readResponse(response []byte) error {
 			e.Body = f.number
 		case responseHeaders:
 			name, value, err := textPair(f.bytes)
-			if f.err = err; string(name) == nestorv1.HeaderCoding {
+			f.err = err
+			switch string(name) {
+			case nestorv1.HeaderCoding:
 				e.Coding = string(value)
+			case nestorv1.HeaderRetry:
+				e.Retry = true
 			}
 		case responseDetails:
 			e.Details = details(f.text())

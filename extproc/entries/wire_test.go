@@ -54,9 +54,9 @@ func keys() map[protoreflect.FullName][]string {
 		"envoy.config.core.v3.Metadata.FilterMetadataEntry": {nestorv1.Namespace, nestorv1.UsageNamespace},
 		"google.protobuf.Struct.FieldsEntry": {nestorv1.KeyDecision, nestorv1.KeyDecision, nestorv1.KeyDecision,
 			nestorv1.KeyPromptTokens, nestorv1.KeyCompletionTokens, nestorv1.KeyTotalTokens,
-			nestorv1.KeyCachedTokens, nestorv1.KeyReasoningTokens, nestorv1.KeyFirstEvent},
+			nestorv1.KeyCachedTokens, nestorv1.KeyCacheCreationTokens, nestorv1.KeyReasoningTokens, nestorv1.KeyFirstEvent},
 		"envoy.data.accesslog.v3.HTTPRequestProperties.RequestHeadersEntry":   {nestorv1.HeaderRequest, nestorv1.HeaderAttempt},
-		"envoy.data.accesslog.v3.HTTPResponseProperties.ResponseHeadersEntry": {nestorv1.HeaderCoding},
+		"envoy.data.accesslog.v3.HTTPResponseProperties.ResponseHeadersEntry": {nestorv1.HeaderCoding, nestorv1.HeaderRetry},
 	}
 }
 

@@ -27,6 +27,20 @@ type Ledger interface {
 	Renew(id ratelimit.ID, life time.Duration) bool
 }
 
+// Money is settled with what was reserved of budgets, at the replica that holds it.
+type Money interface {
+	// Charge settles what a reservation holds of budgets, and writes the row of the spend log, if any.
+	Charge(id ratelimit.ID, cost int64, row []byte)
+	// Renew has it held for a time from now on at least.
+	Renew(id ratelimit.ID, life time.Duration) bool
+}
+
+// Bill is what an attempt has cost.
+type Bill struct {
+	Nano int64  // nano-dollars
+	Row  []byte // of the spend log, as JSON; nil for none
+}
+
 // Directory knows the replicas that live.
 type Directory interface {
 	// Address returns host:port of a replica's gRPC port; false when no such replica is known to live.
@@ -38,8 +52,10 @@ type Directory interface {
 // Options are what a Forwarder needs; none but Dial may be left out.
 type Options struct {
 	// Self is the id of this replica; a process has a new one every time it starts.
-	Self      string
-	Ledger    Ledger
+	Self   string
+	Ledger Ledger
+	// Money is nil where nothing is charged. It also gets the rows of replicas that are gone.
+	Money     Money
 	Directory Directory
 	Metrics   prometheus.Registerer
 	Log       *slog.Logger
@@ -92,15 +108,23 @@ func (f *Forwarder) Close() {
 	f.peers.Wait()
 }
 
-// Settle replaces what an attempt holds at a replica by what was used. It never waits.
-func (f *Forwarder) Settle(holder, deployment string, id ratelimit.ID, used ratelimit.Amounts) {
+// Settle replaces what an attempt holds at a replica by what was used, and has it pay there. It never waits.
+func (f *Forwarder) Settle(holder, deployment string, id ratelimit.ID, used ratelimit.Amounts, b Bill) {
 	if holder == f.Self {
 		f.Ledger.Settle(deployment, id, used)
+		f.charge(id, b.Nano, b.Row)
 		return
 	}
 	f.put(holder, &nestorv1.Settlement{
 		Id: id[:], Deployment: deployment, Requests: used[ratelimit.Requests], Tokens: used[ratelimit.Tokens],
+		Cost: b.Nano, Row: b.Row,
 	})
+}
+
+func (f *Forwarder) charge(id ratelimit.ID, nano int64, row []byte) {
+	if f.Money != nil {
+		f.Money.Charge(id, nano, row)
+	}
 }
 
 // Refund gives back what an attempt holds at a replica, which may be any other one where holder is empty. It never waits.
@@ -108,6 +132,7 @@ func (f *Forwarder) Refund(holder, deployment string, id ratelimit.ID) {
 	switch holder {
 	case f.Self:
 		f.Ledger.Refund(deployment, id)
+		f.charge(id, 0, nil)
 	case "":
 		for _, replica := range f.Directory.IDs() {
 			if replica != f.Self {
@@ -122,10 +147,17 @@ func (f *Forwarder) Refund(holder, deployment string, id ratelimit.ID) {
 // Renew has what an attempt holds at a replica held for a time from now on at least. It never waits.
 func (f *Forwarder) Renew(holder string, id ratelimit.ID, life time.Duration) {
 	if holder == f.Self {
-		f.Ledger.Renew(id, life)
+		f.renew(id, life)
 		return
 	}
 	f.put(holder, &nestorv1.Settlement{Id: id[:], LifeMs: max(1, life.Milliseconds())})
+}
+
+func (f *Forwarder) renew(id ratelimit.ID, life time.Duration) bool {
+	if f.Money != nil {
+		f.Money.Renew(id, life)
+	}
+	return f.Ledger.Renew(id, life)
 }
 
 func (f *Forwarder) put(holder string, s *nestorv1.Settlement) {
@@ -133,7 +165,7 @@ func (f *Forwarder) put(holder string, s *nestorv1.Settlement) {
 	defer f.mu.Unlock()
 	q, ok := f.queues[holder]
 	if f.closing.Err() != nil || ok && len(q.waiting) >= maxQueued {
-		f.drop(s)
+		f.drop(s) // charging takes no lock of this forwarder
 		return
 	}
 	if !ok {
@@ -160,7 +192,15 @@ func (f *Forwarder) take(q *queue, n int) []*nestorv1.Settlement {
 	return batch
 }
 
-func (f *Forwarder) drop(batch ...*nestorv1.Settlement) { f.dropped.Add(settlements(batch)) }
+// drop gives up what a replica that is gone held. Its rows of the spend log are written here: what was spent stays spent.
+func (f *Forwarder) drop(batch ...*nestorv1.Settlement) {
+	f.dropped.Add(settlements(batch))
+	for _, s := range batch {
+		if len(s.Row) > 0 {
+			f.charge(ratelimit.ID(s.Id), s.Cost, s.Row)
+		}
+	}
+}
 
 // settlements counts what is no mere sign of life.
 func settlements(batch []*nestorv1.Settlement) (n float64) {

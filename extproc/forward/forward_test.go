@@ -120,18 +120,54 @@ func (f *fleet) dial(_ context.Context, addr string) (net.Conn, error) {
 	return l.Dial()
 }
 
+// row is what the spend log gets of the attempts that are settled.
+func row(i int) []byte { return fmt.Appendf(nil, `{"ID":"%d"}`, i) }
+
+// till remembers what it is charged.
+type till struct {
+	mu   sync.Mutex
+	rows map[string]int64 // cost by row
+}
+
+func (c *till) Charge(_ ratelimit.ID, cost int64, row []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(row) > 0 {
+		c.rows[string(row)] = cost
+	}
+}
+
+func (*till) Renew(ratelimit.ID, time.Duration) bool { return true }
+
+// wantCharged compares what was charged with the bills of attempts 0 to n-1.
+func (c *till) wantCharged(t *testing.T, n int) {
+	t.Helper()
+	want := map[string]int64{}
+	for i := range n {
+		if expected(i) != "refund" {
+			want[string(row(i))] = int64(i)
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if diff := cmp.Diff(want, c.rows); diff != "" {
+		t.Errorf("charged (-want +got):\n%s", diff)
+	}
+}
+
 // replica is one process.
 type replica struct {
 	*Forwarder
 	ledger *ledger
+	till   *till
 	server *grpc.Server
 }
 
 // start makes a replica live at an address.
 func (f *fleet) start(self, addr string, more ...grpc.ServerOption) *replica {
-	r := &replica{ledger: &ledger{}, server: grpc.NewServer(more...)}
+	r := &replica{ledger: &ledger{}, till: &till{rows: map[string]int64{}}, server: grpc.NewServer(more...)}
 	r.Forwarder = New(Options{
-		Self: self, Ledger: r.ledger, Directory: f, Metrics: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler),
+		Self: self, Ledger: r.ledger, Money: r.till, Directory: f, Metrics: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler),
 		Dial: []grpc.DialOption{grpc.WithContextDialer(f.dial)},
 	})
 	r.Register(r.server)
@@ -154,7 +190,7 @@ func (r *replica) report(holder string, n int) {
 		if expected(i) == "refund" {
 			r.Refund(holder, deployment(i), id(i))
 		} else {
-			r.Settle(holder, deployment(i), id(i), ratelimit.Amounts{1, int64(i), 0})
+			r.Settle(holder, deployment(i), id(i), ratelimit.Amounts{1, int64(i), 0}, Bill{Nano: int64(i), Row: row(i)})
 		}
 	}
 }
@@ -190,6 +226,7 @@ func TestWhatIsHeldHereIsSettledHere(t *testing.T) {
 	a.ledger.hold(10)
 	a.report("a", 10)
 	wantEnded(t, a.ledger, 10)
+	a.till.wantCharged(t, 10)
 }
 
 func TestWhatOthersHoldIsSettledThere(t *testing.T) {
@@ -206,6 +243,8 @@ func TestWhatOthersHoldIsSettledThere(t *testing.T) {
 		synctest.Wait()
 		wantEnded(t, a.ledger, n)
 		wantEnded(t, b.ledger, n)
+		a.till.wantCharged(t, n)
+		b.till.wantCharged(t, n)
 		if got := metric(t, a.forwarded); got != n {
 			t.Errorf("%v counted as forwarded", got)
 		}
@@ -229,6 +268,18 @@ func TestARefundWhoseHolderNobodyKnowsGoesToAllOthers(t *testing.T) {
 				t.Errorf("replica %d holds %d, want %d", i, held, want)
 			}
 		}
+	})
+}
+
+// What was spent stays spent when the replica is gone that held it.
+func TestRowsOfAReplicaThatIsGoneAreChargedHere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet()
+		a := f.start("a", "a:1")
+		defer a.stop()
+		a.report("gone", 40)
+		time.Sleep(time.Minute)
+		a.till.wantCharged(t, 40)
 	})
 }
 

@@ -32,7 +32,7 @@ func (s *service) Settle(_ context.Context, r *nestorv1.SettleRequest) (*nestorv
 		return nil, status.Errorf(codes.NotFound, "this is replica %q, not %q", s.forwarder.Self, r.Holder)
 	}
 	for _, one := range r.Settlements {
-		if len(one.Id) != len(ratelimit.ID{}) || one.Requests < 0 || one.Tokens < 0 || one.LifeMs < 0 || one.LifeMs > maxLife.Milliseconds() {
+		if len(one.Id) != len(ratelimit.ID{}) || one.Requests < 0 || one.Tokens < 0 || one.LifeMs < 0 || one.LifeMs > maxLife.Milliseconds() || one.Cost < 0 {
 			return nil, status.Errorf(codes.InvalidArgument, "no settlement: %v", one)
 		}
 	}
@@ -46,14 +46,15 @@ func (s *service) Settle(_ context.Context, r *nestorv1.SettleRequest) (*nestorv
 }
 
 func (s *service) settle(one *nestorv1.Settlement) bool {
-	id := ratelimit.ID(one.Id)
+	id, f := ratelimit.ID(one.Id), s.forwarder
 	if one.LifeMs > 0 {
-		return s.forwarder.Ledger.Renew(id, time.Duration(one.LifeMs)*time.Millisecond)
+		return f.renew(id, time.Duration(one.LifeMs)*time.Millisecond)
 	}
+	f.charge(id, one.Cost, one.Row)
 	if one.Refund {
-		return s.forwarder.Ledger.Refund(one.Deployment, id)
+		return f.Ledger.Refund(one.Deployment, id)
 	}
-	return s.forwarder.Ledger.Settle(one.Deployment, id, ratelimit.Amounts{
+	return f.Ledger.Settle(one.Deployment, id, ratelimit.Amounts{
 		ratelimit.Requests: one.Requests, ratelimit.Tokens: one.Tokens,
 	})
 }

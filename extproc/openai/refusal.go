@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/nestor-gateway/nestor/ratelimit"
@@ -90,6 +91,41 @@ func NoQuota(name string, q Quota) *Error {
 		e.Message += fmt.Sprintf(" Rate limit reached on %s%s.", what, q.numbers())
 	}
 	return e
+}
+
+// CallerQuota is a limit of who asks: 429 with LiteLLM's text and headers. of says whose it is, for example "key".
+func CallerQuota(of string, q Quota, now time.Time) *Error {
+	what, kind := q.words()
+	e := &Error{Status: http.StatusTooManyRequests, Type: kind, Code: "rate_limit_exceeded", RetryAfter: max(q.RetryAfter, time.Millisecond)}
+	e.Headers = []Header{{"rate_limit_type", kind}, {"reset_at", strconv.FormatInt(now.Add(q.RetryAfter).Unix(), 10)}}
+	switch {
+	case q.TooLarge:
+		e.RetryAfter, e.Headers = 0, e.Headers[:1]
+		e.Message = fmt.Sprintf("Request too large for %s. Limit type: %s. Current limit: %d, Requested: %d.", of, what, q.Limit, max(q.Requested, 1))
+	case q.Closed:
+		e.Message = fmt.Sprintf("Rate limit of %s admits nothing at present: what was used of it is not known, or its store can't be reached.", of)
+	default:
+		e.Message = fmt.Sprintf("Rate limit exceeded for %s. Limit type: %s. Current limit: %d, Remaining: %d. Try again in %.0f seconds.",
+			of, what, q.Limit, max(q.Remaining, 0), math.Ceil(q.RetryAfter.Seconds()))
+	}
+	return e
+}
+
+// OverBudget is who asks having spent what they may: 429 with LiteLLM's text. of is "key", "team" or "user", the amounts
+// are in USD. Without a budget period waiting does not help: retryAfter is 0.
+func OverBudget(of, spend, most string, retryAfter time.Duration) *Error {
+	return &Error{
+		Status: http.StatusTooManyRequests, Type: "budget_exceeded", Code: "429", RetryAfter: retryAfter,
+		Message: fmt.Sprintf("Budget has been exceeded! The %s has spent or reserved too much for this request. Current cost: %s, Max budget: %s", of, spend, most),
+	}
+}
+
+// UnsureBudget is a budget of which nobody knows what is left: 429.
+func UnsureBudget(retryAfter time.Duration) *Error {
+	return &Error{
+		Status: http.StatusTooManyRequests, Type: "budget_exceeded", Code: "429", RetryAfter: retryAfter,
+		Message: "Budget can't be confirmed: the database can't be reached, and what was set aside of the budget is used up. Try again.",
+	}
 }
 
 func (q Quota) numbers() string {

@@ -66,7 +66,20 @@ type Decision struct {
 	// The bytes of a request that is all text; 0 for others, which say nothing about the bytes of a token.
 	InputBytes int64 `protobuf:"varint,20,opt,name=input_bytes,json=inputBytes,proto3" json:"input_bytes,omitempty"`
 	// How many completions are made (n or best_of, for every prompt); 0 where the answer is no text.
-	Completions   int64 `protobuf:"varint,21,opt,name=completions,proto3" json:"completions,omitempty"`
+	Completions int64 `protobuf:"varint,21,opt,name=completions,proto3" json:"completions,omitempty"`
+	// The rest is for the spend log, and absent where there is none.
+	// Who asks: the key's token (SHA-256, 32 bytes), or nothing; its team and user.
+	Key    []byte   `protobuf:"bytes,22,opt,name=key,proto3" json:"key,omitempty"`
+	Master bool     `protobuf:"varint,23,opt,name=master,proto3" json:"master,omitempty"`
+	Team   string   `protobuf:"bytes,24,opt,name=team,proto3" json:"team,omitempty"`
+	User   string   `protobuf:"bytes,25,opt,name=user,proto3" json:"user,omitempty"`
+	Tags   []string `protobuf:"bytes,26,rep,name=tags,proto3" json:"tags,omitempty"`
+	// The groups that were passed, the called one first.
+	Path []string `protobuf:"bytes,27,rep,name=path,proto3" json:"path,omitempty"`
+	// What kind of request it is, for example "chat".
+	Endpoint string `protobuf:"bytes,28,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
+	// What the deployment charges, in pico-dollars, in the order of routing/deployment.Tariff. Empty: nothing.
+	Prices        []int64 `protobuf:"varint,29,rep,packed,name=prices,proto3" json:"prices,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -248,11 +261,67 @@ func (x *Decision) GetCompletions() int64 {
 	return 0
 }
 
+func (x *Decision) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *Decision) GetMaster() bool {
+	if x != nil {
+		return x.Master
+	}
+	return false
+}
+
+func (x *Decision) GetTeam() string {
+	if x != nil {
+		return x.Team
+	}
+	return ""
+}
+
+func (x *Decision) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *Decision) GetTags() []string {
+	if x != nil {
+		return x.Tags
+	}
+	return nil
+}
+
+func (x *Decision) GetPath() []string {
+	if x != nil {
+		return x.Path
+	}
+	return nil
+}
+
+func (x *Decision) GetEndpoint() string {
+	if x != nil {
+		return x.Endpoint
+	}
+	return ""
+}
+
+func (x *Decision) GetPrices() []int64 {
+	if x != nil {
+		return x.Prices
+	}
+	return nil
+}
+
 var File_nestor_v1_decision_proto protoreflect.FileDescriptor
 
 const file_nestor_v1_decision_proto_rawDesc = "" +
 	"\n" +
-	"\x18nestor/v1/decision.proto\x12\tnestor.v1\"\x9e\x05\n" +
+	"\x18nestor/v1/decision.proto\x12\tnestor.v1\"\xcc\x06\n" +
 	"\bDecision\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x14\n" +
@@ -280,7 +349,15 @@ const file_nestor_v1_decision_proto_rawDesc = "" +
 	"\finput_tokens\x18\x13 \x01(\x03R\vinputTokens\x12\x1f\n" +
 	"\vinput_bytes\x18\x14 \x01(\x03R\n" +
 	"inputBytes\x12 \n" +
-	"\vcompletions\x18\x15 \x01(\x03R\vcompletionsB\x0e\n" +
+	"\vcompletions\x18\x15 \x01(\x03R\vcompletions\x12\x10\n" +
+	"\x03key\x18\x16 \x01(\fR\x03key\x12\x16\n" +
+	"\x06master\x18\x17 \x01(\bR\x06master\x12\x12\n" +
+	"\x04team\x18\x18 \x01(\tR\x04team\x12\x12\n" +
+	"\x04user\x18\x19 \x01(\tR\x04user\x12\x12\n" +
+	"\x04tags\x18\x1a \x03(\tR\x04tags\x12\x12\n" +
+	"\x04path\x18\x1b \x03(\tR\x04path\x12\x1a\n" +
+	"\bendpoint\x18\x1c \x01(\tR\bendpoint\x12\x16\n" +
+	"\x06prices\x18\x1d \x03(\x03R\x06pricesB\x0e\n" +
 	"\f_num_retriesB;Z9github.com/nestor-gateway/nestor/proto/nestor/v1;nestorv1b\x06proto3"
 
 var (

@@ -87,7 +87,10 @@ type Settlement struct {
 	Tokens   int64 `protobuf:"varint,5,opt,name=tokens,proto3" json:"tokens,omitempty"`
 	// More than 0: the attempt goes on, and what it has reserved is held for as many milliseconds from now on at
 	// least. Nothing is settled.
-	LifeMs        int64 `protobuf:"varint,6,opt,name=life_ms,json=lifeMs,proto3" json:"life_ms,omitempty"`
+	LifeMs int64 `protobuf:"varint,6,opt,name=life_ms,json=lifeMs,proto3" json:"life_ms,omitempty"`
+	// What it cost, in nano-dollars, and its row of the spend log as JSON, which the holder writes; absent where there is none.
+	Cost          int64  `protobuf:"varint,7,opt,name=cost,proto3" json:"cost,omitempty"`
+	Row           []byte `protobuf:"bytes,8,opt,name=row,proto3" json:"row,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -164,6 +167,20 @@ func (x *Settlement) GetLifeMs() int64 {
 	return 0
 }
 
+func (x *Settlement) GetCost() int64 {
+	if x != nil {
+		return x.Cost
+	}
+	return 0
+}
+
+func (x *Settlement) GetRow() []byte {
+	if x != nil {
+		return x.Row
+	}
+	return nil
+}
+
 type SettleReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How many of the reservations were still held, those that go on among them.
@@ -216,7 +233,7 @@ const file_nestor_v1_ledger_proto_rawDesc = "" +
 	"\x16nestor/v1/ledger.proto\x12\tnestor.v1\"`\n" +
 	"\rSettleRequest\x12\x16\n" +
 	"\x06holder\x18\x01 \x01(\tR\x06holder\x127\n" +
-	"\vsettlements\x18\x02 \x03(\v2\x15.nestor.v1.SettlementR\vsettlements\"\xa1\x01\n" +
+	"\vsettlements\x18\x02 \x03(\v2\x15.nestor.v1.SettlementR\vsettlements\"\xc7\x01\n" +
 	"\n" +
 	"Settlement\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x1e\n" +
@@ -226,7 +243,9 @@ const file_nestor_v1_ledger_proto_rawDesc = "" +
 	"\x06refund\x18\x03 \x01(\bR\x06refund\x12\x1a\n" +
 	"\brequests\x18\x04 \x01(\x03R\brequests\x12\x16\n" +
 	"\x06tokens\x18\x05 \x01(\x03R\x06tokens\x12\x17\n" +
-	"\alife_ms\x18\x06 \x01(\x03R\x06lifeMs\"'\n" +
+	"\alife_ms\x18\x06 \x01(\x03R\x06lifeMs\x12\x12\n" +
+	"\x04cost\x18\a \x01(\x03R\x04cost\x12\x10\n" +
+	"\x03row\x18\b \x01(\fR\x03row\"'\n" +
 	"\vSettleReply\x12\x18\n" +
 	"\asettled\x18\x01 \x01(\rR\asettled2D\n" +
 	"\x06Ledger\x12:\n" +

@@ -1,0 +1,224 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/nestor-gateway/nestor/access"
+	"github.com/nestor-gateway/nestor/access/budget"
+	"github.com/nestor-gateway/nestor/access/record"
+	"github.com/nestor-gateway/nestor/access/spend"
+	"github.com/nestor-gateway/nestor/access/store"
+	"github.com/nestor-gateway/nestor/api"
+	"github.com/nestor-gateway/nestor/api/manage"
+	"github.com/nestor-gateway/nestor/ratelimit"
+	"github.com/nestor-gateway/nestor/routing"
+	"github.com/nestor-gateway/nestor/routing/config"
+)
+
+const (
+	// storeTime is how long a start waits for the database, to open it and to load all keys.
+	storeTime = 30 * time.Second
+	// farewell is how long an end waits for it, to take the last rows of the spend log.
+	farewell = 5 * time.Second
+	// prunePeriod is between two looks at what of the spend log is too old.
+	prunePeriod = time.Hour
+)
+
+// callers are those who may ask, and what they spend. Without a master key nobody could manage keys: then there is no
+// store, and everybody is let in.
+type callers struct {
+	index  *access.Index
+	access atomic.Pointer[config.Access]
+	log    *slog.Logger
+
+	// These are nil without a store.
+	store  *store.Store
+	ledger *budget.Ledger
+	outbox *spend.Outbox
+
+	stop context.CancelFunc
+	work sync.WaitGroup
+}
+
+// openCallers opens the store that the config names, and loads it.
+func openCallers(s settings, cfg *config.Config, l *limits, log *slog.Logger) (*callers, error) {
+	c := &callers{log: log}
+	var ctx context.Context
+	ctx, c.stop = context.WithCancel(context.Background())
+	if cfg.MasterKey == "" {
+		c.index = access.New(access.Options{Log: log})
+		return c, nil
+	}
+	begin, cancel := context.WithTimeout(ctx, storeTime)
+	defer cancel()
+	if err := c.open(begin, s, cfg, l); err != nil {
+		c.close()
+		return nil, err
+	}
+	c.work.Go(func() { c.ledger.Run(ctx) })
+	if err := c.index.Load(begin); err != nil {
+		c.close()
+		return nil, fmt.Errorf("load the keys: %w", err)
+	}
+	c.work.Go(func() { c.follow(ctx) })
+	c.work.Go(func() { c.prune(ctx) })
+	return c, nil
+}
+
+func (c *callers) open(ctx context.Context, s settings, cfg *config.Config, l *limits) (err error) {
+	file := filepath.Join(s.dataDir, "nestor.db")
+	if c.store, err = store.Open(ctx, store.Options{File: file, URL: cfg.Access.Database, Log: c.log}); err != nil {
+		return err
+	}
+	c.ledger = budget.New(budget.Options{
+		Bank: c.store, Replica: nodeID(s.listen), Exclusive: c.store.Exclusive(), Warn: c.warn, Expired: c.expired,
+	})
+	c.outbox, err = spend.Open(spend.Options{Dir: filepath.Join(s.dataDir, "spend"), Writer: c.ledger, Log: c.log})
+	if err != nil {
+		return err
+	}
+	c.index = access.New(access.Options{
+		Store: c.store, NotFound: store.ErrNotFound, Entities: l.store, Accounts: c.ledger, Log: c.log,
+	})
+	return nil
+}
+
+// apply puts the part of a config that is about callers in force.
+func (c *callers) apply(cfg *config.Config, s *routing.Snapshot) {
+	c.access.Store(&cfg.Access)
+	c.index.SetMaster(cfg.MasterKey)
+	c.index.SetCatalog(s)
+	c.index.SetNetworks(cfg.Access.AllowedIPs)
+}
+
+// follow keeps the index current.
+func (c *callers) follow(ctx context.Context) {
+	if err := c.index.Follow(ctx); err != nil && ctx.Err() == nil {
+		c.log.Error("changes of keys are not seen any more: restart", "error", err)
+	}
+}
+
+// prune deletes rows of the spend log that are older than the config wants, until ctx ends.
+func (c *callers) prune(ctx context.Context) {
+	tick := time.NewTicker(prunePeriod)
+	defer tick.Stop()
+	for {
+		if a := c.access.Load(); a != nil && a.SpendRetention != nil {
+			n, err := c.store.Prune(ctx, time.Now().Add(-*a.SpendRetention))
+			if err != nil && ctx.Err() == nil {
+				c.log.Warn("old rows of the spend log not deleted", "error", err)
+			} else if n > 0 {
+				c.log.Info("old rows of the spend log deleted", "rows", n)
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// warn tells people of budgets.
+func (c *callers) warn(n budget.Notice) {
+	switch n.Event {
+	case budget.Soft:
+		c.log.Warn("soft budget passed", "account", n.Account, "spend", n.Spend.String(), "soft_budget", n.Limit.String())
+	case budget.Lost:
+		c.log.Error("budgets: the database can't be reached: what is set aside can be spent, and no more", "error", n.Err)
+	case budget.Found:
+		c.log.Info("budgets: the database answers again")
+	}
+}
+
+// expired writes down what nobody told the end of.
+func (c *callers) expired(e budget.Expired) {
+	c.outbox.Add(record.Spend{ID: fmt.Sprintf("%x", e.ID[:]), Start: time.Now(), Cost: e.Cost, Accounts: e.Accounts, Outcome: "unknown"})
+}
+
+// Charge settles what an attempt holds, and has its row written. A cost without a row is not known in the end: the row
+// comes with the access log entry.
+func (c *callers) Charge(id ratelimit.ID, cost record.Nano, row *record.Spend) {
+	if row == nil {
+		if cost == 0 {
+			c.ledger.Refund(id)
+		}
+		return
+	}
+	if !c.ledger.Settle(id, cost) {
+		c.ledger.Charge(row.Accounts, cost)
+	}
+	c.outbox.Add(*row)
+}
+
+// Renew has what an attempt holds of budgets held on.
+func (c *callers) Renew(id ratelimit.ID, life time.Duration) bool { return c.ledger.Renew(id, life) }
+
+// manager serves the management routes; nil without a store.
+func (c *callers) manager() api.Manager {
+	if c.store == nil {
+		return nil
+	}
+	return manage.New(manage.Options{
+		Store:    c.store,
+		Auth:     func() manage.Authenticator { return c.index },
+		Apply:    c.index.Apply,
+		Allows:   c.index.Allows,
+		Networks: func() []netip.Prefix { return c.access.Load().ManagementIPs },
+		Now:      time.Now,
+		Log:      c.log,
+	})
+}
+
+// register adds the metrics of what is spent.
+func (c *callers) register(r prometheus.Registerer) {
+	if c.outbox != nil {
+		r.MustRegister(c.outbox)
+	}
+}
+
+// close writes what is left of the spend log, and ends everything. Nothing may be charged any more.
+func (c *callers) close() {
+	var errs []error
+	if c.outbox != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), farewell)
+		errs = append(errs, c.outbox.Close(ctx))
+		cancel()
+	}
+	c.stop()
+	c.work.Wait()
+	if c.store != nil {
+		errs = append(errs, c.store.Close())
+	}
+	if err := errors.Join(errs...); err != nil {
+		c.log.Warn("the store of keys was not closed cleanly", "error", err)
+	}
+}
+
+// bills are those that other replicas send. See forward.Money.
+type bills struct{ *callers }
+
+// Charge takes a row as JSON.
+func (b bills) Charge(id ratelimit.ID, cost int64, row []byte) {
+	if len(row) == 0 {
+		b.callers.Charge(id, record.Nano(cost), nil)
+		return
+	}
+	var one record.Spend
+	if err := json.Unmarshal(row, &one); err != nil {
+		b.log.Error("a row of the spend log that another replica sent can't be read", "error", err)
+		return
+	}
+	b.callers.Charge(id, record.Nano(cost), &one)
+}

@@ -1,0 +1,162 @@
+package extproc
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"time"
+
+	"github.com/nestor-gateway/nestor/access/budget"
+	"github.com/nestor-gateway/nestor/access/record"
+	"github.com/nestor-gateway/nestor/extproc/ending"
+	"github.com/nestor-gateway/nestor/extproc/forward"
+	"github.com/nestor-gateway/nestor/extproc/message"
+	"github.com/nestor-gateway/nestor/extproc/openai"
+	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
+	"github.com/nestor-gateway/nestor/ratelimit"
+	"github.com/nestor-gateway/nestor/routing/deployment"
+)
+
+// Budgets hold what attempts may cost. See budget.Ledger.
+type Budgets interface {
+	Reserve(ctx context.Context, r budget.Reservation) *budget.Denial
+	Spent(a *budget.Account) record.Nano
+}
+
+// Till takes what attempts cost. It must not block.
+type Till interface {
+	// Charge settles what an attempt holds of budgets, once, and writes its row of the spend log, if it has one.
+	Charge(id ratelimit.ID, cost record.Nano, row *record.Spend)
+	// Renew has what it holds held for a time from now on at least.
+	Renew(id ratelimit.ID, life time.Duration) bool
+}
+
+// reserveMoney holds what the attempt may cost of the budgets of who asks. When it refuses, nothing is held any more.
+func (s *Server) reserveMoney(ctx context.Context, d *decided) *openai.Error {
+	if s.Budgets == nil || d.request.who.Key == nil {
+		return nil
+	}
+	var room [3]*budget.Account
+	accounts := d.request.who.Accounts(room[:0])
+	d.keySpend = s.Budgets.Spent(accounts[0]).String()
+	tariff, input := d.pick.Deployment.Tariff, d.estimate.Input
+	denial := s.Budgets.Reserve(ctx, budget.Reservation{
+		ID:       reservationID(d.request.id, d.request.attempt),
+		Accounts: accounts,
+		Amount:   record.Nano(tariff.Cost(deployment.Usage{Prompt: input, Completion: max(0, d.estimate.Total()-input)})),
+		Least:    record.Nano(tariff.Cost(deployment.Usage{Prompt: input})),
+		Life:     Life(s.Signs),
+	})
+	if denial == nil {
+		return nil
+	}
+	s.giveBack(d)
+	s.Metrics.overBudget.Inc()
+	return overBudget(denial)
+}
+
+// overBudget says which budget stands in the way, with LiteLLM's words.
+func overBudget(d *budget.Denial) *openai.Error {
+	if d.Unsure {
+		return openai.UnsureBudget(d.RetryAfter)
+	}
+	return openai.OverBudget(string(record.KindOf(d.Account)), d.Spend.String(), d.Max.String(), d.RetryAfter)
+}
+
+// tellCaller has the Decision tell who asked and what it costs, so that any replica can write the spend log.
+func (d *decided) tellCaller(m *nestorv1.Decision) {
+	m.Prices = ending.Prices(d.pick.Deployment.Tariff)
+	if !d.charged {
+		return
+	}
+	m.Endpoint, m.Path = d.request.route.Endpoint.String(), d.pick.Path
+	m.Master = d.request.who.Master
+	if k := d.request.who.Key; k != nil {
+		m.Key, _ = hex.DecodeString(k.Token) // a token that is not hex is in no store
+		m.Team, m.User, m.Tags = k.TeamID, k.UserID, k.Tags
+	}
+}
+
+// addMoney is what Envoy tells the client of costs.
+func (d *decided) addMoney(m *message.Metadata) {
+	if chosen := d.pick.Deployment; chosen.Tariff != (deployment.Tariff{}) { // what is free needs no list
+		m.Add(nestorv1.KeyPrices, chosen.PriceList)
+	}
+	if d.keySpend != "" {
+		m.Add(nestorv1.KeyKeySpend, d.keySpend)
+	}
+}
+
+// charge settles what is held here of budgets.
+func (s *Server) charge(id ratelimit.ID, cost int64, row *record.Spend) {
+	if s.Till != nil {
+		s.Till.Charge(id, record.Nano(cost), row)
+	}
+}
+
+// bill is what the end of an attempt costs: a row of the spend log, unless another attempt follows and this one cost
+// nothing.
+func (s *Server) bill(e ending.Entry, tokens int64) (cost int64, row *record.Spend) {
+	cost = e.Cost(tokens)
+	if s.Till == nil || e.Decision.Probe || e.Retried && cost == 0 {
+		return cost, nil
+	}
+	return cost, s.row(e, tokens, record.Nano(cost))
+}
+
+func (s *Server) row(e ending.Entry, tokens int64, cost record.Nano) *record.Spend {
+	d := e.Decision
+	id := reservationID(d.RequestId, d.Attempt)
+	row := &record.Spend{
+		ID: hex.EncodeToString(id[:]), RequestID: d.RequestId,
+		Start: time.Unix(0, d.DecidedUnixNano), Duration: e.Duration, FirstToken: e.First,
+		Token: tokenOf(d), TeamID: d.Team, UserID: d.User, Tags: d.Tags,
+		Model: d.Model, Group: d.Group, Path: d.Path, Deployment: d.Deployment, Endpoint: d.Endpoint,
+		Prompt: e.Usage.Prompt, Completion: e.Usage.Completion, Total: max(e.Usage.Sum(), tokens),
+		Cached: e.Usage.Cached, Reasoning: e.Usage.Reasoning,
+		Cost: cost, Status: e.Status, Outcome: string(e.Outcome()), Attempts: int(d.Retries+d.Fallbacks) + 1, Stream: d.Stream,
+		Accounts: accountsOf(d),
+	}
+	if known, ok := s.views.At(d.Snapshot).Snapshot().Deployment(d.Deployment); ok {
+		row.Provider, row.ProviderModel, row.APIBase = known.Provider, known.Written, known.Base.String()
+	}
+	return row
+}
+
+// tokenOf is who asked, as the spend log has it.
+func tokenOf(d *nestorv1.Decision) string {
+	switch {
+	case d.Master:
+		return record.MasterToken
+	case len(d.Key) > 0:
+		return hex.EncodeToString(d.Key)
+	}
+	return ""
+}
+
+// accountsOf are the budget accounts that an attempt is paid from.
+func accountsOf(d *nestorv1.Decision) []string {
+	if len(d.Key) == 0 {
+		return nil
+	}
+	accounts := []string{record.AccountOf(record.OfKey, hex.EncodeToString(d.Key))}
+	if d.Team != "" {
+		accounts = append(accounts, record.AccountOf(record.OfTeam, d.Team))
+	}
+	if d.User != "" {
+		accounts = append(accounts, record.AccountOf(record.OfUser, d.User))
+	}
+	return accounts
+}
+
+// sent is a bill on its way to another replica.
+func sent(cost int64, row *record.Spend) forward.Bill {
+	if row == nil {
+		return forward.Bill{Nano: cost}
+	}
+	text, err := json.Marshal(row)
+	if err != nil {
+		text = nil // nothing in a row can't be written
+	}
+	return forward.Bill{Nano: cost, Row: text}
+}
