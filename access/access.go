@@ -80,14 +80,12 @@ func (p Principal) Limits(to []*Limited, called string) []*Limited {
 	if p.Key == nil {
 		return to
 	}
-	model, _ := p.Key.model(called)
-	names := p.Key.names()
-	to = p.Key.limits.of(to, model, names)
+	to = p.Key.limits.of(to, p.Key, called)
 	if t := p.Key.Team(); t != nil {
-		to = t.limits.of(to, model, names)
+		to = t.limits.of(to, p.Key, called)
 	}
 	if u := p.Key.User(); u != nil {
-		to = u.limits.of(to, model, names)
+		to = u.limits.of(to, p.Key, called)
 	}
 	return to
 }

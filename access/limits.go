@@ -84,18 +84,19 @@ type limits struct {
 	models map[string]*Limited
 }
 
-// of appends what a request for a model counts on.
-func (l *limits) of(to []*Limited, model string, names Catalog) []*Limited {
+// of appends what a call with a key counts on.
+func (l *limits) of(to []*Limited, k *Key, called string) []*Limited {
 	if l.whole != nil {
 		to = append(to, l.whole)
 	}
 	if len(l.models) == 0 {
 		return to
 	}
+	model, _ := k.model(called)
 	if m := l.models[model]; m != nil {
 		to = append(to, m)
 	}
-	if target, ok := names.Alias(model); ok && l.models[target] != nil {
+	if target, ok := k.names().Alias(model); ok && l.models[target] != nil {
 		to = append(to, l.models[target])
 	}
 	return to
