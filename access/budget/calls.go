@@ -11,9 +11,9 @@ type calls struct {
 	sem     chan struct{}
 	replica string
 	seq     int64
-	sent    time.Duration // the last call
-	tidied  time.Duration // when leases were last looked through for what isn't needed
-	leased  map[*Account]struct{}
+	sent    time.Duration         // the last call
+	tidied  time.Duration         // when all leases were last claimed anew
+	leased  map[*Account]struct{} // by the bank, or perhaps: an answer was lost
 
 	// Leases may be used until a time, by reservations that live as long as the bank was told.
 	until, told atomic.Int64

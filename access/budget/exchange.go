@@ -92,6 +92,9 @@ func (l *Ledger) exchange(ctx context.Context, rows []record.Spend) error {
 	accounts, r := l.asked()
 	parties := l.parties(append(accounts, l.idle(c.sent)...), rows)
 	life := time.Duration(c.life.Load())
+	for i := range parties {
+		c.leased[parties[i].Account] = struct{}{}
+	}
 	leases, err := l.call(ctx, Margin+life, rows, parties)
 	if err == nil {
 		l.apply(parties, leases)
@@ -110,7 +113,6 @@ func (l *Ledger) lapse(now time.Duration) {
 		return
 	}
 	c.epoch.Add(1)
-	clear(c.leased)
 	l.ask(l.inUse()...)
 }
 
@@ -128,7 +130,7 @@ func (l *Ledger) inUse() []*Account {
 	})
 }
 
-// idle are the accounts that have more lease than they need.
+// idle are the accounts that have or may have a lease, from time to time: their claims give back what isn't needed any more.
 func (l *Ledger) idle(now time.Duration) (accounts []*Account) {
 	c := l.calls
 	if now < c.tidied+tidy && !c.closing.Load() {
@@ -213,10 +215,8 @@ func (l *Ledger) apply(parties []party, leases []Lease) {
 	wall := l.o.Now()
 	now := wall.Sub(l.start)
 	for i := range parties {
-		notice, passed, free := parties[i].apply(&leases[i], now, wall)
-		if free {
-			l.calls.leased[parties[i].Account] = struct{}{}
-		} else {
+		notice, passed := parties[i].apply(&leases[i], now, wall)
+		if leases[i].Amount == 0 {
 			delete(l.calls.leased, parties[i].Account)
 		}
 		if passed {
@@ -225,15 +225,15 @@ func (l *Ledger) apply(parties []party, leases []Lease) {
 	}
 }
 
-// apply takes over what the bank says. It reports whether there is more lease than is used.
-func (p *party) apply(lease *Lease, now time.Duration, wall time.Time) (notice Notice, passed, free bool) {
+// apply takes over what the bank says.
+func (p *party) apply(lease *Lease, now time.Duration, wall time.Time) (notice Notice, passed bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.unwritten -= p.writing
 	p.lease, p.whole, p.gone, p.heard = lease.Amount, false, lease.Gone, now
 	if lease.Gone {
 		p.barren = now + barren
-		return Notice{}, false, false
+		return Notice{}, false
 	}
 	p.spend, p.others = lease.Spend, lease.Others
 	p.terms.Max, p.terms.ResetAt = lease.Max, lease.ResetAt
@@ -241,8 +241,7 @@ func (p *party) apply(lease *Lease, now time.Duration, wall time.Time) (notice N
 	if lease.Max != nil {
 		p.judge(lease.Rest(), now)
 	}
-	notice, passed = p.soft(wall)
-	return notice, passed, p.lease > p.used()
+	return p.soft(wall)
 }
 
 // judge takes note of what the bank has left.

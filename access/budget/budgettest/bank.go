@@ -61,6 +61,25 @@ func (b *Bank) Spend(name string) record.Nano {
 	return b.accounts[name].spend
 }
 
+// Written reports whether the log has a row of the ID.
+func (b *Bank) Written(id string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_, written := b.rows[id]
+	return written
+}
+
+// Leased is the sum of all leases on an account.
+func (b *Bank) Leased(name string) (sum record.Nano) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.forget(b.now())
+	for _, r := range b.replicas {
+		sum += r.leases[name]
+	}
+	return sum
+}
+
 // Exchange is budget.Bank's.
 func (b *Bank) Exchange(_ context.Context, c budget.Call) ([]budget.Lease, error) {
 	b.mu.Lock()
