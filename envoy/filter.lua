@@ -1,16 +1,21 @@
 -- The last filter of the inner level to see an answer. It
 --   * takes the usage event out of a stream whose client did not ask for it,
 --   * reads the usage of JSON answers that json_to_metadata is switched off for,
+--   * tells what a JSON answer costs,
 --   * notes when the first piece of a stream comes: Envoy itself knows that of its headers alone.
 -- Nothing here may break an answer: what can't be understood passes as it is.
 
 local find, match, sub, byte = string.find, string.match, string.sub, string.byte
-local concat = table.concat
+local concat, format = table.concat, string.format
 
 local DECISION, USAGE = "nestor.v1", "nestor.usage"
 
 local MAX_HELD = 1048576 -- bytes of an unfinished event; a longer one passes
 local TAIL = 1024        -- bytes at the end of an answer in which its usage is looked for
+local SMALL = 131072     -- bytes of an answer that is held back until its usage is known
+
+local COUNTS = { "prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens" }
+local MOST_TOKENS = 2 ^ 32 -- is what is believed of one answer
 
 local NEAR = 1024        -- bytes at the end of a piece in which its last whole event is looked for
 
@@ -138,11 +143,18 @@ local function ends_with_choices(chunk, n)
   return tail == CHOICES_BEFORE_NO_USAGE or sub(tail, -#CHOICES_LAST) == CHOICES_LAST
 end
 
+-- Returns the tokens that the provider's cache took in, as OpenRouter or Anthropic call them.
+local function cache_creation(usage)
+  return tonumber(match(usage, '"cache_write_tokens"%s*:%s*(%d+)')
+    or match(usage, '"cache_creation_input_tokens"%s*:%s*(%d+)'))
+end
+
 -- Returns three functions: one is given a stream piece by piece and returns what of it is to be
 -- passed on; the second returns what is held at the end; the third tells whether the next piece begins with an event,
 -- so that it need not be fed if it has nothing to take out. Held is only the beginning of an
 -- event that may be the usage event: one with choices is not, nor is one beyond the bound.
-local function stripper()
+-- found is called with the usage event.
+local function stripper(found)
   local held, length, check_at = {}, 0, 0
   local passing = false -- the unfinished event is passed on as it comes
   local line_end = ""   -- what the last piece ended with, if that is the end of a line
@@ -171,6 +183,7 @@ local function stripper()
 
   local function event(whole)
     if passing or not is_usage_event(whole) then return whole end
+    found(whole)
     return ""
   end
 
@@ -235,8 +248,14 @@ local function note_first_alone(handle)
   end
 end
 
+-- What nearly no stream has is no rule of sse_to_metadata: each costs half a microsecond an event.
+local function note_cache_creation(handle, event)
+  local count = cache_creation(event)
+  if count then handle:streamInfo():dynamicMetadata():set(USAGE, "cache_creation_tokens", count) end
+end
+
 local function strip_usage(handle)
-  local feed, rest, between_events = stripper()
+  local feed, rest, between_events = stripper(function(event) note_cache_creation(handle, event) end)
   local healthy, begun = true, false
   local last, out
   for chunk in handle:bodyChunks() do
@@ -267,20 +286,78 @@ local function strip_usage(handle)
   end
 end
 
-local function read_usage(handle)
+-- Returns the end of an answer. Where it is to be whole it has been held back until then, so that its headers can
+-- still be changed.
+local function tail_of(handle, whole)
+  if whole then
+    local body = handle:body()
+    local n = body and body:length() or 0
+    local keep = math.min(n, TAIL)
+    return keep > 0 and body:getBytes(n - keep, keep) or ""
+  end
   local tail = ""
   for chunk in handle:bodyChunks() do
     local n = chunk:length()
     local keep = math.min(n, TAIL)
     if keep > 0 then tail = sub(tail .. chunk:getBytes(n - keep, keep), -TAIL) end
   end
-  local usage = match(tail, '.*"usage"%s*:%s*({.*)')
-  if not usage then return end
-  local metadata = handle:streamInfo():dynamicMetadata()
-  for _, key in ipairs({ "prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens" }) do
-    local count = match(usage, '"' .. key .. '"%s*:%s*(%d+)')
-    if count then metadata:set(USAGE, key, tonumber(count)) end
+  return tail
+end
+
+-- Returns the token counts that an answer ends with, or nil, and puts them where json_to_metadata would.
+local function read_usage(handle, whole)
+  local text = match(tail_of(handle, whole), '.*"usage"%s*:%s*({.*)')
+  if not text then return nil end
+  local metadata, usage = handle:streamInfo():dynamicMetadata(), {}
+  for _, key in ipairs(COUNTS) do
+    usage[key] = tonumber(match(text, '"' .. key .. '"%s*:%s*(%d+)'))
   end
+  usage.cache_creation_tokens = cache_creation(text)
+  for key, count in pairs(usage) do metadata:set(USAGE, key, count) end
+  return usage
+end
+
+-- Returns what an answer costs in pico-dollars, or nil where that is not known: some say of their usage that it is 0.
+-- routing/deployment/tariff.go has the rules.
+local function cost(prices, usage)
+  local input, output, read, created, reasoned, request =
+    match(prices, "^(%d+),(%d+),(%d+),(%d+),(%d+),(%d+)$")
+  if not input then return nil end
+  local function count(key)
+    return math.floor(math.max(0, math.min(tonumber(usage[key]) or 0, MOST_TOKENS)))
+  end
+  local prompt, completion, total = count("prompt_tokens"), count("completion_tokens"), count("total_tokens")
+  if prompt + completion + total == 0 then
+    local free = input + output + read + created + reasoned == 0
+    return free and tonumber(request) or nil
+  end
+  if prompt + completion == 0 then prompt = total end
+  local cached, creation, reasoning = count("cached_tokens"), count("cache_creation_tokens"), count("reasoning_tokens")
+  prompt = math.max(prompt, cached + creation)
+  completion = math.max(completion, total - prompt)
+  return (prompt - cached - creation) * input + cached * read + creation * created
+    + math.max(completion - reasoning, 0) * output + reasoning * reasoned + request
+end
+
+-- Returns pico-dollars as dollars, with as many decimals as it takes.
+local function usd(pico)
+  local decimals = math.fmod(pico, 1e12)
+  return (string.gsub(format("%.0f.%012.0f", (pico - decimals) / 1e12, decimals), "%.?0+$", ""))
+end
+
+-- Reads the usage of a JSON answer unless that has been done, and tells the client what it costs. An answer whose size
+-- is not known, or that is large, is not held back for that: its headers have gone when its usage comes.
+local function account(handle, headers, metadata)
+  local usage, decision = metadata:get(USAGE), metadata:get(DECISION)
+  local prices = decision and decision["prices"]
+  if not usage then
+    local length = tonumber(headers:get("content-length") or "")
+    local whole = prices and length and length <= SMALL and not headers:get("content-encoding")
+    usage = read_usage(handle, whole)
+    if not whole then return end
+  end
+  local pico = prices and cost(prices, usage or {})
+  if pico then handle:headers():replace("x-litellm-response-cost", usd(pico)) end
 end
 
 local function succeeded(headers)
@@ -300,7 +377,7 @@ function envoy_on_response(handle)
     else
       note_first_alone(handle)
     end
-  elseif find(kind, "json", 1, true) and not metadata:get(USAGE) then
-    read_usage(handle)
+  elseif find(kind, "json", 1, true) then
+    account(handle, headers, metadata)
   end
 end

@@ -22,7 +22,7 @@ const maxEvent = 1 << 20
 // jsonUsage reads the token counts of a whole answer.
 func jsonUsage() *hcmv3.HttpFilter {
 	return httpFilter(jsonFilterName, &jsonv3.JsonToMetadata{ResponseRules: &jsonv3.JsonToMetadata_MatchRules{
-		Rules: usageRules(),
+		Rules: append(usageRules(), cacheCreationRules()...),
 		// With parameters too: the filter's own list matches the whole header.
 		AllowContentTypesRegex: regex(`application/(.*\+)?json(\s*;.*)?`),
 	}})
@@ -48,6 +48,14 @@ func usageRules() []*jsonv3.JsonToMetadata_Rule {
 		usageRule(nestorv1.KeyTotalTokens, "usage", "total_tokens"),
 		usageRule(nestorv1.KeyCachedTokens, "usage", "prompt_tokens_details", "cached_tokens"),
 		usageRule(nestorv1.KeyReasoningTokens, "usage", "completion_tokens_details", "reasoning_tokens"),
+	}
+}
+
+// cacheCreationRules know OpenRouter's name and Anthropic's. In streams filter.lua looks for them.
+func cacheCreationRules() []*jsonv3.JsonToMetadata_Rule {
+	return []*jsonv3.JsonToMetadata_Rule{
+		usageRule(nestorv1.KeyCacheCreationTokens, "usage", "prompt_tokens_details", "cache_write_tokens"),
+		usageRule(nestorv1.KeyCacheCreationTokens, "usage", "cache_creation_input_tokens"),
 	}
 }
 

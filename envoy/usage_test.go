@@ -17,6 +17,7 @@ func TestTheAccessLogHasTheUsageOfEveryKindOfAnswer(t *testing.T) {
 	const usage = `"usage":{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7,"prompt_tokens_details":{"cached_tokens":2},` +
 		`"completion_tokens_details":{"reasoning_tokens":1}}`
 	all := map[string]any{"prompt_tokens": 3.0, "completion_tokens": 4.0, "total_tokens": 7.0, "cached_tokens": 2.0, "reasoning_tokens": 1.0}
+	written := map[string]any{"prompt_tokens": 5.0, "cache_creation_tokens": 3.0}
 	embeddings := func(usage string) string {
 		return `{"object":"list","data":[` + strings.Repeat(`{"embedding":[0.25,0.5]},`, 1<<17) + `{}],"model":"m",` + usage + `}`
 	}
@@ -35,8 +36,13 @@ func TestTheAccessLogHasTheUsageOfEveryKindOfAnswer(t *testing.T) {
 			"data: {\"usage\":{\"total_tokens\":1}}\r\n\r\ndata: {" + usage + "}\r\n\r\ndata: [DONE]\r\n\r\n", all},
 		"stream with a large event": {"/v1/chat/completions", "text/event-stream",
 			"data: {\"a\":\"" + strings.Repeat("x", 100<<10) + "\"," + usage + "}\n\n", all},
-		"no JSON": {"/v1/chat/completions", "application/json", "sorry", nil},
-		"empty":   {"/v1/chat/completions", "application/json", "", nil},
+		"JSON with tokens that a cache took in": {"/v1/chat/completions", "application/json",
+			`{"usage":{"prompt_tokens":5,"prompt_tokens_details":{"cache_write_tokens":3}}}`, written},
+		"JSON with those by Anthropic's name": {"/v1/chat/completions", "application/json",
+			`{"usage":{"prompt_tokens":5,"cache_creation_input_tokens":3}}`, written},
+		"embeddings with them": {"/v1/embeddings", "application/json", `{"usage":{"prompt_tokens":5,"cache_creation_input_tokens":3}}`, written},
+		"no JSON":              {"/v1/chat/completions", "application/json", "sorry", nil},
+		"empty":                {"/v1/chat/completions", "application/json", "", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			up := upstream(t, "up", func(w http.ResponseWriter, _ *http.Request) {
@@ -54,6 +60,25 @@ func TestTheAccessLogHasTheUsageOfEveryKindOfAnswer(t *testing.T) {
 			}
 			if d := metadata[nestorv1.Namespace].AsMap()[nestorv1.KeyDecision]; d != "ZGVj" {
 				t.Errorf("decision %v", d)
+			}
+		})
+	}
+}
+
+func TestAStrippedStreamTellsOfTokensThatACacheTookIn(t *testing.T) {
+	for name, usage := range map[string]string{
+		"OpenRouter's name": `{"prompt_tokens":5,"prompt_tokens_details":{"cache_write_tokens":3}}`,
+		"Anthropic's name":  `{"prompt_tokens":5,"cache_creation_input_tokens": 3}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			up := upstream(t, "up", eventStream("data: {\"choices\":[],\"usage\":"+usage+"}\n\ndata: [DONE]\n\n"))
+			g := startGateway(t, always("up", nestorv1.KeyStrip, "usage"), nil, up)
+			if _, body := g.send(t, http.MethodPost, "/v1/chat/completions", "{}"); body != "data: [DONE]\n\n" {
+				t.Errorf("got %q", body)
+			}
+			want := map[string]any{"prompt_tokens": 5.0, "cache_creation_tokens": 3.0}
+			if diff := cmp.Diff(want, tokens(g.entry(t).GetCommonProperties().GetMetadata().GetFilterMetadata())); diff != "" {
+				t.Errorf("usage (-want +got):\n%s", diff)
 			}
 		})
 	}
