@@ -98,7 +98,7 @@ func (h *Handler) updateKey(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	k, err := h.changeKey(c, token, form.KeyUpdate(h.now()), nil)
+	k, err := h.changeKey(c, token, keyChange{fields: form.KeyUpdate(h.now())})
 	if err != nil {
 		return nil, err
 	}
@@ -113,26 +113,31 @@ func (h *Handler) updateKey(c *call) (any, error) {
 	return shown, nil
 }
 
-// changeKey applies a body to a key, and then also.
-func (h *Handler) changeKey(c *call, token string, fs form.Fields[form.Key], also func(*form.Key) error) (record.Key, error) {
-	change := func(k *record.Key) (form.Key, error) {
-		asked := form.Key{Key: *k}
-		if err := fs.Apply(c.body, &asked); err != nil {
-			return asked, err
-		}
-		if also != nil {
-			if err := also(&asked); err != nil {
-				return asked, err
-			}
-		}
-		asked.UpdatedAt, asked.UpdatedBy = h.now(), c.author()
+// keyChange is what is to become of a key: what the body says by the table of its fields, and then also, unless it is nil.
+type keyChange struct {
+	fields form.Fields[form.Key]
+	also   func(*form.Key) error
+}
+
+func (h *Handler) plan(c *call, k record.Key, change keyChange) (form.Key, error) {
+	asked := form.Key{Key: k}
+	if err := change.fields.Apply(c.body, &asked); err != nil {
+		return asked, err
+	}
+	asked.UpdatedAt, asked.UpdatedBy = h.now(), c.author()
+	if change.also == nil {
 		return asked, nil
 	}
+	return asked, change.also(&asked)
+}
+
+// changeKey checks what is to become of a key as it is now, and then changes it as it is then.
+func (h *Handler) changeKey(c *call, token string, change keyChange) (record.Key, error) {
 	before, err := h.key(c, token)
 	if err != nil {
 		return before, err
 	}
-	planned, err := change(&before)
+	planned, err := h.plan(c, before, change)
 	if err == nil {
 		err = h.checkKey(c, before, planned)
 	}
@@ -140,7 +145,7 @@ func (h *Handler) changeKey(c *call, token string, fs form.Fields[form.Key], als
 		return before, err
 	}
 	after, err := h.Store.UpdateKey(c, token, c.audit(), func(k *record.Key) error {
-		asked, err := change(k)
+		asked, err := h.plan(c, *k, change)
 		*k = asked.Key
 		return err
 	})
@@ -170,7 +175,7 @@ func (h *Handler) regenerateKey(c *call) (any, error) {
 		return nil, err
 	}
 	secret := newSecret()
-	k, err := h.changeKey(c, token, form.KeyRegenerate(h.now()), func(asked *form.Key) error {
+	k, err := h.changeKey(c, token, keyChange{form.KeyRegenerate(h.now()), func(asked *form.Key) error {
 		if asked.Renamed != "" {
 			secret = asked.Renamed
 			if err := c.checkSecret("new_key", secret); err != nil {
@@ -179,7 +184,7 @@ func (h *Handler) regenerateKey(c *call) (any, error) {
 		}
 		asked.Token, asked.Name = record.TokenOf(secret), nameOf(secret)
 		return nil
-	})
+	}})
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package manage_test
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -8,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nestor-gateway/nestor/access/record"
 	"github.com/nestor-gateway/nestor/api/manage"
 )
 
@@ -156,4 +158,17 @@ func TestAChangeWithoutApplyIsStillMade(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustEqual(t, 200, r.ask(key, http.MethodGet, "/key/info", "").Status)
+}
+
+func TestAChangeIsPutInForceForClientsThatLeave(t *testing.T) {
+	r := newRig(t)
+	ctx, leave := context.WithCancel(t.Context())
+	r.handler.Apply = func(ctx context.Context, c record.Change) error {
+		leave()
+		return r.index.Apply(ctx, c)
+	}
+	request := httptest.NewRequest(http.MethodPost, "/key/generate", strings.NewReader(`{"key": "sk-chosen-by-me-1234"}`)).WithContext(ctx)
+	request.Header.Set("Authorization", "Bearer "+master)
+	r.send(request)
+	mustEqual(t, 200, r.ask("sk-chosen-by-me-1234", http.MethodGet, "/key/info", "").Status)
 }
