@@ -140,10 +140,10 @@ func accountsOf(d *nestorv1.Decision) []string {
 		return nil
 	}
 	accounts := []string{record.AccountOf(record.OfKey, hex.EncodeToString(d.Key))}
-	if d.Team != "" {
+	switch { // as access.Principal.Accounts
+	case d.Team != "":
 		accounts = append(accounts, record.AccountOf(record.OfTeam, d.Team))
-	}
-	if d.User != "" {
+	case d.User != "":
 		accounts = append(accounts, record.AccountOf(record.OfUser, d.User))
 	}
 	return accounts
