@@ -84,16 +84,19 @@ func values[T any](columns []column[T], record *T) ([]any, error) {
 			return nil, fmt.Errorf("write column %s: %w", c.name, err)
 		}
 		if text, ok := v.(string); ok && !storable(text) {
-			return nil, fmt.Errorf("write column %s: %q is no text: it has a NUL, or is not UTF-8", c.name, text)
+			return nil, fmt.Errorf("write column %s: %q is no text: it is not UTF-8, or has U+0000 or U+001F", c.name, text)
 		}
 		out[i] = v
 	}
 	return out, nil
 }
 
-// storable says whether PostgreSQL takes a text; SQLite is held to the same.
+// separator is between texts that are read together; no text has one.
+const separator = "\x1f"
+
+// storable says whether PostgreSQL takes a text, and whether it can be told from others; SQLite is held to the same.
 func storable(text string) bool {
-	return utf8.ValidString(text) && !strings.Contains(text, "\x00")
+	return utf8.ValidString(text) && !strings.ContainsAny(text, "\x00"+separator)
 }
 
 // places are where columns of a record are scanned to.
@@ -103,4 +106,44 @@ func places[T any](columns []column[T], record *T) []any {
 		out[i] = c.at(record)
 	}
 	return out
+}
+
+// texts are columns that are read as one: to read a column takes longer than to take a text apart.
+type texts []any
+
+// isText says whether a column is among those; they are never NULL.
+func (c column[T]) isText() bool {
+	var empty T
+	switch c.at(&empty).(type) {
+	case *string, document:
+		return true
+	}
+	return false
+}
+
+// Scan takes a text apart.
+func (t texts) Scan(v any) error {
+	rest, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("read %T as text", v)
+	}
+	for i, at := range t {
+		part, after, more := strings.Cut(rest, separator)
+		if more != (i < len(t)-1) {
+			return fmt.Errorf("read %d texts in place of %d", i+1, len(t))
+		}
+		if err := scanText(at, part); err != nil {
+			return err
+		}
+		rest = after
+	}
+	return nil
+}
+
+func scanText(at any, text string) error {
+	if plain, ok := at.(*string); ok {
+		*plain = text
+		return nil
+	}
+	return at.(document).Scan(text)
 }

@@ -19,19 +19,39 @@ func (t table[T]) id() string { return t.columns[0].name }
 
 func (t table[T]) idOf(r *T) *string { return t.columns[0].at(r).(*string) }
 
-// all are the columns that a read fills in.
-func (t table[T]) all() []column[T] { return join(t.columns, t.account) }
+// parted are the columns of the table that hold text, which are read as one, and the others.
+func (t table[T]) parted() (text, others []column[T]) {
+	for _, c := range t.columns {
+		if c.isText() {
+			text = append(text, c)
+		} else {
+			others = append(others, c)
+		}
+	}
+	return text, others
+}
 
 // selection is the beginning of every read: the row is r, its account a.
 func (t table[T]) selection() string {
-	names := make([]string, 0, len(t.columns)+len(t.account))
-	for _, c := range t.columns {
-		names = append(names, "r."+c.name)
-	}
-	for _, c := range t.account {
-		names = append(names, "a."+c.name)
-	}
+	text, others := t.parted()
+	names := []string{"concat_ws('" + separator + "', " + strings.Join(named("r.", text), ", ") + ")"}
+	names = append(names, named("r.", others)...)
+	names = append(names, named("a.", t.account)...)
 	return "SELECT " + strings.Join(names, ", ") + t.from()
+}
+
+// places are where what is selected goes.
+func (t table[T]) places(r *T) []any {
+	text, others := t.parted()
+	return append([]any{texts(places(text, r))}, places(join(others, t.account), r)...)
+}
+
+func named[T any](prefix string, columns []column[T]) []string {
+	names := make([]string, len(columns))
+	for i, c := range columns {
+		names[i] = prefix + c.name
+	}
+	return names
 }
 
 func (t table[T]) from() string {
@@ -50,7 +70,7 @@ func (t table[T]) each(ctx context.Context, q querier, f func(T) error, rest str
 	}
 	defer rows.Close()
 	var r T
-	into := places(t.all(), &r)
+	into := t.places(&r)
 	for rows.Next() {
 		var empty T
 		r = empty
