@@ -170,12 +170,16 @@ func (c *Child) stopping() bool {
 	return first
 }
 
+// logFlush is in what time an Envoy sends what it has logged, with some to spare: it drops the rest when it ends.
+const logFlush = 100 * time.Millisecond
+
 // retire drains and ends a process; one that is gone already is fine.
 func retire(ctx context.Context, p *process, a admin, grace time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, grace)
 	defer cancel()
 	if grace > 0 && a.drain(ctx) == nil {
 		waitIdle(ctx, p, a)
+		_ = sleep(ctx, logFlush) // when ctx ends before, the last entries are lost
 	}
 	return p.end()
 }
