@@ -5,10 +5,11 @@ import (
 	"fmt"
 
 	"github.com/nestor-gateway/nestor/access/record"
+	"github.com/nestor-gateway/nestor/access/store/database"
 )
 
 // open makes the account of a new record. One that is left of a record of the same id is not taken over.
-func (t table[T]) open(ctx context.Context, tx *transaction, r *T) error {
+func (t table[T]) open(ctx context.Context, tx *database.Tx, r *T) error {
 	if t.account == nil {
 		return nil
 	}
@@ -26,7 +27,7 @@ func (t table[T]) open(ctx context.Context, tx *transaction, r *T) error {
 
 // settle writes what a change has made of spend and period. What it has not touched goes on, as requests may have
 // added to it meanwhile.
-func (t table[T]) settle(ctx context.Context, tx *transaction, r *T, before []any) error {
+func (t table[T]) settle(ctx context.Context, tx *database.Tx, r *T, before []any) error {
 	after, err := values(t.account, r)
 	if err != nil {
 		return err
@@ -44,13 +45,13 @@ func (t table[T]) settle(ctx context.Context, tx *transaction, r *T, before []an
 }
 
 // close deletes the accounts of records, with what is leased of them.
-func (t table[T]) close(ctx context.Context, s *Store, tx *transaction, ids []string) error {
+func (t table[T]) close(ctx context.Context, s *Store, tx *database.Tx, ids []string) error {
 	names := make([]string, len(ids))
 	for i, id := range ids {
 		names[i] = record.AccountOf(t.kind, id)
 	}
 	for _, of := range []string{"nestor_accounts WHERE name", "nestor_leases WHERE account"} {
-		if _, err := tx.ExecContext(ctx, "DELETE FROM "+of+s.in("$1"), list(names)); err != nil {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM "+of+s.db.In("$1"), database.List(names)); err != nil {
 			return fmt.Errorf("close the accounts of %ss: %w", t.kind, err)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/nestor-gateway/nestor/access/record"
+	"github.com/nestor-gateway/nestor/access/store/database"
 )
 
 func auditColumns() []column[record.Audit] {
@@ -24,9 +25,9 @@ func auditColumns() []column[record.Audit] {
 const auditNames = "time, actor, address, action, kind, object, detail"
 
 // audit adds a line to the audit log for each record that a call was about; its time is now unless it has one.
-func (s *Store) audit(ctx context.Context, tx *transaction, a record.Audit, kind record.Kind, objects ...string) error {
+func (s *Store) audit(ctx context.Context, tx *database.Tx, a record.Audit, kind record.Kind, objects ...string) error {
 	if a.Time.IsZero() {
-		a.Time = s.now()
+		a.Time = s.db.Now()
 	}
 	a.Kind = cmp.Or(a.Kind, kind)
 	given := a.Object
@@ -40,7 +41,7 @@ func (s *Store) audit(ctx context.Context, tx *transaction, a record.Audit, kind
 		lines[i] = line
 	}
 	_, err := tx.ExecContext(ctx, "INSERT INTO nestor_audits ("+auditNames+`) SELECT CAST(value->>0 AS BIGINT),
-		value->>1, value->>2, value->>3, value->>4, value->>5, value->>6 FROM `+s.dialect.each+"($1)", list(lines))
+		value->>1, value->>2, value->>3, value->>4, value->>5, value->>6 FROM `+s.db.Each+"($1)", database.List(lines))
 	if err != nil {
 		return fmt.Errorf("write the audit log: %w", err)
 	}
@@ -59,7 +60,7 @@ type AuditQuery struct {
 
 // Audits returns lines of the audit log, the latest first.
 func (s *Store) Audits(ctx context.Context, q AuditQuery) ([]record.Audit, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTime)
+	ctx, cancel := context.WithTimeout(ctx, database.CallTime)
 	defer cancel()
 	var f filter
 	f.between("time", q.From, q.To)

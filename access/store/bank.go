@@ -8,6 +8,7 @@ import (
 
 	"github.com/nestor-gateway/nestor/access/budget"
 	"github.com/nestor-gateway/nestor/access/record"
+	"github.com/nestor-gateway/nestor/access/store/database"
 )
 
 // Exchange is budget.Bank's: it writes rows of the spend log and sets the leases of a replica, all or nothing.
@@ -16,7 +17,7 @@ import (
 // forgotten only when they are not in the middle of a call.
 func (s *Store) Exchange(ctx context.Context, c budget.Call) ([]budget.Lease, error) {
 	var leases []budget.Lease
-	err := s.write(ctx, func(ctx context.Context, tx *transaction) (err error) {
+	err := s.db.Write(ctx, func(ctx context.Context, tx *database.Tx) (err error) {
 		leases, err = s.exchange(ctx, tx, c)
 		return err
 	})
@@ -26,7 +27,7 @@ func (s *Store) Exchange(ctx context.Context, c budget.Call) ([]budget.Lease, er
 	return leases, nil
 }
 
-func (s *Store) exchange(ctx context.Context, tx *transaction, c budget.Call) ([]budget.Lease, error) {
+func (s *Store) exchange(ctx context.Context, tx *database.Tx, c budget.Call) ([]budget.Lease, error) {
 	now, err := s.clock(ctx, tx)
 	if err != nil {
 		return nil, err
@@ -49,7 +50,7 @@ func (s *Store) exchange(ctx context.Context, tx *transaction, c budget.Call) ([
 }
 
 // note says that a replica lives, and whether it was known.
-func (s *Store) note(ctx context.Context, tx *transaction, c budget.Call, now time.Time) (known bool, err error) {
+func (s *Store) note(ctx context.Context, tx *database.Tx, c budget.Call, now time.Time) (known bool, err error) {
 	until := nanos(now.Add(c.Life))
 	noted, err := strs(ctx, tx, "UPDATE nestor_replicas SET seq = $2, until = $3 WHERE name = $1 AND seq < $2 AND until > $4 RETURNING name",
 		c.Replica, c.Seq, until, nanos(now))
@@ -63,7 +64,7 @@ func (s *Store) note(ctx context.Context, tx *transaction, c budget.Call, now ti
 }
 
 // meet notes a replica that is new, or was forgotten; one that is neither makes a stale call.
-func (s *Store) meet(ctx context.Context, tx *transaction, c budget.Call, now time.Time, until int64) error {
+func (s *Store) meet(ctx context.Context, tx *database.Tx, c budget.Call, now time.Time, until int64) error {
 	if _, err := tx.ExecContext(ctx, "DELETE FROM nestor_leases WHERE replica IN (SELECT name FROM nestor_replicas WHERE name = $1 AND until <= $2)", c.Replica, nanos(now)); err != nil {
 		return fmt.Errorf("forget replica %s: %w", c.Replica, err)
 	}
@@ -80,11 +81,11 @@ func (s *Store) meet(ctx context.Context, tx *transaction, c budget.Call, now ti
 }
 
 // forget deletes replicas that were not heard of for too long, with their leases.
-func (s *Store) forget(ctx context.Context, tx *transaction, now time.Time) error {
+func (s *Store) forget(ctx context.Context, tx *database.Tx, now time.Time) error {
 	gone, err := strs(ctx, tx, "DELETE FROM nestor_replicas WHERE name IN (SELECT name FROM nestor_replicas WHERE until <= $1"+
-		s.dialect.skipLocked+") RETURNING name", nanos(now))
+		s.db.SkipLocked+") RETURNING name", nanos(now))
 	if err == nil && len(gone) > 0 {
-		_, err = tx.ExecContext(ctx, "DELETE FROM nestor_leases WHERE replica"+s.in("$1"), list(gone))
+		_, err = tx.ExecContext(ctx, "DELETE FROM nestor_leases WHERE replica"+s.db.In("$1"), database.List(gone))
 	}
 	if err != nil {
 		return fmt.Errorf("forget replicas: %w", err)
@@ -93,7 +94,7 @@ func (s *Store) forget(ctx context.Context, tx *transaction, now time.Time) erro
 }
 
 // lease sets a replica's leases on accounts that are locked.
-func (s *Store) lease(ctx context.Context, tx *transaction, c budget.Call, b *books, known bool) ([]budget.Lease, error) {
+func (s *Store) lease(ctx context.Context, tx *database.Tx, c budget.Call, b *books, known bool) ([]budget.Lease, error) {
 	if len(c.Claims) == 0 {
 		return nil, nil
 	}
@@ -116,12 +117,12 @@ func (s *Store) lease(ctx context.Context, tx *transaction, c budget.Call, b *bo
 }
 
 // others is what other replicas have leased of the claimed accounts, and how many replicas there are.
-func (s *Store) others(ctx context.Context, tx *transaction, c budget.Call) (sums map[string]record.Nano, live int, err error) {
+func (s *Store) others(ctx context.Context, tx *database.Tx, c budget.Call) (sums map[string]record.Nano, live int, err error) {
 	if err := tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM nestor_replicas").Scan(&live); err != nil {
 		return nil, 0, fmt.Errorf("count replicas: %w", err)
 	}
 	rows, err := tx.QueryContext(ctx, "SELECT account, CAST(SUM(amount) AS BIGINT) FROM nestor_leases WHERE replica <> $1 AND account"+
-		s.in("$2")+" GROUP BY account", c.Replica, list(namesOf(nil, c.Claims)))
+		s.db.In("$2")+" GROUP BY account", c.Replica, database.List(namesOf(nil, c.Claims)))
 	if err != nil {
 		return nil, 0, fmt.Errorf("read leases: %w", err)
 	}
@@ -143,9 +144,9 @@ func scanSums(rows *sql.Rows) (map[string]record.Nano, error) {
 	return sums, rows.Err()
 }
 
-func (s *Store) writeLeases(ctx context.Context, tx *transaction, replica string, amounts [][]any) error {
+func (s *Store) writeLeases(ctx context.Context, tx *database.Tx, replica string, amounts [][]any) error {
 	_, err := tx.ExecContext(ctx, `INSERT INTO nestor_leases (account, replica, amount) SELECT value->>0, $2, CAST(value->>1 AS BIGINT)
-		FROM `+s.dialect.each+`($1) WHERE true ON CONFLICT (account, replica) DO UPDATE SET amount = excluded.amount`, list(amounts), replica)
+		FROM `+s.db.Each+`($1) WHERE true ON CONFLICT (account, replica) DO UPDATE SET amount = excluded.amount`, database.List(amounts), replica)
 	if err != nil {
 		return fmt.Errorf("write leases: %w", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/nestor-gateway/nestor/access/record"
+	"github.com/nestor-gateway/nestor/access/store/database"
 )
 
 // BudgetQuery says which budgets, and which part of them. What is empty does not matter.
@@ -18,7 +19,7 @@ type BudgetQuery struct {
 }
 
 func (q BudgetQuery) filter(s *Store) (f filter) {
-	f.add("r.id"+s.in("?"), list(q.IDs), q.IDs != nil)
+	f.add("r.id"+s.db.In("?"), database.List(q.IDs), q.IDs != nil)
 	return f
 }
 

@@ -5,12 +5,13 @@ import (
 	"database/sql"
 
 	"github.com/nestor-gateway/nestor/access/record"
+	"github.com/nestor-gateway/nestor/access/store/database"
 )
 
 // Import inserts many keys at once.
 func (s *Store) Import(ctx context.Context, all []record.Key) error {
 	t := keys()
-	return s.write(ctx, func(ctx context.Context, tx *transaction) error {
+	return s.db.Write(ctx, func(ctx context.Context, tx *database.Tx) error {
 		for i := range all {
 			if err := t.insert(ctx, s, tx, &all[i]); err != nil {
 				return err
@@ -22,14 +23,14 @@ func (s *Store) Import(ctx context.Context, all []record.Key) error {
 
 // Announce tells of a change that is none.
 func (s *Store) Announce(ctx context.Context, c record.Change) error {
-	return s.write(ctx, func(_ context.Context, tx *transaction) error {
-		tx.changed(c.Kind, c.ID)
+	return s.db.Write(ctx, func(_ context.Context, tx *database.Tx) error {
+		tx.Changed(c.Kind, c.ID)
 		return nil
 	})
 }
 
 // UseOwnClock judges budgets and leases by Options.Now, with PostgreSQL too.
-func (s *Store) UseOwnClock() { s.dialect.clock = "" }
+func (s *Store) UseOwnClock() { s.db.Clock = "" }
 
 // Query asks the database.
 func (s *Store) Query(ctx context.Context, query string) (*sql.Rows, error) {

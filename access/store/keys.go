@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/nestor-gateway/nestor/access/record"
+	"github.com/nestor-gateway/nestor/access/store/database"
 )
 
 // KeyQuery says which keys, and which part of them. What is empty does not matter.
@@ -25,7 +26,7 @@ type KeyQuery struct {
 }
 
 func (q KeyQuery) filter(s *Store) (f filter) {
-	f.add("r.token"+s.in("?"), list(q.Tokens), q.Tokens != nil)
+	f.add("r.token"+s.db.In("?"), database.List(q.Tokens), q.Tokens != nil)
 	f.equal("r.alias", q.Alias)
 	f.equal("r.team_id", q.TeamID)
 	f.equal("r.user_id", q.UserID)

@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"fmt"
+
+	"github.com/nestor-gateway/nestor/access/store/database"
 )
 
 // periodsAtOnce is how many accounts start a new period in one transaction.
@@ -24,7 +26,7 @@ func (s *Store) TurnPeriods(ctx context.Context) (int, error) {
 }
 
 func (s *Store) turnPeriods(ctx context.Context) (turned int, err error) {
-	err = s.write(ctx, func(ctx context.Context, tx *transaction) error {
+	err = s.db.Write(ctx, func(ctx context.Context, tx *database.Tx) error {
 		now, err := s.clock(ctx, tx)
 		if err != nil {
 			return err
@@ -38,7 +40,7 @@ func (s *Store) turnPeriods(ctx context.Context) (turned int, err error) {
 		if err != nil {
 			return err
 		}
-		turned = len(tx.changes)
+		turned = tx.Changes()
 		return s.writeBooks(ctx, tx, b)
 	})
 	return turned, err

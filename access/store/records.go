@@ -5,18 +5,19 @@ import (
 	"fmt"
 
 	"github.com/nestor-gateway/nestor/access/record"
+	"github.com/nestor-gateway/nestor/access/store/database"
 )
 
 // The generic halves of the methods in keys.go, teams.go, users.go and budgets.go.
 
 func get[T any](ctx context.Context, s *Store, t table[T], id string) (T, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTime)
+	ctx, cancel := context.WithTimeout(ctx, database.CallTime)
 	defer cancel()
 	return t.one(ctx, s.db, id, "")
 }
 
 func find[T any](ctx context.Context, s *Store, t table[T], p page, f filter) ([]T, int, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTime)
+	ctx, cancel := context.WithTimeout(ctx, database.CallTime)
 	defer cancel()
 	order, err := t.order(p)
 	if err != nil {
@@ -31,7 +32,7 @@ func find[T any](ctx context.Context, s *Store, t table[T], p page, f filter) ([
 }
 
 func every[T any](ctx context.Context, s *Store, t table[T], f func(T) error) error {
-	ctx, cancel := context.WithTimeout(ctx, loadTime)
+	ctx, cancel := context.WithTimeout(ctx, database.LoadTime)
 	defer cancel()
 	return t.each(ctx, s.db, f, " ORDER BY r."+t.id())
 }
@@ -39,12 +40,12 @@ func every[T any](ctx context.Context, s *Store, t table[T], f func(T) error) er
 func insert[T any](ctx context.Context, s *Store, t table[T], r T, a record.Audit) error {
 	stamp := t.stamp(&r)
 	if stamp.CreatedAt.IsZero() {
-		stamp.CreatedAt = s.now()
+		stamp.CreatedAt = s.db.Now()
 	}
 	if stamp.UpdatedAt.IsZero() {
 		stamp.UpdatedAt = stamp.CreatedAt
 	}
-	return s.write(ctx, func(ctx context.Context, tx *transaction) error {
+	return s.db.Write(ctx, func(ctx context.Context, tx *database.Tx) error {
 		if err := t.insert(ctx, s, tx, &r); err != nil {
 			return err
 		}
@@ -54,7 +55,7 @@ func insert[T any](ctx context.Context, s *Store, t table[T], r T, a record.Audi
 
 func update[T any](ctx context.Context, s *Store, t table[T], id string, a record.Audit, change func(*T) error) (T, error) {
 	var changed T
-	err := s.write(ctx, func(ctx context.Context, tx *transaction) (err error) {
+	err := s.db.Write(ctx, func(ctx context.Context, tx *database.Tx) (err error) {
 		if changed, err = t.update(ctx, s, tx, id, change); err != nil {
 			return err
 		}
@@ -64,13 +65,13 @@ func update[T any](ctx context.Context, s *Store, t table[T], id string, a recor
 }
 
 // erase deletes records, first what hangs on them, and returns how many there were.
-func erase[T any](ctx context.Context, s *Store, t table[T], ids []string, a record.Audit, first func(context.Context, *transaction) error) (int, error) {
+func erase[T any](ctx context.Context, s *Store, t table[T], ids []string, a record.Audit, first func(context.Context, *database.Tx) error) (int, error) {
 	var count int
-	err := s.write(ctx, func(ctx context.Context, tx *transaction) error {
+	err := s.db.Write(ctx, func(ctx context.Context, tx *database.Tx) error {
 		if err := first(ctx, tx); err != nil {
 			return err
 		}
-		gone, err := t.remove(ctx, s, tx, t.id()+s.in("$1"), list(ids))
+		gone, err := t.remove(ctx, s, tx, t.id()+s.db.In("$1"), database.List(ids))
 		if err != nil {
 			return err
 		}
@@ -82,9 +83,4 @@ func erase[T any](ctx context.Context, s *Store, t table[T], ids []string, a rec
 	return count, err
 }
 
-// in is a condition on a list given as one argument: see list.
-func (s *Store) in(mark string) string {
-	return " IN (SELECT value FROM " + s.dialect.text + "(" + mark + "))"
-}
-
-func nothing(context.Context, *transaction) error { return nil }
+func nothing(context.Context, *database.Tx) error { return nil }

@@ -6,13 +6,14 @@ import (
 	"fmt"
 
 	"github.com/nestor-gateway/nestor/access/record"
+	"github.com/nestor-gateway/nestor/access/store/database"
 )
 
 // errRenamed is about what has no account to follow it.
 var errRenamed = errors.New("only keys may get another id")
 
 // rename lets account and history of a key follow it: the spend log keeps the tokens of then, and reads join them.
-func (t table[T]) rename(ctx context.Context, tx *transaction, id, now string) error {
+func (t table[T]) rename(ctx context.Context, tx *database.Tx, id, now string) error {
 	if t.kind != record.OfKey {
 		return fmt.Errorf("%s %q: %w", t.kind, id, errRenamed)
 	}
@@ -34,7 +35,7 @@ func (t table[T]) rename(ctx context.Context, tx *transaction, id, now string) e
 }
 
 // own makes a token that a regenerated key had before one of its own again.
-func own(ctx context.Context, tx *transaction, token string) error {
+func own(ctx context.Context, tx *database.Tx, token string) error {
 	_, err := tx.ExecContext(ctx, "DELETE FROM nestor_former_tokens WHERE former = $1", token)
 	if err != nil {
 		return fmt.Errorf("take token %s: %w", token, err)

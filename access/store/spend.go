@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nestor-gateway/nestor/access/record"
+	"github.com/nestor-gateway/nestor/access/store/database"
 )
 
 func span(d *time.Duration) *int64 { return (*int64)(d) }
@@ -50,7 +51,7 @@ func spendColumns() []column[record.Spend] {
 // WriteSpend writes rows of the spend log, all or none, and adds what they cost to their accounts. A row whose ID is
 // there already is passed over, so that rows may come again. Accounts that don't exist are passed over too.
 func (s *Store) WriteSpend(ctx context.Context, rows []record.Spend) error {
-	err := s.write(ctx, func(ctx context.Context, tx *transaction) error {
+	err := s.db.Write(ctx, func(ctx context.Context, tx *database.Tx) error {
 		b, err := s.lockBooks(ctx, tx, namesOf(rows, nil))
 		if err != nil {
 			return err
@@ -64,7 +65,7 @@ func (s *Store) WriteSpend(ctx context.Context, rows []record.Spend) error {
 }
 
 // record writes rows and accounts that are locked.
-func (s *Store) record(ctx context.Context, tx *transaction, b *books, rows []record.Spend) error {
+func (s *Store) record(ctx context.Context, tx *database.Tx, b *books, rows []record.Spend) error {
 	written, err := s.insertRows(ctx, tx, rows)
 	if err != nil {
 		return err
@@ -79,7 +80,7 @@ func (s *Store) record(ctx context.Context, tx *transaction, b *books, rows []re
 }
 
 // insertRows adds the rows that are not there yet, and returns their ids.
-func (s *Store) insertRows(ctx context.Context, tx *transaction, rows []record.Spend) (map[string]bool, error) {
+func (s *Store) insertRows(ctx context.Context, tx *database.Tx, rows []record.Spend) (map[string]bool, error) {
 	if len(rows) == 0 {
 		return nil, nil
 	}
@@ -91,7 +92,7 @@ func (s *Store) insertRows(ctx context.Context, tx *transaction, rows []record.S
 		}
 		data[i] = row
 	}
-	ids, err := strs(ctx, tx, s.rowsInsertion(), list(data))
+	ids, err := strs(ctx, tx, s.rowsInsertion(), database.List(data))
 	if err != nil {
 		return nil, fmt.Errorf("add rows to the spend log: %w", err)
 	}
@@ -134,7 +135,7 @@ func (s *Store) rowsInsertion() string {
 		names[i], parts[i] = c.name, as(c, "value->>"+strconv.Itoa(i))
 	}
 	return "INSERT INTO nestor_spend (" + strings.Join(names, ", ") + ") SELECT " + strings.Join(parts, ", ") +
-		" FROM " + s.dialect.each + "($1) WHERE true ON CONFLICT (id) DO NOTHING RETURNING id"
+		" FROM " + s.db.Each + "($1) WHERE true ON CONFLICT (id) DO NOTHING RETURNING id"
 }
 
 // as casts text to what a column holds.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nestor-gateway/nestor/access/record"
+	"github.com/nestor-gateway/nestor/access/store/database"
 )
 
 // SpendQuery says which rows of the spend log. What is empty does not matter.
@@ -39,7 +40,7 @@ const (
 
 // SpendRows returns rows of the spend log, the latest first. Their Token is the one that the key has now.
 func (s *Store) SpendRows(ctx context.Context, q SpendQuery) ([]record.Spend, error) {
-	ctx, cancel := context.WithTimeout(ctx, loadTime)
+	ctx, cancel := context.WithTimeout(ctx, database.LoadTime)
 	defer cancel()
 	f := q.filter()
 	rows, err := s.db.QueryContext(ctx, "SELECT "+spendSelection()+spendSource+f.where()+" ORDER BY r.start DESC, r.id DESC"+
@@ -126,7 +127,7 @@ func (s *Store) SpendBy(ctx context.Context, d Dimension, q SpendQuery) ([]Sum, 
 }
 
 func (s *Store) sums(ctx context.Context, query string, args []any) ([]Sum, error) {
-	ctx, cancel := context.WithTimeout(ctx, loadTime)
+	ctx, cancel := context.WithTimeout(ctx, database.LoadTime)
 	defer cancel()
 	rows, err := s.db.QueryContext(ctx, query, args...)
 	if err != nil {
@@ -165,7 +166,7 @@ func (s *Store) Prune(ctx context.Context, before time.Time) (int64, error) {
 	var all int64
 	for {
 		var pruned int64
-		err := s.write(ctx, func(ctx context.Context, tx *transaction) error {
+		err := s.db.Write(ctx, func(ctx context.Context, tx *database.Tx) error {
 			result, err := tx.ExecContext(ctx, "DELETE FROM nestor_spend WHERE id IN (SELECT id FROM nestor_spend WHERE start < $1 ORDER BY start LIMIT $2)",
 				nanos(before), pruneAtOnce)
 			if err != nil {

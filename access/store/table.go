@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/nestor-gateway/nestor/access/record"
+	"github.com/nestor-gateway/nestor/access/store/database"
 )
 
 // querier is a database or a transaction.
@@ -109,7 +110,7 @@ func (t table[T]) one(ctx context.Context, q querier, id, suffix string) (T, err
 
 func (t table[T]) missing(id string) error { return fmt.Errorf("%s %q: %w", t.kind, id, ErrNotFound) }
 
-func (t table[T]) insert(ctx context.Context, s *Store, tx *transaction, r *T) error {
+func (t table[T]) insert(ctx context.Context, s *Store, tx *database.Tx, r *T) error {
 	args, err := values(t.columns, r)
 	if err != nil {
 		return err
@@ -122,7 +123,7 @@ func (t table[T]) insert(ctx context.Context, s *Store, tx *transaction, r *T) e
 	if err != nil {
 		return t.writing(s, r, err)
 	}
-	tx.changed(t.kind, *t.idOf(r))
+	tx.Changed(t.kind, *t.idOf(r))
 	if t.kind == record.OfKey {
 		if err := own(ctx, tx, *t.idOf(r)); err != nil {
 			return err
@@ -133,7 +134,7 @@ func (t table[T]) insert(ctx context.Context, s *Store, tx *transaction, r *T) e
 
 // writing says what was wrong with a record; another one may have taken its place or its name.
 func (t table[T]) writing(s *Store, r *T, err error) error {
-	index, taken := s.dialect.taken(err)
+	index, taken := s.db.Taken(err)
 	switch {
 	case !taken:
 		return fmt.Errorf("write %s %q: %w", t.kind, *t.idOf(r), err)
@@ -143,8 +144,8 @@ func (t table[T]) writing(s *Store, r *T, err error) error {
 	return fmt.Errorf("%s %q: %w", t.kind, *t.idOf(r), ErrTaken)
 }
 
-func (t table[T]) update(ctx context.Context, s *Store, tx *transaction, id string, change func(*T) error) (T, error) {
-	r, err := t.one(ctx, tx, id, s.dialect.forUpdate)
+func (t table[T]) update(ctx context.Context, s *Store, tx *database.Tx, id string, change func(*T) error) (T, error) {
+	r, err := t.one(ctx, tx, id, s.db.ForUpdate)
 	if err != nil {
 		return r, err
 	}
@@ -155,7 +156,7 @@ func (t table[T]) update(ctx context.Context, s *Store, tx *transaction, id stri
 	if err := change(&r); err != nil {
 		return r, err
 	}
-	t.stamp(&r).UpdatedAt = s.now().UTC()
+	t.stamp(&r).UpdatedAt = s.db.Now().UTC()
 	if err := t.rewrite(ctx, s, tx, id, &r); err != nil {
 		return r, err
 	}
@@ -163,7 +164,7 @@ func (t table[T]) update(ctx context.Context, s *Store, tx *transaction, id stri
 }
 
 // rewrite writes all of a record; its id may be another one from now on.
-func (t table[T]) rewrite(ctx context.Context, s *Store, tx *transaction, id string, r *T) error {
+func (t table[T]) rewrite(ctx context.Context, s *Store, tx *database.Tx, id string, r *T) error {
 	args, err := values(t.columns, r)
 	if err != nil {
 		return err
@@ -176,21 +177,21 @@ func (t table[T]) rewrite(ctx context.Context, s *Store, tx *transaction, id str
 	if err != nil {
 		return t.writing(s, r, err)
 	}
-	tx.changed(t.kind, id)
+	tx.Changed(t.kind, id)
 	if now := *t.idOf(r); now != id {
-		tx.changed(t.kind, now)
+		tx.Changed(t.kind, now)
 		return t.rename(ctx, tx, id, now)
 	}
 	return nil
 }
 
 // remove deletes records and their accounts, and returns the ids of those that were there.
-func (t table[T]) remove(ctx context.Context, s *Store, tx *transaction, where string, args ...any) ([]string, error) {
+func (t table[T]) remove(ctx context.Context, s *Store, tx *database.Tx, where string, args ...any) ([]string, error) {
 	gone, err := strs(ctx, tx, "DELETE FROM "+t.name+" WHERE "+where+" RETURNING "+t.id(), args...)
 	if err != nil {
 		return nil, fmt.Errorf("delete %ss: %w", t.kind, err)
 	}
-	tx.changed(t.kind, gone...)
+	tx.Changed(t.kind, gone...)
 	if t.account == nil || len(gone) == 0 {
 		return gone, nil
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/nestor-gateway/nestor/access/record"
+	"github.com/nestor-gateway/nestor/access/store/database"
 )
 
 // TeamQuery says which teams, and which part of them. What is empty does not matter.
@@ -24,7 +25,7 @@ type TeamQuery struct {
 }
 
 func (q TeamQuery) filter(s *Store) (f filter) {
-	f.add("r.id"+s.in("?"), list(q.IDs), q.IDs != nil)
+	f.add("r.id"+s.db.In("?"), database.List(q.IDs), q.IDs != nil)
 	f.equal("r.alias", q.Alias)
 	f.add(hasMember, memberPart(q.UserID), q.UserID != "")
 	f.search(q.Search, "r.id", "r.alias")
@@ -58,8 +59,8 @@ func (s *Store) UpdateTeam(ctx context.Context, id string, a record.Audit, chang
 
 // DeleteTeams deletes teams and their keys, and returns how many of the teams there were.
 func (s *Store) DeleteTeams(ctx context.Context, ids []string, a record.Audit) (int, error) {
-	return erase(ctx, s, teams(), ids, a, func(ctx context.Context, tx *transaction) error {
-		_, err := keys().remove(ctx, s, tx, "team_id <> '' AND team_id"+s.in("$1"), list(ids))
+	return erase(ctx, s, teams(), ids, a, func(ctx context.Context, tx *database.Tx) error {
+		_, err := keys().remove(ctx, s, tx, "team_id <> '' AND team_id"+s.db.In("$1"), database.List(ids))
 		return err
 	})
 }

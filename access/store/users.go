@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/nestor-gateway/nestor/access/record"
+	"github.com/nestor-gateway/nestor/access/store/database"
 )
 
 // UserQuery says which users, and which part of them. What is empty does not matter.
@@ -25,7 +26,7 @@ type UserQuery struct {
 }
 
 func (q UserQuery) filter(s *Store) (f filter) {
-	f.add("r.id"+s.in("?"), list(q.IDs), q.IDs != nil)
+	f.add("r.id"+s.db.In("?"), database.List(q.IDs), q.IDs != nil)
 	f.equal("r.email", q.Email)
 	f.equal("r.role", q.Role)
 	f.search(q.Search, "r.id", "r.alias", "r.email")
@@ -59,8 +60,8 @@ func (s *Store) UpdateUser(ctx context.Context, id string, a record.Audit, chang
 
 // DeleteUsers deletes users and their keys, takes them out of their teams, and returns how many of them there were.
 func (s *Store) DeleteUsers(ctx context.Context, ids []string, a record.Audit) (int, error) {
-	return erase(ctx, s, users(), ids, a, func(ctx context.Context, tx *transaction) error {
-		if _, err := keys().remove(ctx, s, tx, "user_id <> '' AND user_id"+s.in("$1"), list(ids)); err != nil {
+	return erase(ctx, s, users(), ids, a, func(ctx context.Context, tx *database.Tx) error {
+		if _, err := keys().remove(ctx, s, tx, "user_id <> '' AND user_id"+s.db.In("$1"), database.List(ids)); err != nil {
 			return err
 		}
 		for _, id := range ids {
@@ -72,7 +73,7 @@ func (s *Store) DeleteUsers(ctx context.Context, ids []string, a record.Audit) (
 	})
 }
 
-func (s *Store) leaveTeams(ctx context.Context, tx *transaction, user string) error {
+func (s *Store) leaveTeams(ctx context.Context, tx *database.Tx, user string) error {
 	if user == "" {
 		return nil
 	}

@@ -1,4 +1,4 @@
-package store
+package database
 
 import (
 	"context"
@@ -30,7 +30,7 @@ func (l *listener) announce(ctx context.Context, tx *sql.Tx, changes []record.Ch
 	if len(changes) == 0 {
 		return nil
 	}
-	_, err := tx.ExecContext(ctx, "SELECT pg_notify('"+channel+"', value) FROM jsonb_array_elements_text($1)", list(messages(changes)))
+	_, err := tx.ExecContext(ctx, "SELECT pg_notify('"+channel+"', value) FROM jsonb_array_elements_text($1)", List(messages(changes)))
 	return err
 }
 

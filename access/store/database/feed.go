@@ -1,4 +1,4 @@
-package store
+package database
 
 import (
 	"context"
@@ -21,8 +21,8 @@ type feed interface {
 // Watch calls f, always from this goroutine, with every change that any replica makes, within a second, until the
 // context ends, whose error it returns. It begins with All, and there is another All whenever changes may have been
 // missed. Spend that requests add is no change; a budget period that ends is one.
-func (s *Store) Watch(ctx context.Context, f func(record.Change)) error {
-	return s.feed.watch(ctx, f)
+func (d *DB) Watch(ctx context.Context, f func(record.Change)) error {
+	return d.feed.watch(ctx, f)
 }
 
 // most is how many changes are told one by one; more at once are All.

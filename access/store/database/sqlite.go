@@ -1,4 +1,4 @@
-package store
+package database
 
 import (
 	"context"
@@ -19,7 +19,7 @@ import (
 // readers is how many connections read a file at a time.
 const readers = 8
 
-func (s *Store) openFile(_ context.Context, o Options) error {
+func (d *DB) openFile(_ context.Context, o Options) error {
 	if o.File == "" {
 		return errors.New("open the database: neither a file nor a URL is named")
 	}
@@ -37,23 +37,23 @@ func (s *Store) openFile(_ context.Context, o Options) error {
 	if err := makePrivate(path); err != nil {
 		return errors.Join(fmt.Errorf("make database %s: %w", path, err), lock.Close())
 	}
-	s.db, err = sql.Open("sqlite", sourceOf(path))
+	d.DB, err = sql.Open("sqlite", sourceOf(path))
 	if err != nil {
 		return errors.Join(fmt.Errorf("open database %s: %w", path, err), lock.Close())
 	}
-	s.db.SetMaxOpenConns(readers)
-	s.db.SetMaxIdleConns(readers)
-	s.dialect, s.closing = sqliteDialect(path), lock.Close
-	s.turn, s.feed = make(chan struct{}, 1), &local{}
+	d.DB.SetMaxOpenConns(readers)
+	d.DB.SetMaxIdleConns(readers)
+	d.Dialect, d.closing = sqliteDialect(path), lock.Close
+	d.turn, d.feed = make(chan struct{}, 1), &local{}
 	return nil
 }
 
-func sqliteDialect(path string) dialect {
-	return dialect{
-		name: "sqlite3", place: path, exclusive: true,
-		each: "json_each", text: "json_each",
+func sqliteDialect(path string) Dialect {
+	return Dialect{
+		name: "sqlite3", Place: path, exclusive: true,
+		Each: "json_each", text: "json_each",
 		again: func(error) bool { return false },
-		taken: sqliteTaken,
+		Taken: sqliteTaken,
 	}
 }
 

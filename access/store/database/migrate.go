@@ -1,4 +1,4 @@
-package store
+package database
 
 import (
 	"context"
@@ -17,19 +17,19 @@ const migrationLock = 0x6e6573746f72
 
 // migrate brings the schema up to date. Replicas of different age share a database while they are replaced one by
 // one, so a migration only adds.
-func (s *Store) migrate(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, loadTime)
+func (d *DB) migrate(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, LoadTime)
 	defer cancel()
-	unlock, err := s.lockSchema(ctx)
+	unlock, err := d.lockSchema(ctx)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	folder, err := fs.Sub(migrations, "migrations/"+s.dialect.folder())
+	folder, err := fs.Sub(migrations, "migrations/"+d.folder())
 	if err != nil {
 		return err
 	}
-	provider, err := goose.NewProvider(goose.Dialect(s.dialect.name), s.db, folder,
+	provider, err := goose.NewProvider(goose.Dialect(d.name), d.DB, folder,
 		goose.WithTableName("nestor_schema"), goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
 	if err != nil {
 		return err
@@ -41,7 +41,7 @@ func (s *Store) migrate(ctx context.Context) error {
 	return err
 }
 
-func (d dialect) folder() string {
+func (d Dialect) folder() string {
 	if d.exclusive {
 		return "sqlite"
 	}
@@ -60,11 +60,11 @@ func refuseNewer(ctx context.Context, provider *goose.Provider) error {
 }
 
 // lockSchema keeps other replicas from migrating until the function it returns is called. A file has no others.
-func (s *Store) lockSchema(ctx context.Context) (unlock func(), err error) {
-	if s.dialect.exclusive {
+func (d *DB) lockSchema(ctx context.Context) (unlock func(), err error) {
+	if d.exclusive {
 		return func() {}, nil
 	}
-	conn, err := s.db.Conn(ctx)
+	conn, err := d.DB.Conn(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-package store
+package database
 
 import (
 	"context"
@@ -19,22 +19,22 @@ const connections = 10
 // dialTime is how long it may take to connect.
 const dialTime = 5 * time.Second
 
-func (s *Store) openURL(ctx context.Context, o Options) error {
+func (d *DB) openURL(ctx context.Context, o Options) error {
 	target, err := parseURL(o.URL)
 	if err != nil {
 		return fmt.Errorf("open the database: %w", err)
 	}
-	s.db = stdlib.OpenDB(*target.config, stdlib.OptionAfterConnect(prepareSession))
-	s.db.SetMaxOpenConns(target.connections)
-	s.db.SetMaxIdleConns(target.connections)
-	s.db.SetConnMaxIdleTime(5 * time.Minute)
-	s.db.SetConnMaxLifetime(30 * time.Minute)
-	s.dialect, s.closing = postgresDialect(target.place()), func() error { return nil }
-	s.feed = &listener{target: target, log: s.log}
+	d.DB = stdlib.OpenDB(*target.config, stdlib.OptionAfterConnect(prepareSession))
+	d.DB.SetMaxOpenConns(target.connections)
+	d.DB.SetMaxIdleConns(target.connections)
+	d.DB.SetConnMaxIdleTime(5 * time.Minute)
+	d.DB.SetConnMaxLifetime(30 * time.Minute)
+	d.Dialect, d.closing = postgresDialect(target.place()), func() error { return nil }
+	d.feed = &listener{target: target, log: d.log}
 	ctx, cancel := context.WithTimeout(ctx, 2*dialTime)
 	defer cancel()
-	if err := s.db.PingContext(ctx); err != nil {
-		return errors.Join(fmt.Errorf("connect to %s: %w", s.dialect.place, target.scrub(err)), s.db.Close())
+	if err := d.DB.PingContext(ctx); err != nil {
+		return errors.Join(fmt.Errorf("connect to %s: %w", d.Place, target.scrub(err)), d.DB.Close())
 	}
 	return nil
 }
@@ -46,14 +46,14 @@ func prepareSession(ctx context.Context, conn *pgx.Conn) error {
 	return err
 }
 
-func postgresDialect(place string) dialect {
-	return dialect{
-		name: "postgres", place: place, forUpdate: " FOR UPDATE OF r",
-		each: "jsonb_array_elements", text: "jsonb_array_elements_text",
-		clock:      "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000000 AS BIGINT)",
-		skipLocked: " FOR UPDATE SKIP LOCKED",
+func postgresDialect(place string) Dialect {
+	return Dialect{
+		name: "postgres", Place: place, ForUpdate: " FOR UPDATE OF r",
+		Each: "jsonb_array_elements", text: "jsonb_array_elements_text",
+		Clock:      "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000000 AS BIGINT)",
+		SkipLocked: " FOR UPDATE SKIP LOCKED",
 		again:      func(err error) bool { return isState(err, "40001", "40P01") }, // serialization failure, deadlock
-		taken:      postgresTaken,
+		Taken:      postgresTaken,
 	}
 }
 
