@@ -350,6 +350,7 @@ end
 local function account(handle, headers, metadata)
   local usage, decision = metadata:get(USAGE), metadata:get(DECISION)
   local prices = decision and decision["prices"]
+  if decision and not prices then headers:replace("x-litellm-response-cost", "0") end -- it has no price
   if not usage then
     local length = tonumber(headers:get("content-length") or "")
     local whole = prices and length and length <= SMALL and not headers:get("content-encoding")

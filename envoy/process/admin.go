@@ -10,6 +10,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/nestor-gateway/nestor/envoy/cluster"
 )
 
 const (
@@ -60,7 +62,28 @@ func (a admin) drain(ctx context.Context) error {
 
 // active counts the requests in flight, those of the administration left out.
 func (a admin) active(ctx context.Context) (int, error) {
-	b, err := a.call(ctx, http.MethodGet, "/stats?format=json&filter=downstream_rq_active")
+	return a.sum(ctx, "downstream_rq_active", func(name string) bool {
+		return strings.HasPrefix(name, "http.") && !strings.HasPrefix(name, "http.admin.")
+	})
+}
+
+// heard reports whether Envoy has a stream on which it sends its log, or had nothing to log.
+func (a admin) heard(ctx context.Context) (bool, error) {
+	streams, err := a.sum(ctx, "upstream_rq_active", func(name string) bool {
+		return name == "cluster."+cluster.LogName+".upstream_rq_active"
+	})
+	if err != nil || streams > 0 {
+		return err == nil, err
+	}
+	attempts, err := a.sum(ctx, "downstream_rq_total", func(name string) bool {
+		return name == "http."+cluster.AttemptName+".downstream_rq_total"
+	})
+	return attempts == 0, err
+}
+
+// sum adds up statistics whose names hold a text and are meant.
+func (a admin) sum(ctx context.Context, text string, meant func(name string) bool) (int, error) {
+	b, err := a.call(ctx, http.MethodGet, "/stats?format=json&filter="+text)
 	if err != nil {
 		return 0, err
 	}
@@ -75,7 +98,7 @@ func (a admin) active(ctx context.Context) (int, error) {
 	}
 	sum := 0
 	for _, s := range stats.Stats {
-		if strings.HasPrefix(s.Name, "http.") && !strings.HasPrefix(s.Name, "http.admin.") {
+		if meant(s.Name) {
 			sum += s.Value
 		}
 	}

@@ -170,8 +170,12 @@ func (c *Child) stopping() bool {
 	return first
 }
 
-// logFlush is in what time an Envoy sends what it has logged, with some to spare: it drops the rest when it ends.
-const logFlush = 100 * time.Millisecond
+const (
+	// logFlush is in what time an Envoy sends what it has logged, with some to spare. It drops the rest when it ends.
+	logFlush = 100 * time.Millisecond
+	// logWait is how long it is waited for that an Envoy finds a nestor to send it to, which may just have come back.
+	logWait = 3 * time.Second
+)
 
 // retire drains and ends a process; one that is gone already is fine.
 func retire(ctx context.Context, p *process, a admin, grace time.Duration) error {
@@ -179,6 +183,7 @@ func retire(ctx context.Context, p *process, a admin, grace time.Duration) error
 	defer cancel()
 	if grace > 0 && a.drain(ctx) == nil {
 		waitIdle(ctx, p, a)
+		waitHeard(ctx, p, a)
 		_ = sleep(ctx, logFlush) // when ctx ends before, the last entries are lost
 	}
 	return p.end()
@@ -186,11 +191,26 @@ func retire(ctx context.Context, p *process, a admin, grace time.Duration) error
 
 // waitIdle returns when no request is in flight, Envoy is gone, or ctx has ended.
 func waitIdle(ctx context.Context, p *process, a admin) {
-	for {
+	wait(ctx, p, func() bool {
 		n, err := a.active(ctx)
-		if err != nil || n == 0 || sleep(ctx, watchEvery) != nil {
-			return
-		}
+		return err != nil || n == 0
+	})
+}
+
+// waitHeard returns when Envoy has a nestor that takes its log, is gone, or has been waited for long enough: after a nestor
+// has come back that takes it a second.
+func waitHeard(ctx context.Context, p *process, a admin) {
+	ctx, cancel := context.WithTimeout(ctx, logWait)
+	defer cancel()
+	wait(ctx, p, func() bool {
+		heard, err := a.heard(ctx)
+		return err != nil || heard
+	})
+}
+
+// wait asks again and again until over is true, the process has ended, or ctx has.
+func wait(ctx context.Context, p *process, over func() bool) {
+	for !over() && sleep(ctx, watchEvery) == nil {
 		select {
 		case <-p.done:
 			return

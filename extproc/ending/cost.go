@@ -27,10 +27,11 @@ func tariff(prices []int64) (t deployment.Tariff) {
 // reported, else by the tokens, of which the request's own are known. What used nothing cost nothing.
 func (e Entry) Cost(tokens int64) int64 {
 	d := e.Decision
+	good := e.Status >= 200 && e.Status < 300
 	switch {
-	case len(d.Prices) == 0 || tokens == 0:
+	case len(d.Prices) == 0:
 		return 0
-	case e.Status < 300 && e.Usage.Known():
+	case good && (e.Usage.Known() || tokens == 0): // an image has no tokens, but a price
 		return tariff(d.Prices).Cost(deployment.Usage(e.Usage))
 	}
 	return CostOfTokens(d, tokens)
