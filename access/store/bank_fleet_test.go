@@ -163,6 +163,33 @@ func TestPeriodsEndWithoutRequests(t *testing.T) {
 	})
 }
 
+// Where very many periods end at once, watchers look at everything once.
+func TestVeryManyPeriodsEndAtOnce(t *testing.T) {
+	const many = 1100
+	onBoth(t, func(t *testing.T, d database) {
+		b := bankOf(t, d)
+		keys := make([]record.Key, many)
+		for i := range keys {
+			keys[i] = record.Key{Token: fmt.Sprint(i), Spend: 5, Terms: record.Terms{BudgetDuration: "1h", BudgetResetAt: epoch.Add(time.Minute)}}
+		}
+		must(t, b.Import(ctx(), keys))
+		w := watch(t, b.Store)
+		b.clock.pass(2 * time.Minute)
+		if n := got(b.TurnPeriods(ctx()))(t); n != many {
+			t.Errorf("%d periods ended, want %d", n, many)
+		}
+		w.expect(t, record.Change{Kind: record.All})
+		must(t, b.InsertUser(ctx(), record.User{ID: "u"}, by("/user/new")))
+		w.expect(t, record.Change{Kind: record.OfUser, ID: "u"})
+		must(t, b.EachKey(ctx(), func(k record.Key) error {
+			if k.Spend != 0 {
+				t.Errorf("key %s has spent %d", k.Token, k.Spend)
+			}
+			return nil
+		}))
+	})
+}
+
 // Whichever replica comes first ends a period: it ends once.
 func TestAPeriodEndsOnce(t *testing.T) {
 	const replicas = 8

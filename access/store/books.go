@@ -19,6 +19,8 @@ type books struct {
 	accounts map[string]*account
 	// former are names that accounts had before their keys were regenerated.
 	former map[string]string
+	// turned are those that have a new period, which who shows spend is told.
+	turned []string
 }
 
 // account is one, with its terms.
@@ -62,7 +64,8 @@ func (s *Store) lockBooks(ctx context.Context, tx *database.Tx, names []string) 
 			return nil, err
 		}
 	}
-	return b, b.turn(tx)
+	b.turn()
+	return b, nil
 }
 
 // keyAccount begins the names of keys' accounts.
@@ -140,8 +143,8 @@ func (s *Store) renamed(ctx context.Context, q querier, tokens []string) (map[st
 	return found, rows.Err()
 }
 
-// turn starts the new period of every account for which it is time. Who shows spend is told.
-func (b *books) turn(tx *database.Tx) error {
+// turn starts the new period of every account for which it is time.
+func (b *books) turn() {
 	for _, name := range slices.Sorted(maps.Keys(b.accounts)) {
 		a := b.accounts[name]
 		if a.duration == "" || b.now.Before(a.resetAt) {
@@ -155,10 +158,8 @@ func (b *books) turn(tx *database.Tx) error {
 			a.spend = 0
 		}
 		a.resetAt, a.dirty = next, true
-		kind, id, _ := strings.Cut(name, ":")
-		tx.Changed(record.Kind(kind), id)
+		b.turned = append(b.turned, name)
 	}
-	return nil
 }
 
 // charge adds a cost to accounts, to each once.
@@ -178,6 +179,10 @@ func (b *books) charge(names []string, cost record.Nano) {
 
 // writeBooks writes the accounts that have changed, in one statement.
 func (s *Store) writeBooks(ctx context.Context, tx *database.Tx, b *books) error {
+	for _, name := range b.turned {
+		kind, id, _ := strings.Cut(name, ":")
+		tx.Changed(record.Kind(kind), id)
+	}
 	var changed [][]any
 	for _, name := range slices.Sorted(maps.Keys(b.accounts)) {
 		if a := b.accounts[name]; a.dirty {

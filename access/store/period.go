@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/nestor-gateway/nestor/access/record"
 	"github.com/nestor-gateway/nestor/access/store/database"
 )
 
@@ -15,24 +16,20 @@ const periodsAtOnce = 500
 func (s *Store) TurnPeriods(ctx context.Context) (int, error) {
 	var all int
 	for {
-		turned, err := s.turnPeriods(ctx)
+		turned, err := s.turnPeriods(ctx, all > 0)
 		if err != nil {
 			return all, fmt.Errorf("start new budget periods: %w", err)
 		}
-		if all += turned; turned == 0 {
+		if all += turned; turned < periodsAtOnce {
 			return all, nil
 		}
 	}
 }
 
-func (s *Store) turnPeriods(ctx context.Context) (turned int, err error) {
+// turnPeriods is a part of it. Watchers are told at the end when there are several.
+func (s *Store) turnPeriods(ctx context.Context, untold bool) (turned int, err error) {
 	err = s.db.Write(ctx, func(ctx context.Context, tx *database.Tx) error {
-		now, err := s.clock(ctx, tx)
-		if err != nil {
-			return err
-		}
-		due, err := strs(ctx, tx, "SELECT r.name"+accountTerms+" WHERE r.reset_at > 0 AND r.reset_at <= $1 AND "+accountDuration+
-			" <> '' ORDER BY r.name LIMIT $2", nanos(now), periodsAtOnce)
+		due, err := s.due(ctx, tx)
 		if err != nil {
 			return err
 		}
@@ -40,8 +37,25 @@ func (s *Store) turnPeriods(ctx context.Context) (turned int, err error) {
 		if err != nil {
 			return err
 		}
-		turned = tx.Changes()
+		turned = len(b.turned)
+		switch {
+		case turned == periodsAtOnce:
+			b.turned = nil
+		case untold:
+			b.turned = nil
+			tx.Changed(record.All, "")
+		}
 		return s.writeBooks(ctx, tx, b)
 	})
 	return turned, err
+}
+
+// due are accounts whose period has ended, those first that have waited longest.
+func (s *Store) due(ctx context.Context, tx *database.Tx) ([]string, error) {
+	now, err := s.clock(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	return strs(ctx, tx, "SELECT r.name"+accountTerms+" WHERE r.reset_at > 0 AND r.reset_at <= $1 AND "+accountDuration+
+		" <> '' ORDER BY r.reset_at LIMIT $2", nanos(now), periodsAtOnce)
 }

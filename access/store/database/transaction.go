@@ -23,9 +23,6 @@ func (t *Tx) Changed(kind record.Kind, ids ...string) {
 	}
 }
 
-// Changes is how many it changes so far.
-func (t *Tx) Changes() int { return len(t.changes) }
-
 // attempts is how often a transaction is tried that got into the way of another one.
 const attempts = 5
 
