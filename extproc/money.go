@@ -43,8 +43,8 @@ func (s *Server) reserveMoney(ctx context.Context, d *decided) *openai.Error {
 	denial := s.Budgets.Reserve(ctx, budget.Reservation{
 		ID:       reservationID(d.request.id, d.request.attempt),
 		Accounts: accounts,
-		Amount:   record.Nano(tariff.Cost(deployment.Usage{Prompt: input, Completion: max(0, d.estimate.Total()-input)})),
-		Least:    record.Nano(tariff.Cost(deployment.Usage{Prompt: input})),
+		Amount:   record.Nano(tariff.Most(input, max(0, d.estimate.Total()-input))),
+		Least:    record.Nano(tariff.Most(input, 0)),
 		Life:     Life(s.Signs),
 	})
 	if denial == nil {

@@ -351,7 +351,9 @@ func TestSpendAndKeysSurviveRestartsAndKills(t *testing.T) {
 			rows, _ := g.manage("/spend/logs?api_key="+key, "")[""].([]any)
 			return len(rows)
 		}
-		eventually(t, 10*time.Second, "every request is in the spend log", func() bool { return rows() == n })
+		if !soon(10*time.Second, func() bool { return rows() == n }) {
+			t.Fatalf("%d rows in the spend log, want %d", rows(), n)
+		}
 		if r := g.as(key, "fast"); r.Status != 200 {
 			t.Errorf("after a kill: %d %s", r.Status, r.Body)
 		}

@@ -76,6 +76,12 @@ func (t Tariff) Cost(u Usage) int64 {
 	return sum.nano()
 }
 
+// Most is what a request can cost at most that has so many tokens, whatever kinds they turn out to be of.
+func (t Tariff) Most(prompt, completion int64) int64 {
+	dearest := Tariff{Input: max(t.Input, t.CacheRead, t.CacheCreation), Output: max(t.Output, t.Reasoning), Request: t.Request}
+	return dearest.Cost(Usage{Prompt: prompt, Completion: completion})
+}
+
 // charged takes the counts apart: no token of the result is in two of them. filter.lua does the same.
 func charged(u Usage) Usage {
 	cached, created, reasoning, total := count(u.Cached), count(u.CacheCreation), count(u.Reasoning), count(u.Total)

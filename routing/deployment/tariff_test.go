@@ -107,3 +107,19 @@ func BenchmarkCost(b *testing.B) {
 		tariff.Cost(Usage{Prompt: 1000, Completion: 500, Total: 1500, Cached: 800, Reasoning: 100})
 	}
 }
+
+func TestMostIsWhatTheDearestKindsCost(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		price := rapid.Int64Range(0, 1e9)
+		tariff := Tariff{price.Draw(t, "input"), price.Draw(t, "output"), price.Draw(t, "read"), price.Draw(t, "created"),
+			price.Draw(t, "reasoning"), price.Draw(t, "request")}
+		tokens := rapid.Int64Range(0, 1e6)
+		prompt, completion := tokens.Draw(t, "prompt"), tokens.Draw(t, "completion")
+		cached := rapid.Int64Range(0, prompt).Draw(t, "cached")
+		u := Usage{Prompt: prompt, Completion: completion, Cached: cached,
+			CacheCreation: rapid.Int64Range(0, prompt-cached).Draw(t, "cache creation"), Reasoning: rapid.Int64Range(0, completion).Draw(t, "of reasoning")}
+		if most, cost := tariff.Most(prompt, completion), tariff.Cost(u); cost > most {
+			t.Errorf("%+v costs %d, at most %d", u, cost, most)
+		}
+	})
+}
