@@ -23,14 +23,18 @@ type Account struct {
 	epoch uint64
 	// As of the bank's last answer: spend and others are amounts, whole says that this lease has all that was left and
 	// nobody else has any. heard is when that was, 0 before the first.
-	spend, others record.Nano
-	whole         bool
-	heard         time.Duration
-	// Until quiet the bank isn't asked for more without need, until barren not even then: it had nothing.
+	// left is the account's rest with what was free of this lease.
+	spend, others, left record.Nano
+	whole               bool
+	heard               time.Duration
+	// Until quiet the bank isn't asked for more without need, until barren not even for requests of scarce and more: it
+	// had nothing for them.
 	quiet, barren time.Duration
+	scarce        record.Nano
 	need          record.Nano // what requests wait for
 	flow          flow
 	gone          bool
+	doubt         bool // an answer was lost: the bank may have leased more
 	told          bool // Soft was, in this period
 
 	asked bool // it is among the ledger's asking, whose lock guards this
@@ -74,7 +78,7 @@ func same(a, b *record.Nano) bool { return a == b || a != nil && b != nil && *a 
 // lower has the lease be no more than an amount, or what is used: that is always safe.
 func (a *Account) lower(to record.Nano) {
 	if to = max(to, a.used()); to < a.lease {
-		a.lease, a.whole = to, false
+		a.lease, a.whole, a.barren = to, false, 0
 	}
 }
 
@@ -102,16 +106,37 @@ func (a *Account) soft(now time.Time) (n Notice, passed bool) {
 	return Notice{Event: Soft, Account: a.name, Spend: a.spent(now), Limit: *a.terms.Soft}, passed
 }
 
-// spare is the lease beyond what is used that saves calls to the bank.
-func (a *Account) spare(now time.Duration) record.Nano { return a.flow.lately(now) }
-
-// low reports whether the bank should be asked for more before a request has to wait, or told of a debt.
-func (a *Account) low(now time.Duration) bool {
-	if free := a.lease - a.used(); now < a.quiet || free >= 0 && free >= a.spare(now)/2 {
-		return false
+// spare is the lease beyond what is used that saves calls to the bank: about what is reserved in a span. Near the limit,
+// when not even four times that is left, it is none: what one replica keeps in store, another may need.
+func (a *Account) spare(now time.Duration) record.Nano {
+	if spare := a.flow.lately(now); spare <= a.left/4 {
+		return spare
 	}
+	return 0
+}
+
+// low reports whether the bank should be asked for more before a request has to wait.
+func (a *Account) low(now time.Duration) bool {
+	return now >= a.quiet && a.lease-a.used() < a.spare(now)/2 && a.hush(now)
+}
+
+// tell reports whether the bank should hear at once of a debt, or of what isn't needed.
+func (a *Account) tell(now time.Duration) bool {
+	return now >= a.quiet && (a.lease < a.used() || a.excess(now) > 0) && a.hush(now)
+}
+
+func (a *Account) hush(now time.Duration) bool {
 	a.quiet = now + calm
 	return true
+}
+
+// excess is how much of the lease isn't needed. A little more than needed is kept.
+func (a *Account) excess(now time.Duration) record.Nano {
+	spare := a.spare(now)
+	if a.lease <= a.used()+a.need+2*spare {
+		return 0
+	}
+	return a.lease - a.used() - a.need - spare
 }
 
 // flow measures what was reserved in the last one or two spans of time.

@@ -95,8 +95,8 @@ func (l *Lease) Rest() record.Nano { return *l.Max - l.Spend - l.Others - l.Amou
 // replica was known before the call, and live counts the replicas that are, this one included. An account without Max
 // leases nothing.
 //
-// What is beyond Need is at most half of what is left then, divided by the replicas, so that one never keeps the others
-// from going on.
+// What is beyond Need is at most half of what is left without it, divided by the replicas, so that one never keeps the
+// others from going on; to claim again gets no more.
 func (l *Lease) Grant(c Claim, known bool, live int) {
 	l.Amount = 0
 	if l.Max == nil || l.Gone {
@@ -107,5 +107,9 @@ func (l *Lease) Grant(c Claim, known bool, live int) {
 		l.Amount = max(c.Used, c.Keep)
 	}
 	l.Amount += max(0, min(c.Need-l.Amount, l.Rest()))
-	l.Amount += max(0, min(c.Want-l.Amount, l.Rest()/record.Nano(2*max(live, 1))))
+	if l.Amount < c.Need {
+		return
+	}
+	spare := (l.Rest() + l.Amount - c.Need) / record.Nano(2*max(live, 1))
+	l.Amount = max(l.Amount, min(c.Want, c.Need+spare))
 }

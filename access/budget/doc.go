@@ -34,6 +34,12 @@
 //  8. A replica takes the whole rest for a reservation larger than that only if it holds nothing and nobody else has a
 //     lease, so that a request that guesses high is alone.
 //
+// # How much is leased
+//
+// What requests need, and in store about what was reserved in the last ten seconds, so that few requests wait for the
+// bank: at most half of the rest divided by the replicas, and nothing when the rest isn't four times as much. So near the
+// limit requests ask one by one, and what one replica doesn't use is another's within a second.
+//
 // # What can pass a budget
 //
 // Costs above their reservations. What a replica spent whose rows reach the log only after the bank has forgotten it

@@ -10,12 +10,8 @@ import (
 	"github.com/nestor-gateway/nestor/access/record"
 )
 
-const (
-	// patienceOfCalls is how long a call to the bank may take: longer than any that is worth something.
-	patienceOfCalls = 5 * time.Second
-	// tidy is how often leases are looked through for what isn't needed any more.
-	tidy = 5 * time.Second
-)
+// patienceOfCalls is how long a call to the bank may take: longer than any that is worth something.
+const patienceOfCalls = 5 * time.Second
 
 // A round is a call to the bank that is under way or will be.
 type round struct {
@@ -90,7 +86,7 @@ func (l *Ledger) exchange(ctx context.Context, rows []record.Spend) error {
 	c.sent = l.now()
 	l.lapse(c.sent)
 	accounts, r := l.asked()
-	parties := l.parties(append(accounts, l.idle(c.sent)...), rows)
+	parties := l.parties(append(accounts, c.idle(c.sent)...), rows)
 	life := time.Duration(c.life.Load())
 	for i := range parties {
 		c.leased[parties[i].Account] = struct{}{}
@@ -130,15 +126,15 @@ func (l *Ledger) inUse() []*Account {
 	})
 }
 
-// idle are the accounts that have or may have a lease, from time to time: their claims give back what isn't needed any more.
-func (l *Ledger) idle(now time.Duration) (accounts []*Account) {
-	c := l.calls
-	if now < c.tidied+tidy && !c.closing.Load() {
-		return nil
-	}
-	c.tidied = now
+// idle are the accounts that the bank has leased more of than is needed, or may have.
+func (c *calls) idle(now time.Duration) (accounts []*Account) {
 	for a := range c.leased {
-		accounts = append(accounts, a)
+		a.mu.Lock()
+		idle := a.doubt || c.closing.Load() || a.excess(now) > 0
+		a.mu.Unlock()
+		if idle {
+			accounts = append(accounts, a)
+		}
 	}
 	return accounts
 }
@@ -178,7 +174,7 @@ func (l *Ledger) call(ctx context.Context, life time.Duration, rows []record.Spe
 	c.seq++
 	claims := make([]Claim, len(parties))
 	for i := range parties {
-		claims[i] = parties[i].claim(c.sent, c.epoch.Load(), c.closing.Load())
+		claims[i] = parties[i].claim(c)
 	}
 	leases, err := l.o.Bank.Exchange(ctx, Call{Replica: c.replica, Seq: c.seq, Life: life, Rows: rows, Claims: claims})
 	if err == nil && len(leases) != len(claims) {
@@ -190,21 +186,23 @@ func (l *Ledger) call(ctx context.Context, life time.Duration, rows []record.Spe
 	return leases, nil
 }
 
-// claim says what is used once the party's rows are written. It gives up what of the lease isn't needed: from here on
-// no more is used than is claimed to be kept.
-func (p *party) claim(now time.Duration, epoch uint64, closing bool) Claim {
+// claim says what is used once the party's rows are written. It gives up what of the lease isn't needed, unless there may
+// be none to be had again soon: from here on no more is used than is claimed to be kept.
+func (p *party) claim(c *calls) Claim {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.epoch != epoch {
+	if epoch := c.epoch.Load(); p.epoch != epoch {
 		p.lease, p.epoch, p.whole = p.used(), epoch, false
 	}
-	spare := p.spare(now)
-	if closing {
+	spare := p.spare(c.sent)
+	switch {
+	case c.closing.Load():
 		spare = 0
+		p.lower(0)
+	case !c.lost.Load() && p.excess(c.sent) > 0:
+		p.lower(p.lease - p.excess(c.sent))
 	}
-	if p.lease-p.used() > 2*spare+p.need {
-		p.lower(p.used() + spare + p.need)
-	}
+	p.doubt = true
 	p.writing = min(p.writing, p.unwritten)
 	used := p.used() - p.writing
 	need := used + p.need
@@ -230,9 +228,9 @@ func (p *party) apply(lease *Lease, now time.Duration, wall time.Time) (notice N
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.unwritten -= p.writing
-	p.lease, p.whole, p.gone, p.heard = lease.Amount, false, lease.Gone, now
+	p.lease, p.whole, p.gone, p.heard, p.doubt = lease.Amount, false, lease.Gone, now, false
 	if lease.Gone {
-		p.barren = now + barren
+		p.barren, p.scarce = now+barren, 0
 		return Notice{}, false
 	}
 	p.spend, p.others = lease.Spend, lease.Others
@@ -246,9 +244,10 @@ func (p *party) apply(lease *Lease, now time.Duration, wall time.Time) (notice N
 
 // judge takes note of what the bank has left.
 func (a *Account) judge(rest record.Nano, now time.Duration) {
+	a.left = rest + a.lease - a.used()
 	a.whole = a.others == 0 && rest <= 0
 	if a.whole {
-		a.barren = now + barren
+		a.barren, a.scarce = now+barren, 0
 	}
 	if rest <= 0 {
 		a.quiet = now + barren

@@ -28,7 +28,16 @@ func (l *Ledger) insist(ctx context.Context, q *Reservation, short *Account) *De
 		return l.denial(short, false)
 	}
 	want(q, q.Amount)
-	defer want(q, -q.Amount)
+	d := l.persist(ctx, q, short)
+	want(q, -q.Amount)
+	if d != nil {
+		l.ask(q.Accounts...) // to give back what it got and can't use
+	}
+	return d
+}
+
+// persist asks until the request has what it needs, nothing is to be had, or its patience is at an end.
+func (l *Ledger) persist(ctx context.Context, q *Reservation, short *Account) *Denial {
 	ctx, stop := context.WithTimeout(ctx, patience)
 	defer stop()
 	for lost := true; ; {
@@ -51,7 +60,7 @@ func (l *Ledger) insist(ctx context.Context, q *Reservation, short *Account) *De
 // decide denies, unless the bank is lost and this process alone knows what is spent.
 func (l *Ledger) decide(q *Reservation, short *Account, lost bool) *Denial {
 	if !lost {
-		l.despair(short)
+		l.despair(q, short)
 	}
 	if !lost || !l.o.Exclusive {
 		return l.denial(short, lost)
@@ -70,14 +79,14 @@ func (l *Ledger) barren(q *Reservation, a *Account) bool {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return now < a.barren
+	return now < a.barren && q.Amount >= a.scarce
 }
 
-// despair has requests for more than there is denied at once for a while: one has waited in vain.
-func (l *Ledger) despair(a *Account) {
+// despair has requests for as much or more denied at once for a while: one has waited in vain.
+func (l *Ledger) despair(q *Reservation, a *Account) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.barren = l.now() + barren
+	a.barren, a.scarce = l.now()+barren, q.Amount
 }
 
 func (l *Ledger) denial(a *Account, unsure bool) *Denial {

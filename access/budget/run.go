@@ -51,9 +51,18 @@ func (l *Ledger) waited() bool {
 	return len(l.asking) > 0
 }
 
-// due reports whether the bank has to hear of this replica. While it fails it is called at every tick.
+// due reports whether the bank has to hear of this replica: of what it can give back, or at all. While it fails it is
+// called at every tick.
 func (l *Ledger) due() bool {
-	return l.calls.lost.Load() || l.now() >= time.Duration(l.calls.until.Load())-Margin+beat
+	c := l.calls
+	select {
+	case c.sem <- struct{}{}:
+		defer func() { <-c.sem }()
+	default:
+		return false
+	}
+	now := l.now()
+	return c.lost.Load() || now >= c.sent+beat || len(c.idle(now)) > 0
 }
 
 func (l *Ledger) giveBack(ctx context.Context) {

@@ -73,12 +73,12 @@ func (l *Ledger) charge(a *Account, held, cost record.Nano, now time.Time) {
 	a.held -= held
 	a.unwritten += cost
 	notice, passed := a.soft(now)
-	debt := a.limited.Load() && a.used() > a.lease && a.low(now.Sub(l.start))
+	tell := a.limited.Load() && a.tell(now.Sub(l.start))
 	a.mu.Unlock()
 	if passed {
 		l.warn(notice)
 	}
-	if debt {
+	if tell {
 		l.ask(a)
 	}
 }

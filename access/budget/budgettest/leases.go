@@ -32,9 +32,10 @@ func testNeed(b *bench) {
 
 func testWant(b *bench) {
 	b.limit(accountA, 100)
-	b.has(b.lease("x", 0, 0, 20, 100), 60) // half of 80, for one replica
-	b.has(b.lease("y", 0, 0, 0, 100), 10)  // half of 40, for two
-	b.has(b.lease("x", 0, 20, 20, 24), 24) // gives back, and no more is wanted
+	b.has(b.lease("x", 0, 0, 20, 100), 60)  // half of 80, for one replica
+	b.has(b.lease("x", 0, 60, 20, 100), 60) // the half was had already
+	b.has(b.lease("y", 0, 0, 0, 100), 10)   // half of 40, for two
+	b.has(b.lease("x", 0, 20, 20, 24), 24)  // gives back, and no more is wanted
 }
 
 func testTogether(b *bench) {
