@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"database/sql/driver"
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -11,41 +13,75 @@ import (
 	"github.com/nestor-gateway/nestor/access/store/database"
 )
 
-func span(d *time.Duration) *int64 { return (*int64)(d) }
-
-// spendColumns are those of the spend log, the id first.
+// spendColumns are those of the spend log, the id first: what is searched and summed up has one of its own, the rest is
+// a document. To write a column costs as much as all of the document.
 func spendColumns() []column[record.Spend] {
 	return []column[record.Spend]{
 		{"id", func(r *record.Spend) any { return &r.ID }},
 		{"request_id", func(r *record.Spend) any { return &r.RequestID }},
 		{"start", func(r *record.Spend) any { return momentOf(&r.Start) }},
-		{"duration", func(r *record.Spend) any { return span(&r.Duration) }},
-		{"first_token", func(r *record.Spend) any { return span(&r.FirstToken) }},
 		{"token", func(r *record.Spend) any { return &r.Token }},
 		{"team_id", func(r *record.Spend) any { return &r.TeamID }},
 		{"user_id", func(r *record.Spend) any { return &r.UserID }},
-		{"end_user", func(r *record.Spend) any { return &r.EndUser }},
 		{"model", func(r *record.Spend) any { return &r.Model }},
-		{"model_group", func(r *record.Spend) any { return &r.Group }},
-		{"path", func(r *record.Spend) any { return document{&r.Path} }},
-		{"deployment", func(r *record.Spend) any { return &r.Deployment }},
-		{"provider", func(r *record.Spend) any { return &r.Provider }},
-		{"provider_model", func(r *record.Spend) any { return &r.ProviderModel }},
-		{"api_base", func(r *record.Spend) any { return &r.APIBase }},
-		{"prompt", func(r *record.Spend) any { return &r.Prompt }},
-		{"completion", func(r *record.Spend) any { return &r.Completion }},
 		{"total", func(r *record.Spend) any { return &r.Total }},
-		{"cached", func(r *record.Spend) any { return &r.Cached }},
-		{"reasoning", func(r *record.Spend) any { return &r.Reasoning }},
 		{"cost", func(r *record.Spend) any { return &r.Cost }},
-		{"status", func(r *record.Spend) any { return &r.Status }},
-		{"outcome", func(r *record.Spend) any { return &r.Outcome }},
-		{"attempts", func(r *record.Spend) any { return &r.Attempts }},
-		{"stream", func(r *record.Spend) any { return &r.Stream }},
-		{"accounts", func(r *record.Spend) any { return document{&r.Accounts} }},
-		{"tags", func(r *record.Spend) any { return document{&r.Tags} }},
-		{"endpoint", func(r *record.Spend) any { return &r.Endpoint }},
+		{"detail", func(r *record.Spend) any { return detailOf(r) }},
 	}
+}
+
+// detail is what of a row has no column.
+type detail struct {
+	row           *record.Spend
+	Duration      *time.Duration `json:"duration,omitempty"`
+	FirstToken    *time.Duration `json:"first_token,omitempty"`
+	EndUser       *string        `json:"end_user,omitempty"`
+	Group         *string        `json:"group"`
+	Path          *[]string      `json:"path,omitempty"`
+	Deployment    *string        `json:"deployment"`
+	Provider      *string        `json:"provider"`
+	ProviderModel *string        `json:"provider_model"`
+	APIBase       *string        `json:"api_base"`
+	Prompt        *int64         `json:"prompt"`
+	Completion    *int64         `json:"completion"`
+	Cached        *int64         `json:"cached"`
+	Reasoning     *int64         `json:"reasoning"`
+	Status        *int           `json:"status"`
+	Outcome       *string        `json:"outcome"`
+	Attempts      *int           `json:"attempts"`
+	Stream        *bool          `json:"stream"`
+	Accounts      *[]string      `json:"accounts,omitempty"`
+	Tags          *[]string      `json:"tags,omitempty"`
+	Endpoint      *string        `json:"endpoint"`
+}
+
+func detailOf(r *record.Spend) *detail {
+	return &detail{
+		row: r, Duration: &r.Duration, FirstToken: &r.FirstToken, EndUser: &r.EndUser, Group: &r.Group, Path: &r.Path,
+		Deployment: &r.Deployment, Provider: &r.Provider, ProviderModel: &r.ProviderModel, APIBase: &r.APIBase,
+		Prompt: &r.Prompt, Completion: &r.Completion, Cached: &r.Cached, Reasoning: &r.Reasoning, Status: &r.Status,
+		Outcome: &r.Outcome, Attempts: &r.Attempts, Stream: &r.Stream, Accounts: &r.Accounts, Tags: &r.Tags, Endpoint: &r.Endpoint,
+	}
+}
+
+func (d *detail) Value() (driver.Value, error) {
+	text, err := json.Marshal(d)
+	return string(text), err
+}
+
+func (d *detail) Scan(v any) error {
+	text, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("read %T as JSON", v)
+	}
+	return json.Unmarshal([]byte(text), d)
+}
+
+// texts are those of a row that clients may have chosen.
+func (d *detail) texts() []*string {
+	r := d.row
+	return []*string{&r.ID, &r.RequestID, &r.Token, &r.TeamID, &r.UserID, &r.Model, &r.EndUser, &r.Group, &r.Deployment,
+		&r.Provider, &r.ProviderModel, &r.APIBase, &r.Outcome, &r.Endpoint}
 }
 
 // WriteSpend writes rows of the spend log, all or none, and adds what they cost to their accounts. A row whose ID is
@@ -80,21 +116,64 @@ func (s *Store) record(ctx context.Context, tx *database.Tx, b *books, rows []re
 }
 
 // insertRows adds the rows that are not there yet, and returns their ids.
-func (s *Store) insertRows(ctx context.Context, tx *database.Tx, rows []record.Spend) (map[string]bool, error) {
+func (s *Store) insertRows(ctx context.Context, tx *database.Tx, rows []record.Spend) (written map[string]bool, err error) {
 	if len(rows) == 0 {
 		return nil, nil
 	}
 	data := make([][]any, len(rows))
 	for i := range rows {
-		row, err := clean(rows[i])
+		if data[i], err = clean(rows[i]); err != nil {
+			return nil, err
+		}
+	}
+	if s.Exclusive() {
+		written, err = insertEach(ctx, tx, data)
+	} else {
+		written, err = s.insertAll(ctx, tx, data)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("add rows to the spend log: %w", err)
+	}
+	return written, nil
+}
+
+// insertEach is for a database in this process: a statement a row costs a fifth of one that reads them from an array.
+func insertEach(ctx context.Context, tx *database.Tx, data [][]any) (map[string]bool, error) {
+	names, marks := spendNames()
+	statement, err := tx.PrepareContext(ctx, "INSERT INTO nestor_spend ("+names+") VALUES ("+marks+") ON CONFLICT (id) DO NOTHING")
+	if err != nil {
+		return nil, err
+	}
+	defer statement.Close()
+	written := make(map[string]bool, len(data))
+	for _, row := range data {
+		done, err := statement.ExecContext(ctx, row...)
 		if err != nil {
 			return nil, err
 		}
-		data[i] = row
+		if n, err := done.RowsAffected(); err != nil {
+			return nil, err
+		} else if n > 0 {
+			written[row[0].(string)] = true
+		}
 	}
+	return written, nil
+}
+
+func spendNames() (names, marks string) {
+	columns := spendColumns()
+	all, places := make([]string, len(columns)), make([]string, len(columns))
+	for i, c := range columns {
+		all[i], places[i] = c.name, "?"
+	}
+	return strings.Join(all, ", "), strings.Join(places, ", ")
+}
+
+// insertAll is for a database that is far away: one round trip, however many rows there are.
+func (s *Store) insertAll(ctx context.Context, tx *database.Tx, data [][]any) (map[string]bool, error) {
 	ids, err := strs(ctx, tx, s.rowsInsertion(), database.List(data))
 	if err != nil {
-		return nil, fmt.Errorf("add rows to the spend log: %w", err)
+		return nil, err
 	}
 	written := make(map[string]bool, len(ids))
 	for _, id := range ids {
@@ -106,10 +185,8 @@ func (s *Store) insertRows(ctx context.Context, tx *database.Tx, rows []record.S
 // clean is a row as columns. Clients choose parts of it: what no database takes is replaced and what is very long is
 // cut, so that one request can neither keep the others from being written nor fill the disk.
 func clean(r record.Spend) ([]any, error) {
-	for _, c := range spendColumns() {
-		if text, ok := c.at(&r).(*string); ok {
-			*text = plain(*text)
-		}
+	for _, text := range detailOf(&r).texts() {
+		*text = plain(*text)
 	}
 	return values(spendColumns(), &r)
 }
@@ -127,7 +204,7 @@ func plain(text string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
 }
 
-// rowsInsertion takes all rows as one argument, an array of arrays: one round trip, however many there are.
+// rowsInsertion takes all rows as one argument, an array of arrays.
 func (s *Store) rowsInsertion() string {
 	columns := spendColumns()
 	names, parts := make([]string, len(columns)), make([]string, len(columns))

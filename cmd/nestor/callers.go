@@ -31,8 +31,8 @@ const (
 	storeTime = 30 * time.Second
 	// farewell is how long an end waits for it, to take the last rows of the spend log.
 	farewell = 5 * time.Second
-	// prunePeriod is between two looks at what of the spend log is too old.
-	prunePeriod = time.Hour
+	// tidyPeriod is between two looks at what of the spend log is too old, and at budget periods that have ended.
+	tidyPeriod = time.Minute
 )
 
 // callers are those who may ask, and what they spend. Without a master key nobody could manage keys: then there is no
@@ -72,7 +72,7 @@ func openCallers(s settings, cfg *config.Config, l *limits, log *slog.Logger) (*
 		return nil, fmt.Errorf("load the keys: %w", err)
 	}
 	c.work.Go(func() { c.follow(ctx) })
-	c.work.Go(func() { c.prune(ctx) })
+	c.work.Go(func() { c.tidy(ctx) })
 	return c, nil
 }
 
@@ -109,24 +109,35 @@ func (c *callers) follow(ctx context.Context) {
 	}
 }
 
-// prune deletes rows of the spend log that are older than the config wants, until ctx ends.
-func (c *callers) prune(ctx context.Context) {
-	tick := time.NewTicker(prunePeriod)
+// tidy ends budget periods, so that also those of idle keys begin anew, and deletes rows of the spend log that are older
+// than the config wants, until ctx ends.
+func (c *callers) tidy(ctx context.Context) {
+	tick := time.NewTicker(tidyPeriod)
 	defer tick.Stop()
 	for {
-		if a := c.access.Load(); a != nil && a.SpendRetention != nil {
-			n, err := c.store.Prune(ctx, time.Now().Add(-*a.SpendRetention))
-			if err != nil && ctx.Err() == nil {
-				c.log.Warn("old rows of the spend log not deleted", "error", err)
-			} else if n > 0 {
-				c.log.Info("old rows of the spend log deleted", "rows", n)
-			}
+		if _, err := c.store.TurnPeriods(ctx); err != nil && ctx.Err() == nil {
+			c.log.Warn("budget periods of idle keys not ended", "error", err)
 		}
+		c.prune(ctx)
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+func (c *callers) prune(ctx context.Context) {
+	a := c.access.Load()
+	if a == nil || a.SpendRetention == nil {
+		return
+	}
+	n, err := c.store.Prune(ctx, time.Now().Add(-*a.SpendRetention))
+	switch {
+	case err != nil && ctx.Err() == nil:
+		c.log.Warn("old rows of the spend log not deleted", "error", err)
+	case n > 0:
+		c.log.Info("old rows of the spend log deleted", "rows", n)
 	}
 }
 

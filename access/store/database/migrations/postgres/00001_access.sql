@@ -129,32 +129,13 @@ CREATE TABLE nestor_spend (
     id TEXT COLLATE "C" NOT NULL PRIMARY KEY,
     request_id TEXT COLLATE "C" NOT NULL,
     start BIGINT NOT NULL,
-    duration BIGINT NOT NULL,
-    first_token BIGINT NOT NULL,
     token TEXT COLLATE "C" NOT NULL,
     team_id TEXT COLLATE "C" NOT NULL,
     user_id TEXT COLLATE "C" NOT NULL,
-    end_user TEXT COLLATE "C" NOT NULL,
     model TEXT COLLATE "C" NOT NULL,
-    model_group TEXT COLLATE "C" NOT NULL,
-    path TEXT COLLATE "C" NOT NULL,
-    deployment TEXT COLLATE "C" NOT NULL,
-    provider TEXT COLLATE "C" NOT NULL,
-    provider_model TEXT COLLATE "C" NOT NULL,
-    api_base TEXT COLLATE "C" NOT NULL,
-    prompt BIGINT NOT NULL,
-    completion BIGINT NOT NULL,
     total BIGINT NOT NULL,
-    cached BIGINT NOT NULL,
-    reasoning BIGINT NOT NULL,
     cost BIGINT NOT NULL,
-    status BIGINT NOT NULL,
-    outcome TEXT COLLATE "C" NOT NULL,
-    attempts BIGINT NOT NULL,
-    stream BOOLEAN NOT NULL,
-    accounts TEXT COLLATE "C" NOT NULL,
-    tags TEXT COLLATE "C" NOT NULL,
-    endpoint TEXT COLLATE "C" NOT NULL
+    detail TEXT NOT NULL
 );
 CREATE INDEX nestor_spend_start ON nestor_spend (start);
 CREATE INDEX nestor_spend_token ON nestor_spend (token, start);

@@ -129,32 +129,13 @@ CREATE TABLE nestor_spend (
     id TEXT NOT NULL PRIMARY KEY,
     request_id TEXT NOT NULL,
     start BIGINT NOT NULL,
-    duration BIGINT NOT NULL,
-    first_token BIGINT NOT NULL,
     token TEXT NOT NULL,
     team_id TEXT NOT NULL,
     user_id TEXT NOT NULL,
-    end_user TEXT NOT NULL,
     model TEXT NOT NULL,
-    model_group TEXT NOT NULL,
-    path TEXT NOT NULL,
-    deployment TEXT NOT NULL,
-    provider TEXT NOT NULL,
-    provider_model TEXT NOT NULL,
-    api_base TEXT NOT NULL,
-    prompt BIGINT NOT NULL,
-    completion BIGINT NOT NULL,
     total BIGINT NOT NULL,
-    cached BIGINT NOT NULL,
-    reasoning BIGINT NOT NULL,
     cost BIGINT NOT NULL,
-    status BIGINT NOT NULL,
-    outcome TEXT NOT NULL,
-    attempts BIGINT NOT NULL,
-    stream BOOLEAN NOT NULL,
-    accounts TEXT NOT NULL,
-    tags TEXT NOT NULL,
-    endpoint TEXT NOT NULL
+    detail TEXT NOT NULL
 );
 CREATE INDEX nestor_spend_start ON nestor_spend (start);
 CREATE INDEX nestor_spend_token ON nestor_spend (token, start);
