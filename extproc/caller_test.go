@@ -28,10 +28,11 @@ model_list:
 
 // till remembers what it is given, and what was held by id.
 type till struct {
-	deny    *budget.Denial
-	held    map[ratelimit.ID]record.Nano
-	charges []record.Nano
-	rows    []record.Spend
+	keysOnly bool
+	deny     *budget.Denial
+	held     map[ratelimit.ID]record.Nano
+	charges  []record.Nano
+	rows     []record.Spend
 }
 
 func (t *till) Reserve(_ context.Context, r budget.Reservation) *budget.Denial {
@@ -52,6 +53,8 @@ func (t *till) Charge(id ratelimit.ID, cost record.Nano, row *record.Spend) {
 		t.rows = append(t.rows, *row)
 	}
 }
+
+func (t *till) LogsAll() bool { return !t.keysOnly }
 
 func (t *till) Renew(id ratelimit.ID, _ time.Duration) bool { _, ok := t.held[id]; return ok }
 
@@ -193,5 +196,18 @@ func TestARequestHasOneRow(t *testing.T) {
 				t.Errorf("%+v: a row of %q that is paid by %v", c.how, row.Token, row.Accounts)
 			}
 		}
+	}
+}
+
+func TestWithoutALogOnlyWhatAKeyPaysForHasARow(t *testing.T) {
+	s, money := withKeys(t, priced, map[string]record.Key{"sk-fast": {}})
+	money.keysOnly = true
+	begin(t, s, nil, chat).ended(t, s, how{status: 200, usage: tokens(1, 1)})
+	if len(money.rows) != 0 {
+		t.Errorf("the master key's request has a row: %+v", money.rows)
+	}
+	begin(t, s, bearer("sk-fast"), chat).ended(t, s, how{status: 200, usage: tokens(1, 1)})
+	if len(money.rows) != 1 {
+		t.Errorf("%d rows, want that of the key", len(money.rows))
 	}
 }

@@ -135,7 +135,7 @@ func (s *Server) choose(ctx context.Context, req request, body []byte) (*decided
 	if refusal != nil {
 		return nil, refusal
 	}
-	d := &decided{request: req, fields: fields, model: model, plan: next, snapshot: view.Snapshot(), replica: s.Replica, inband: s.Inband, charged: s.Till != nil}
+	d := &decided{request: req, fields: fields, model: model, plan: next, snapshot: view.Snapshot(), replica: s.Replica, inband: s.Inband, charged: s.charges(req.who)}
 	d.countOn(req.who)
 	if err := s.place(ctx, view, d); err != nil {
 		return nil, s.noneLeft(d, err)

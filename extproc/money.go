@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/nestor-gateway/nestor/access"
 	"github.com/nestor-gateway/nestor/access/budget"
 	"github.com/nestor-gateway/nestor/access/record"
 	"github.com/nestor-gateway/nestor/extproc/ending"
@@ -29,6 +30,13 @@ type Till interface {
 	Charge(id ratelimit.ID, cost record.Nano, row *record.Spend)
 	// Renew has what it holds held for a time from now on at least.
 	Renew(id ratelimit.ID, life time.Duration) bool
+	// LogsAll says that requests have rows that no key pays for, too.
+	LogsAll() bool
+}
+
+// charges reports whether requests of somebody go into the spend log.
+func (s *Server) charges(who access.Principal) bool {
+	return s.Till != nil && (who.Key != nil || s.Till.LogsAll())
 }
 
 // reserveMoney holds what the attempt may cost of the budgets of who asks. When it refuses, nothing is held any more.
@@ -98,7 +106,7 @@ func (s *Server) charge(id ratelimit.ID, cost int64, row *record.Spend) {
 // nothing.
 func (s *Server) bill(e ending.Entry, tokens int64) (cost int64, row *record.Spend) {
 	cost = e.Cost(tokens)
-	if s.Till == nil || e.Decision.Probe || e.Retried && cost == 0 {
+	if s.Till == nil || e.Decision.Endpoint == "" || e.Decision.Probe || e.Retried && cost == 0 {
 		return cost, nil
 	}
 	return cost, s.row(e, tokens, record.Nano(cost))

@@ -33,6 +33,8 @@ const (
 	farewell = 5 * time.Second
 	// tidyPeriod is between two looks at what of the spend log is too old, and at budget periods that have ended.
 	tidyPeriod = time.Minute
+	// onceTime is how late a row may come again, at most, that is to be counted once.
+	onceTime = time.Hour
 )
 
 // callers are those who may ask, and what they spend. Without a master key nobody could manage keys: then there is no
@@ -128,17 +130,37 @@ func (c *callers) tidy(ctx context.Context) {
 }
 
 func (c *callers) prune(ctx context.Context) {
-	a := c.access.Load()
-	if a == nil || a.SpendRetention == nil {
+	keep, bounded := c.retention()
+	if !bounded {
 		return
 	}
-	n, err := c.store.Prune(ctx, time.Now().Add(-*a.SpendRetention))
+	n, err := c.store.Prune(ctx, time.Now().Add(-keep))
 	switch {
 	case err != nil && ctx.Err() == nil:
 		c.log.Warn("old rows of the spend log not deleted", "error", err)
 	case n > 0:
 		c.log.Info("old rows of the spend log deleted", "rows", n)
 	}
+}
+
+// retention is how long rows of the spend log are kept; false: for ever.
+func (c *callers) retention() (keep time.Duration, bounded bool) {
+	switch a := c.access.Load(); {
+	case a == nil:
+		return 0, false
+	case a.NoSpendLogs:
+		return onceTime, true
+	case a.SpendRetention == nil:
+		return 0, false
+	default:
+		return *a.SpendRetention, true
+	}
+}
+
+// LogsAll reports whether requests have rows that no key pays for.
+func (c *callers) LogsAll() bool {
+	a := c.access.Load()
+	return a == nil || !a.NoSpendLogs
 }
 
 // warn tells people of budgets.

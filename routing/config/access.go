@@ -19,6 +19,9 @@ type Access struct {
 	AllowedIPs, ManagementIPs []netip.Prefix
 	// SpendRetention is maximum_spend_logs_retention_period: how long a row of the spend log is kept. Nil: for ever.
 	SpendRetention *time.Duration
+	// NoSpendLogs is disable_spend_logs: of requests that no key, team or user pays for there is no row, and of others
+	// only for as long as it takes to count each once.
+	NoSpendLogs bool
 }
 
 // accessKey reads a key of general_settings that is about access; false: it is not.
@@ -33,6 +36,8 @@ func (d *decoder) accessKey(f tree.Pair) bool {
 		d.addresses("management_allowed_ips", f.Value, &a.ManagementIPs)
 	case "maximum_spend_logs_retention_period":
 		d.period("maximum_spend_logs_retention_period", f.Value, &a.SpendRetention)
+	case "disable_spend_logs":
+		d.flag("disable_spend_logs", f.Value, &a.NoSpendLogs)
 	default:
 		return false
 	}

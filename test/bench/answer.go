@@ -36,7 +36,7 @@ func ask(ctx context.Context, address string, l load) (int64, error) {
 	}
 	var wire atomic.Int64
 	request.Header.Set("Content-Type", "application/json")
-	request.Header.Set("Authorization", "Bearer "+masterKey)
+	request.Header.Set("Authorization", "Bearer "+l.credential())
 	transport := &http.Transport{DisableCompression: true, DialContext: func(ctx context.Context, network, to string) (net.Conn, error) {
 		c, err := new(net.Dialer).DialContext(ctx, network, to)
 		return countingConn{c, &wire}, err

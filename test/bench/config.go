@@ -64,8 +64,14 @@ func modelList(entries ...entry) string {
 	for _, e := range entries {
 		fmt.Fprintf(&b, "  - model_name: %s\n    litellm_params: %s\n", e.group, e.params)
 	}
-	fmt.Fprintf(&b, "general_settings:\n  master_key: %s\n", masterKey)
+	fmt.Fprintf(&b, "general_settings:\n  master_key: %s\n  disable_spend_logs: true\n", masterKey)
 	return b.String()
+}
+
+// keyed is limited with prices and a spend log.
+func keyed(mock string) string {
+	text := strings.Replace(limited(mock), "  disable_spend_logs: true\n", "", 1)
+	return strings.ReplaceAll(text, "api_key: sk-upstream", "input_cost_per_token: 1e-9, output_cost_per_token: 2e-9, api_key: sk-upstream")
 }
 
 // plainConfig is an Envoy that forwards everything to one address. The verbs: host and port of the

@@ -18,7 +18,7 @@ type starter struct {
 
 // light are the subjects that are measured in turn.
 func (b *bench) light() []starter {
-	return []starter{{"plain", b.plain}, {"floor", b.floor}, {"nestor", b.nestor}, {"limits", b.limits}}
+	return []starter{{"plain", b.plain}, {"floor", b.floor}, {"nestor", b.nestor}, {"limits", b.limits}, {"keys", b.keys}}
 }
 
 // startMock starts the provider that all subjects have behind them, and returns its address.
@@ -90,6 +90,20 @@ func (b *bench) nestor(mock string) (*subject, error) { return b.startNestor("ne
 
 // limits is Nestor with limits at every place where one can stand, kept in memory.
 func (b *bench) limits(mock string) (*subject, error) { return b.startNestor("limits", limited(mock)) }
+
+// keys is limits for clients with a virtual key.
+func (b *bench) keys(mock string) (*subject, error) {
+	s, err := b.startNestor("keys", keyed(mock))
+	if err != nil {
+		return nil, err
+	}
+	ctx := context.Background()
+	err = b.crew.Await(ctx, b.pace.startup, func(ctx context.Context) (err error) {
+		s.key, err = newKey(ctx, s.address)
+		return err
+	})
+	return s, err
+}
 
 // startNestor starts one with a config of its own.
 func (b *bench) startNestor(name, text string, flags ...string) (*subject, error) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -11,7 +12,7 @@ const (
 	kilobyte = 1000
 	// events are those of a stream before [DONE]: words and the one that finishes.
 	events = 100
-	// masterKey is the clients' credential.
+	// masterKey is the clients' credential where there are no others.
 	masterKey = "sk-bench"
 	chatPath  = "/v1/chat/completions"
 )
@@ -25,7 +26,10 @@ type load struct {
 	gap         time.Duration // between two events
 	// idle: so few events that what a processor does between them outweighs them. Only for latency.
 	idle bool
+	key  string // the clients' credential, where it is not the master key
 }
+
+func (l load) credential() string { return cmp.Or(l.key, masterKey) }
 
 // loads are in the order of their runs: what grows memory comes last.
 func loads() []load {

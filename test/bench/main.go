@@ -4,6 +4,7 @@
 //	floor    Nestor's Envoy configuration with a processor that does nothing (see noop)
 //	nestor   `nestor run` with a group made of groups
 //	limits   the same with limits everywhere, in memory
+//	keys     the same with a virtual key, its team, budgets and the spend log
 //	redis    what one limit costs that is kept in Redis
 //	litellm  LiteLLM from PyPI with the same deployments and as many workers as cores
 //

@@ -107,12 +107,12 @@ func (b *bench) measureLiteLLM(ctx context.Context, mock string) error {
 	return nil
 }
 
-// meant leaves out who has nothing new to say of streams: limits cost the same once for each.
+// meant leaves out who has nothing new to say of streams: limits and keys cost the same once for each.
 func meant(l load, subjects []*subject) []*subject {
 	if !l.stream {
 		return subjects
 	}
-	return slices.DeleteFunc(slices.Clone(subjects), func(s *subject) bool { return s.name == "limits" })
+	return slices.DeleteFunc(slices.Clone(subjects), func(s *subject) bool { return s.name == "limits" || s.name == "keys" })
 }
 
 // measure gives every subject the load, in turn inside each round.
@@ -174,6 +174,7 @@ func together(parts []sample) sample {
 
 // warm asks once, and then for a time that is not counted. It returns the size of one answer on the wire.
 func (b *bench) warm(ctx context.Context, l load, s *subject, t series) (wire int64, err error) {
+	l.key = s.key
 	wire, err = ask(ctx, s.address, l)
 	if err != nil {
 		return 0, err
@@ -187,6 +188,7 @@ func (b *bench) warm(ctx context.Context, l load, s *subject, t series) (wire in
 
 // sample is one run of one load. wire is the size of one answer.
 func (b *bench) sample(ctx context.Context, l load, s *subject, wire int64, run time.Duration) (sample, error) {
+	l.key = s.key
 	before, err := crew.Read(s.parts)
 	if err != nil {
 		return sample{}, err

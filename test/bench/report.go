@@ -38,6 +38,9 @@ for the comparison, LiteLLM from PyPI, all of which it can get; nothing of it is
 - **nestor**: ` + "`nestor run`" + ` with a master key and a group made of two groups, three deployments in all.
 - **limits**: the same with limits of requests, tokens and parallel requests on the group, on both references and on
   every deployment, kept in memory: three of each kind for a request.
+- **keys**: limits, with a virtual key of a team for a client: it has limits of its own, as has the team, both have a
+  budget, the deployments have prices, and every request has a row in the spend log, in SQLite. The others, LiteLLM among
+  them, keep no spend log.
 - **litellm**: LiteLLM with the same master key and deployments, in one flat group, {{.Workers}} worker processes,
   measured after the others and on its own.
 
@@ -177,7 +180,7 @@ func (b *bench) table(l load) string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "| | %ss/s | p50 | p99 | CPU Envoy | CPU processor | CPU a%s %s in all | memory Envoy | memory processor |\n", l.unit(), n(l), l.unit())
 	out.WriteString("|---|--:|--:|--:|--:|--:|--:|--:|--:|\n")
-	for _, name := range []string{"plain", "floor", "nestor", "limits", "litellm"} {
+	for _, name := range []string{"plain", "floor", "nestor", "limits", "keys", "litellm"} {
 		if samples := b.results[l.name][name]; len(samples) > 0 {
 			out.WriteString(row(name, samples))
 		}

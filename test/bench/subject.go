@@ -6,6 +6,7 @@ import "github.com/nestor-gateway/nestor/test/bench/crew"
 type subject struct {
 	name    string
 	address string // where clients connect
+	key     string // what they show; empty for the master key
 	parts   []crew.Part
 }
 

@@ -90,7 +90,7 @@ const generalKeys = `
   disable_responses_id_security disable_retry_on_max_parallel_request_limit_error
   hide_default_credentials_hint include_call_id_in_error_body infer_model_from_keys litellm_license proxy_batch_polling_interval
   proxy_batch_write_at proxy_budget_rescheduler_max_time proxy_budget_rescheduler_min_time proxy_config_reload_interval_seconds
-what is spent is counted and kept all the same: disable_budget_reservation disable_error_logs disable_reset_budget disable_spend_logs
+what is spent is counted and kept all the same: disable_budget_reservation disable_error_logs disable_reset_budget
   disable_spend_updates
 /key/generate takes a key that is given: disable_custom_api_keys
 the database is used in Nestor's own way: database_args database_connect_timeout database_connection_pool_limit database_connection_pool_timeout

@@ -14,7 +14,7 @@ const (
 	entrySupported  = "model_name litellm_params model_info"
 	routerSupported = "model_group_alias routing_strategy routing_strategy_args num_retries timeout stream_timeout allowed_fails cooldown_time max_fallbacks disable_cooldowns retry_policy allowed_fails_policy model_group_retry_policy retry_budget limits_without_redis fallbacks default_fallbacks context_window_fallbacks content_policy_fallbacks redis_url redis_host redis_port redis_password redis_db cache_kwargs"
 	moduleSupported = "num_retries request_timeout fallbacks default_fallbacks context_window_fallbacks content_policy_fallbacks max_fallbacks allowed_fails telemetry"
-	proxySupported  = "master_key database_url allowed_ips management_allowed_ips maximum_spend_logs_retention_period coordination_redis"
+	proxySupported  = "master_key database_url allowed_ips management_allowed_ips maximum_spend_logs_retention_period disable_spend_logs coordination_redis"
 	groupSupported  = "routing_strategy num_retries timeout rpm tpm max_parallel_requests limits_without_redis fallbacks hidden"
 	paramSupported  = "model custom_llm_provider api_key api_base base_url api_version organization rpm tpm max_parallel_requests weight order timeout request_timeout stream_timeout cooldown_time num_retries input_cost_per_token output_cost_per_token cache_read_input_token_cost cache_creation_input_token_cost output_cost_per_reasoning_token input_cost_per_request input_cost_per_query extra_headers headers extra_body litellm_credential_name"
 
