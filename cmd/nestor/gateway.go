@@ -36,9 +36,8 @@ const (
 	// memoryLimit makes the collector work harder before garbage of large bodies piles up;
 	// the environment's GOMEMLIMIT goes before it.
 	memoryLimit = 1 << 30
-	// gcPercent lets the heap, which is small, grow to three times what is live: a third of the
-	// collections for some 15 MB more.
-	gcPercent = 200
+	// gcPercent lets the heap, which is small, grow to a little more than twice what is live before it is collected.
+	gcPercent = 125
 )
 
 // gateway is the process without an Envoy: the processor, Envoy's configuration and the HTTP port.
