@@ -34,7 +34,7 @@ type Account struct {
 	need          record.Nano // what requests wait for
 	flow          flow
 	gone          bool
-	doubt         bool // an answer was lost: the bank may have leased more
+	doubt         bool // the bank may have leased more: it wasn't told, or an answer was lost
 	told          bool // Soft was, in this period
 
 	asked bool // it is among the ledger's asking, whose lock guards this
@@ -78,7 +78,7 @@ func same(a, b *record.Nano) bool { return a == b || a != nil && b != nil && *a 
 // lower has the lease be no more than an amount, or what is used: that is always safe.
 func (a *Account) lower(to record.Nano) {
 	if to = max(to, a.used()); to < a.lease {
-		a.lease, a.whole, a.barren = to, false, 0
+		a.lease, a.whole, a.barren, a.doubt = to, false, 0, true
 	}
 }
 
