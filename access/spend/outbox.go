@@ -49,7 +49,7 @@ type sizes struct {
 func usual() sizes {
 	return sizes{
 		segment: 1 << 20, window: 4096, pending: 16384, batch: 500,
-		gather: time.Millisecond, linger: 250 * time.Millisecond,
+		gather: time.Millisecond, linger: 100 * time.Millisecond,
 		retry: 100 * time.Millisecond, mostRetry: 5 * time.Second, attempt: 30 * time.Second,
 	}
 }
