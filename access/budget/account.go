@@ -27,8 +27,8 @@ type Account struct {
 	spend, others, left record.Nano
 	whole               bool
 	heard               time.Duration
-	// Until quiet the bank isn't asked for more without need, until barren not even for requests of scarce and more: it
-	// had nothing for them.
+	// Until quiet the bank isn't asked for more without need, until barren not even for requests of scarce and more: one
+	// has waited in vain.
 	quiet, barren time.Duration
 	scarce        record.Nano
 	need          record.Nano // what requests wait for
@@ -78,7 +78,7 @@ func same(a, b *record.Nano) bool { return a == b || a != nil && b != nil && *a 
 // lower has the lease be no more than an amount, or what is used: that is always safe.
 func (a *Account) lower(to record.Nano) {
 	if to = max(to, a.used()); to < a.lease {
-		a.lease, a.whole, a.barren, a.doubt = to, false, 0, true
+		a.lease, a.whole, a.doubt = to, false, true
 	}
 }
 

@@ -246,9 +246,6 @@ func (p *party) apply(lease *Lease, now time.Duration, wall time.Time) (notice N
 func (a *Account) judge(rest record.Nano, now time.Duration) {
 	a.left = rest + a.lease - a.used()
 	a.whole = a.others == 0 && rest <= 0
-	if a.whole {
-		a.barren, a.scarce = now+barren, 0
-	}
 	if rest <= 0 {
 		a.quiet = now + barren
 	}

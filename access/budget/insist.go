@@ -8,8 +8,10 @@ import (
 )
 
 const (
-	// patience is how long a request waits for the bank.
+	// patience is how long a request waits for what others may give back, and for a bank that is lost.
 	patience = 100 * time.Millisecond
+	// trust is how long it waits for the first answer of a bank that isn't: a slow one, which may have plenty left.
+	trust = time.Second
 	// pace is between two questions of one request: others may give back meanwhile.
 	pace = 20 * time.Millisecond
 	// barren is for how long the bank isn't asked again that had nothing left.
@@ -38,10 +40,12 @@ func (l *Ledger) insist(ctx context.Context, q *Reservation, short *Account) *De
 
 // persist asks until the request has what it needs, nothing is to be had, or its patience is at an end.
 func (l *Ledger) persist(ctx context.Context, q *Reservation, short *Account) *Denial {
-	ctx, stop := context.WithTimeout(ctx, patience)
+	first, stop := context.WithTimeout(ctx, l.trust())
+	defer stop()
+	err := l.ask(q.Accounts...).wait(first)
+	ctx, stop = context.WithTimeout(first, patience)
 	defer stop()
 	for lost := true; ; {
-		err := l.ask(q.Accounts...).wait(ctx)
 		lost = lost && err != nil
 		again, denied := l.try(q, false)
 		if !denied {
@@ -54,7 +58,16 @@ func (l *Ledger) persist(ctx context.Context, q *Reservation, short *Account) *D
 			return l.denial(short, false)
 		}
 		sleep(ctx, pace)
+		err = l.ask(q.Accounts...).wait(ctx)
 	}
+}
+
+// trust is how long the bank's first answer may take. Who needs none doesn't wait for a slow one.
+func (l *Ledger) trust() time.Duration {
+	if l.o.Exclusive || l.calls.lost.Load() {
+		return patience
+	}
+	return trust
 }
 
 // decide denies, unless the bank is lost and this process alone knows what is spent.
@@ -71,7 +84,8 @@ func (l *Ledger) decide(q *Reservation, short *Account, lost bool) *Denial {
 	return nil
 }
 
-// barren reports whether it is of no use to ask the bank.
+// barren reports whether it is of no use to ask the bank: it has just said that this lease is all there is, or a request
+// for no more has waited in vain.
 func (l *Ledger) barren(q *Reservation, a *Account) bool {
 	now := l.now()
 	if !l.calls.trusted(now, q.Life) {
@@ -79,7 +93,7 @@ func (l *Ledger) barren(q *Reservation, a *Account) bool {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return now < a.barren && q.Amount >= a.scarce
+	return a.whole && now < a.heard+barren || now < a.barren && q.Amount >= a.scarce
 }
 
 // despair has requests for as much or more denied at once for a while: one has waited in vain.

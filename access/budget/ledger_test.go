@@ -216,6 +216,33 @@ func TestAReplicaThatComesBackSaysWhatItUses(t *testing.T) {
 	})
 }
 
+func TestAReplicaThatComesBackSaysWhatItHolds(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		x, y := w.start(), w.start()
+		x.admitted(t, 1, 30, 30)
+		x.ledger.Renew(id(1), time.Hour)
+		time.Sleep(6 * time.Second)
+		x.line(refused)
+		time.Sleep(3 * time.Minute)
+		x.line(well)
+		time.Sleep(2 * time.Second)
+		y.denied(t, 2, 71, 71, spent100)
+		y.admitted(t, 3, 70, 70)
+	})
+}
+
+func TestADebtIsToldAtOnce(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		x, y := w.start(), w.start()
+		x.admitted(t, 1, 40, 40)
+		time.Sleep(200 * time.Millisecond)
+		x.ledger.Settle(id(1), 90)
+		synctest.Wait()
+		y.denied(t, 2, 11, 11, spent100)
+		y.admitted(t, 3, 10, 10)
+	})
+}
+
 func TestALeaseThatIsGivenBackIsNotUsedWhileTheAnswerIsOut(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		x, y := w.start(), w.start()
@@ -244,6 +271,10 @@ func TestALoweredBudgetCountsAtOnce(t *testing.T) {
 		x.stock(t)
 		w.limit("key:a", 10, "")
 		x.denied(t, 1, 11, 11, budget.Denial{Max: 10})
+		time.Sleep(2 * time.Second)
+		if got := w.bank.Leased("key:a"); got != 0 {
+			t.Errorf("leased are %d of 10, want 0", got)
+		}
 	})
 }
 
