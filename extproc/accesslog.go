@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/emptypb"
 
+	"github.com/nestor-gateway/nestor/access/record"
 	"github.com/nestor-gateway/nestor/extproc/ending"
 	"github.com/nestor-gateway/nestor/extproc/entries"
 )
@@ -111,7 +112,7 @@ func (s *Server) neverDecided(line *entries.Entry) {
 	if line.Request == "" || err != nil || strings.Contains(line.Details, refusalDetails) {
 		return
 	}
-	s.refund("", "", reservationID(line.Request, uint32(attempt)))
+	s.refund("", "", record.AttemptID(line.Request, uint32(attempt)))
 }
 
 // logFailure tells why an attempt failed: for a connection that could not be made (a certificate that is

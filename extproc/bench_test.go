@@ -1,7 +1,6 @@
 package extproc
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"github.com/nestor-gateway/nestor/access/record"
 	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
 )
 
@@ -33,7 +33,7 @@ func BenchmarkDecision(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			s := fixture(b, yaml)
 			headers := requestHeaders(map[string]string{"user-agent": "OpenAI/Python", "x-stainless-lang": "python", "x-request-id": "r"})
-			id := reservationID("request-1", 1)
+			id := record.AttemptID("request-1", 1)
 			b.ReportAllocs()
 			for b.Loop() {
 				w := &wire{ctx: b.Context(), send: []*extprocv3.ProcessingRequest{headers, body}}
@@ -75,14 +75,5 @@ func BenchmarkEntry(b *testing.B) {
 		if err := s.readLog(raw); err != nil {
 			b.Fatal(err)
 		}
-	}
-}
-
-// BenchmarkReservationID is for a request id as long as Envoy's.
-func BenchmarkReservationID(b *testing.B) {
-	id := fmt.Sprintf("%036d", 1)
-	b.ReportAllocs()
-	for b.Loop() {
-		reservationID(id, 1)
 	}
 }

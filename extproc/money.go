@@ -49,7 +49,7 @@ func (s *Server) reserveMoney(ctx context.Context, d *decided) *openai.Error {
 	d.keySpend = s.Budgets.Spent(accounts[0]).String()
 	tariff, input := d.pick.Deployment.Tariff, d.estimate.Input
 	denial := s.Budgets.Reserve(ctx, budget.Reservation{
-		ID:       reservationID(d.request.id, d.request.attempt),
+		ID:       record.AttemptID(d.request.id, d.request.attempt),
 		Accounts: accounts,
 		Amount:   record.Nano(tariff.Most(input, max(0, d.estimate.Total()-input))),
 		Least:    record.Nano(tariff.Most(input, 0)),
@@ -114,9 +114,8 @@ func (s *Server) bill(e ending.Entry, tokens int64) (cost int64, row *record.Spe
 
 func (s *Server) row(e ending.Entry, tokens int64, cost record.Nano) *record.Spend {
 	d := e.Decision
-	id := reservationID(d.RequestId, d.Attempt)
 	row := &record.Spend{
-		ID: hex.EncodeToString(id[:]), RequestID: d.RequestId,
+		ID: record.SpendID(d.RequestId, d.Attempt), RequestID: d.RequestId,
 		Start: time.Unix(0, d.DecidedUnixNano), Duration: e.Duration, FirstToken: e.First,
 		Token: tokenOf(d), TeamID: d.Team, UserID: d.User, Tags: d.Tags,
 		Model: d.Model, Group: d.Group, Path: d.Path, Deployment: d.Deployment, Endpoint: d.Endpoint,

@@ -4,6 +4,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/nestor-gateway/nestor/access/record"
 	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
 )
 
@@ -18,7 +19,7 @@ func Life(interval time.Duration) time.Duration { return missed * interval }
 // renew has what an attempt in flight has reserved held on. It reports whether it is held; what another replica
 // holds counts as held.
 func (s *Server) renew(d *nestorv1.Decision) bool {
-	id := reservationID(d.RequestId, d.Attempt)
+	id := record.AttemptID(d.RequestId, d.Attempt)
 	if s.isElsewhere(d.Holder) {
 		s.Elsewhere.Renew(d.Holder, id, Life(s.Signs))
 		return true

@@ -3,23 +3,14 @@ package extproc
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 
+	"github.com/nestor-gateway/nestor/access/record"
 	"github.com/nestor-gateway/nestor/extproc/estimate"
 	"github.com/nestor-gateway/nestor/extproc/openai"
 	"github.com/nestor-gateway/nestor/ratelimit"
 	"github.com/nestor-gateway/nestor/routing"
 )
-
-// reservationID is the reservation's of an attempt. Every replica computes the same one.
-func reservationID(request string, attempt uint32) ratelimit.ID {
-	var room [64]byte
-	text := binary.BigEndian.AppendUint32(append(room[:0], request...), attempt)
-	sum := sha256.Sum256(text)
-	return ratelimit.ID(sum[:16])
-}
 
 // ownID joins the attempts of a request for which Envoy sent no id.
 func ownID(id string) string {
@@ -35,7 +26,7 @@ func (s *Server) hold(d *decided) ratelimit.Reservation {
 		Bytes: d.fields.TextBytes, BlobTokens: d.fields.BlobTokens, Completions: d.completions(), Most: d.fields.MostOutput(),
 	})
 	return ratelimit.Reservation{
-		ID:      reservationID(d.request.id, d.request.attempt),
+		ID:      record.AttemptID(d.request.id, d.request.attempt),
 		Amounts: ratelimit.Amounts{ratelimit.Requests: 1, ratelimit.Tokens: d.estimate.Total(), ratelimit.Parallel: 1},
 		Life:    Life(s.Signs),
 	}

@@ -23,7 +23,7 @@ type Elsewhere interface {
 // settle replaces what an attempt has reserved by what it used, or gives it back where it was nothing, and has it pay.
 // False when it was no longer held here; what another replica holds counts as held.
 func (s *Server) settle(d *nestorv1.Decision, far ending.Reach, tokens, cost int64, row *record.Spend) bool {
-	id := reservationID(d.RequestId, d.Attempt)
+	id := record.AttemptID(d.RequestId, d.Attempt)
 	if far == ending.Nowhere && row == nil {
 		s.refund(d.Holder, d.Deployment, id)
 		return true

@@ -250,23 +250,6 @@ func TestARefusalAsksNobodyForARefund(t *testing.T) {
 	}
 }
 
-func TestEveryReplicaComputesTheSameReservation(t *testing.T) {
-	// The first half of the SHA-256 of the request's id and the attempt as four bytes, big end first.
-	if got := fmt.Sprintf("%x", reservationID("4f6f7a6e-0000-0000-0000-000000000001", 2)); got != "d0451e6877333f353bd3b8a4c518f1a2" {
-		t.Errorf("id %s", got)
-	}
-	seen := map[ratelimit.ID]string{}
-	for _, request := range []string{"a", "b", "a\x00\x00\x00\x01"} {
-		for attempt := range uint32(300) {
-			id, name := reservationID(request, attempt), fmt.Sprintf("%q %d", request, attempt)
-			if seen[id] != "" {
-				t.Fatalf("%s and %s have one id", seen[id], name)
-			}
-			seen[id] = name
-		}
-	}
-}
-
 func TestRequestsWithoutAnIDShareNoReservation(t *testing.T) {
 	s, l := limited(t, oneDeployment)
 	begin(t, s, map[string]string{nestorv1.HeaderRequest: ""}, chat)

@@ -22,14 +22,23 @@ type SpendQuery struct {
 	Offset, Limit int
 }
 
-func (q SpendQuery) filter() (f filter) {
+func (q SpendQuery) filter(s *Store) (f filter) {
 	f.between("r.start", q.From, q.To)
 	f.add("r.token IN (SELECT CAST(? AS TEXT) UNION SELECT former FROM nestor_former_tokens WHERE token = ?)", q.Token, q.Token != "")
 	f.equal("r.team_id", q.TeamID)
 	f.equal("r.user_id", q.UserID)
-	f.equal("r.request_id", q.RequestID)
+	f.add("r.id"+s.db.In("?"), database.List(attemptsOf(q.RequestID)), q.RequestID != "")
 	f.equal("r.model", q.Model)
 	return f
+}
+
+// attemptsOf are the ids of the rows that a request may have: an index of requests would cost each row that is written.
+func attemptsOf(request string) []string {
+	ids := make([]string, record.MostAttempts)
+	for i := range ids {
+		ids[i] = record.SpendID(request, uint32(i+1))
+	}
+	return ids
 }
 
 // spendSource joins the token that a regenerated key has now.
@@ -42,7 +51,7 @@ const (
 func (s *Store) SpendRows(ctx context.Context, q SpendQuery) ([]record.Spend, error) {
 	ctx, cancel := context.WithTimeout(ctx, database.LoadTime)
 	defer cancel()
-	f := q.filter()
+	f := q.filter(s)
 	rows, err := s.db.QueryContext(ctx, "SELECT "+spendSelection()+spendSource+f.where()+" ORDER BY r.start DESC, r.id DESC"+
 		page{offset: q.Offset, limit: q.Limit}.window(), f.args...)
 	if err != nil {
@@ -114,7 +123,7 @@ func (s *Store) SpendBy(ctx context.Context, d Dimension, q SpendQuery) ([]Sum, 
 	if d == ByDay {
 		order = " ORDER BY MIN(r.start)"
 	}
-	f := q.filter()
+	f := q.filter(s)
 	sums, err := s.sums(ctx, "SELECT "+name+", CAST(SUM(r.cost) AS BIGINT), COUNT(*), CAST(SUM(r.total) AS BIGINT)"+spendSource+f.where()+
 		" GROUP BY 1"+order+page{offset: q.Offset, limit: q.Limit}.window(), f.args)
 	if err != nil {

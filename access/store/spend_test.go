@@ -148,7 +148,7 @@ func TestSpendOfARegeneratedKeyIsOneHistory(t *testing.T) {
 }
 
 func TestSpendIsFiltered(t *testing.T) {
-	other := row("2")
+	other := row(record.SpendID("r2", record.MostAttempts))
 	other.Token, other.TeamID, other.UserID, other.Model, other.RequestID, other.Start = "x", "t2", "u2", "slow", "r2", epoch.Add(time.Hour)
 	onBoth(t, func(t *testing.T, d database) {
 		s := d.open(t)

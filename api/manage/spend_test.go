@@ -1,6 +1,7 @@
 package manage_test
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"testing"
@@ -13,7 +14,7 @@ import (
 func (r *rig) spent(rows ...record.Spend) {
 	r.t.Helper()
 	for i := range rows {
-		rows[i].ID = fmt.Sprintf("row-%d", i)
+		rows[i].ID = record.SpendID(cmp.Or(rows[i].RequestID, fmt.Sprint(i)), 1)
 	}
 	if err := r.store.WriteSpend(r.t.Context(), rows); err != nil {
 		r.t.Fatal(err)
@@ -36,7 +37,7 @@ func TestARowOfTheSpendLogIsShownWhole(t *testing.T) {
 		"request_duration_ms": 1500.0, "model": "gpt-4o", "model_id": "dep", "model_group": "fast", "custom_llm_provider": "openai",
 		"api_base": "https://api.openai.com", "user": "ann", "team_id": "t1", "end_user": "end", "request_tags": []any{"a"}, "status": "success",
 		"cache_hit": "False", "session_id": nil, "metadata": object{
-			"id": "row-0", "user_api_key": "tok", "user_api_key_team_id": "t1", "user_api_key_user_id": "ann", "group": "inner",
+			"id": record.SpendID("req-1", 1), "user_api_key": "tok", "user_api_key_team_id": "t1", "user_api_key_user_id": "ann", "group": "inner",
 			"path": []any{"fast", "inner"}, "attempts": 2.0, "stream": true, "endpoint": "chat/completions", "outcome": "success",
 			"status_code": 200.0, "cached_tokens": 4.0, "reasoning_tokens": 2.0,
 		},

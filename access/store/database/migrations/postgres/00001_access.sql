@@ -141,7 +141,6 @@ CREATE INDEX nestor_spend_start ON nestor_spend (start);
 CREATE INDEX nestor_spend_token ON nestor_spend (token, start);
 CREATE INDEX nestor_spend_team ON nestor_spend (team_id, start) WHERE team_id <> '';
 CREATE INDEX nestor_spend_user ON nestor_spend (user_id, start) WHERE user_id <> '';
-CREATE INDEX nestor_spend_request ON nestor_spend (request_id);
 
 CREATE TABLE nestor_audits (
     id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
