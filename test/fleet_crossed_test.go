@@ -20,8 +20,9 @@ import (
 )
 
 // runCrossed starts two nestors that share a Redis and two Envoys. Each Envoy asks one nestor for decisions, and
-// reports everything that comes of them, failures and the access log, to the other one.
-func runCrossed(t *testing.T, config string) [2]*gateway {
+// reports everything that comes of them, failures and the access log, to the other one. The headers are those of a request
+// for the model free.
+func runCrossed(t *testing.T, config string, headers ...string) [2]*gateway {
 	t.Helper()
 	envoy, redis := need(t, "envoy"), redistest.Single(t)
 	at := freeAddresses(t, 8)
@@ -48,7 +49,7 @@ func runCrossed(t *testing.T, config string) [2]*gateway {
 		launch(t, g.dir, "envoy.log", envoy, "--config-path", path, "--concurrency", "1", "--disable-hot-restart")
 	}
 	for _, g := range pair {
-		g.answersSoon("Envoys and nestors are ready", "free")
+		g.answersSoon("Envoys and nestors are ready", "free", headers...)
 	}
 	return pair
 }

@@ -14,13 +14,13 @@ import (
 )
 
 // together sends the same request n times at once, and returns a function that waits for the replies.
-func (g *gateway) together(n int, body string) (wait func() []reply) {
+func (g *gateway) together(n int, body string, headers ...string) (wait func() []reply) {
 	g.t.Helper()
 	client, replies := httpClient(g.t), make([]reply, n)
 	var wg sync.WaitGroup
 	for i := range n {
 		wg.Go(func() {
-			got, err := do(client, http.MethodPost, g.url+"/v1/chat/completions", body)
+			got, err := do(client, http.MethodPost, g.url+"/v1/chat/completions", body, headers...)
 			if err != nil {
 				g.t.Errorf("request %d: %v after %d bytes", i, err, len(got.Body))
 			}
@@ -250,11 +250,11 @@ func last(lines []string) string {
 }
 
 // answersSoon waits until a request is answered.
-func (g *gateway) answersSoon(what, model string) {
+func (g *gateway) answersSoon(what, model string, headers ...string) {
 	g.t.Helper()
 	client := httpClient(g.t)
 	eventually(g.t, 10*time.Second, what, func() bool {
-		got, err := do(client, http.MethodPost, g.url+"/v1/chat/completions", ask(model, ""))
+		got, err := do(client, http.MethodPost, g.url+"/v1/chat/completions", ask(model, ""), headers...)
 		return err == nil && got.Status == http.StatusOK
 	})
 }

@@ -136,7 +136,7 @@ func TestWhatNobodyCountedIsEstimated(t *testing.T) {
 }
 
 // sendAndLeave sends a request and leaves after some time; 0 is never. What comes of it does not matter.
-func (g *gateway) sendAndLeave(after time.Duration, body string) {
+func (g *gateway) sendAndLeave(after time.Duration, body string, headers ...string) {
 	g.t.Helper()
 	ctx, cancel := context.Background(), func() {}
 	if after > 0 {
@@ -146,6 +146,9 @@ func (g *gateway) sendAndLeave(after time.Duration, body string) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, g.url+"/v1/chat/completions", strings.NewReader(body))
 	if err != nil {
 		g.t.Fatal(err)
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
 	}
 	client := httpClient(g.t)
 	response, err := client.Do(r)
