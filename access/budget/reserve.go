@@ -22,7 +22,8 @@ type Denial struct {
 // what is left of an account, on which nothing is held, gets all of that if it is more than Least. An amount of
 // 0 is never denied. The same ID again, while the first is held, holds nothing more and is no denial.
 //
-// It waits for the bank, a tenth of a second at most, where the leases don't suffice.
+// Where the leases don't suffice it waits for the bank: a second at most for an answer, and a tenth of one for what others
+// may give back.
 func (l *Ledger) Reserve(ctx context.Context, q Reservation) *Denial {
 	q.Amount = bounded(q.Amount)
 	q.Least = min(bounded(q.Least), q.Amount)
