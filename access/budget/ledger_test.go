@@ -71,6 +71,7 @@ func TestWhatIsHeldTogetherNeverPassesTheBudget(t *testing.T) {
 		x, y := w.start(), w.start()
 		x.admitted(t, 1, 60, 60)
 		y.denied(t, 2, 41, 41, spent100)
+		time.Sleep(time.Millisecond)
 		y.admitted(t, 3, 40, 40)
 		x.denied(t, 4, 1, 0, spent100)
 	})
@@ -220,9 +221,9 @@ func TestAReplicaThatComesBackSaysWhatItHolds(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		x, y := w.start(), w.start()
 		x.admitted(t, 1, 30, 30)
-		x.ledger.Renew(id(1), time.Hour)
 		time.Sleep(6 * time.Second)
 		x.line(refused)
+		x.ledger.Renew(id(1), time.Hour) // which the bank isn't told
 		time.Sleep(3 * time.Minute)
 		x.line(well)
 		time.Sleep(2 * time.Second)
