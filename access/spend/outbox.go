@@ -21,6 +21,9 @@ import (
 // rows come again when an answer is lost, or the process was killed.
 type Writer interface {
 	WriteSpend(ctx context.Context, rows []record.Spend) error
+	// Charge is told of what a row has cost that an earlier process left, once and before the row comes to WriteSpend.
+	// What the rows of this process cost it has been told by who added them.
+	Charge(accounts []string, cost record.Nano)
 }
 
 // Options say where rows wait and where they go. Dir and Writer are needed.

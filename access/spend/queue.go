@@ -21,6 +21,8 @@ type queue struct {
 	behind bool
 	read   place
 	unread int64
+	// own is the first file of this process; an earlier one left those before it.
+	own uint64
 }
 
 type entry struct {
@@ -29,10 +31,12 @@ type entry struct {
 	end place
 	// loose rows are in memory alone.
 	loose bool
+	// inherited rows are of an earlier process.
+	inherited bool
 }
 
 func newQueue(j *journal, room int, lines int64) *queue {
-	return &queue{journal: j, room: room, behind: lines > 0, read: j.start(), unread: lines}
+	return &queue{journal: j, room: room, behind: lines > 0, read: j.start(), unread: lines, own: j.next}
 }
 
 // put appends rows and their lines. What the journal does not take may still have room in the window;
@@ -91,7 +95,7 @@ func (q *queue) parse(lines []byte, to place) (broken int) {
 			broken++
 			continue
 		}
-		q.window = append(q.window, entry{row: row})
+		q.window = append(q.window, entry{row: row, inherited: to.file < q.own})
 	}
 	q.read = to
 	if n := len(q.window); n > 0 {
@@ -107,6 +111,18 @@ func (q *queue) first(most int) []record.Spend {
 	rows := make([]record.Spend, min(most, len(q.window)))
 	for i := range rows {
 		rows[i] = q.window[i].row
+	}
+	return rows
+}
+
+// inherited are those of the first n rows that an earlier process left.
+func (q *queue) inherited(n int) (rows []record.Spend) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, e := range q.window[:n] {
+		if e.inherited {
+			rows = append(rows, e.row)
+		}
 	}
 	return rows
 }

@@ -53,6 +53,8 @@ type database struct {
 	mu    sync.Mutex
 	rows  map[string]record.Spend
 	calls [][]string
+	// charged are the costs that came before their rows.
+	charged []record.Nano
 	// fail decides about a call; it may say that the rows are written and the answer is lost.
 	fail func(call int) (err error, written bool)
 }
@@ -75,6 +77,14 @@ func (d *database) WriteSpend(ctx context.Context, rows []record.Spend) error {
 	}
 	d.keep(rows)
 	return ctx.Err()
+}
+
+func (d *database) Charge(_ []string, cost record.Nano) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if _, there := d.rows[rowOf(int(cost)).ID]; !there {
+		d.charged = append(d.charged, cost)
+	}
 }
 
 func (d *database) keep(rows []record.Spend) {
@@ -323,14 +333,24 @@ func TestWhatIsLeftAtTheEndIsWrittenByTheNextProcess(t *testing.T) {
 			t.Errorf("%d rows lost", n)
 		}
 		next := newDatabase()
+		next.fail = func(call int) (error, bool) { return errDown, call > 1 } // rows come again
 		o = mustOpen(t, Options{Dir: dir, Writer: next}, small())
 		if n := o.Waiting(); n != 20 {
 			t.Errorf("%d rows wait", n)
 		}
-		o.Add(rowOf(20))
+		o.Add(rowsOf(20, 20)...) // more than there is room for: they are read from disk, too
+		time.Sleep(time.Second)
+		next.recover()
 		mustClose(t, o)
-		if diff := cmp.Diff(rowsOf(0, 21), next.have()); diff != "" {
+		if diff := cmp.Diff(rowsOf(0, 40), next.have()); diff != "" {
 			t.Error(diff)
+		}
+		var left []record.Nano
+		for _, r := range rowsOf(0, 20) {
+			left = append(left, r.Cost)
+		}
+		if diff := cmp.Diff(left, next.charged); diff != "" {
+			t.Errorf("charged before they were written, once: %s", diff)
 		}
 	})
 }

@@ -78,6 +78,9 @@ func (o *Outbox) deliver() {
 	defer close(o.done)
 	for {
 		rows := o.next()
+		for _, left := range o.queue.inherited(len(rows)) {
+			o.Writer.Charge(left.Accounts, left.Cost)
+		}
 		if len(rows) == 0 || !o.write(rows) {
 			return
 		}
