@@ -12,7 +12,6 @@ type calls struct {
 	replica string
 	seq     int64
 	sent    time.Duration         // the last call
-	tidied  time.Duration         // when all leases were last claimed anew
 	leased  map[*Account]struct{} // by the bank, or perhaps: an answer was lost
 
 	// Leases may be used until a time, by reservations that live as long as the bank was told.

@@ -30,7 +30,7 @@ func (l *Ledger) insist(ctx context.Context, q *Reservation, short *Account) *De
 		return l.denial(short, false)
 	}
 	want(q, q.Amount)
-	d := l.persist(ctx, q, short)
+	d := l.persist(ctx, q)
 	want(q, -q.Amount)
 	if d != nil {
 		l.ask(q.Accounts...) // to give back what it got and can't use
@@ -39,7 +39,7 @@ func (l *Ledger) insist(ctx context.Context, q *Reservation, short *Account) *De
 }
 
 // persist asks until the request has what it needs, nothing is to be had, or its patience is at an end.
-func (l *Ledger) persist(ctx context.Context, q *Reservation, short *Account) *Denial {
+func (l *Ledger) persist(ctx context.Context, q *Reservation) *Denial {
 	first, stop := context.WithTimeout(ctx, l.trust())
 	defer stop()
 	err := l.ask(q.Accounts...).wait(first)
@@ -47,11 +47,11 @@ func (l *Ledger) persist(ctx context.Context, q *Reservation, short *Account) *D
 	defer stop()
 	for lost := true; ; {
 		lost = lost && err != nil
-		again, denied := l.try(q, false)
+		short, denied := l.try(q, false)
 		if !denied {
 			return nil
 		}
-		if short = again; ctx.Err() != nil || err != nil && l.o.Exclusive {
+		if ctx.Err() != nil || err != nil && l.o.Exclusive {
 			return l.decide(q, short, lost)
 		}
 		if l.barren(q, short) {

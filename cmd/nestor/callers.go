@@ -224,13 +224,13 @@ func (c *callers) register(r prometheus.Registerer) {
 // close writes what is left of the spend log, and ends everything. Nothing may be charged any more.
 func (c *callers) close() {
 	var errs []error
+	c.stop()
+	c.work.Wait() // leases are given back first
 	if c.outbox != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), farewell)
 		errs = append(errs, c.outbox.Close(ctx))
 		cancel()
 	}
-	c.stop()
-	c.work.Wait()
 	if c.store != nil {
 		errs = append(errs, c.store.Close())
 	}

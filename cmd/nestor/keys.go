@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -206,7 +207,7 @@ func deleteKeysCommand() *cobra.Command {
 		Short: "Delete keys; what they spent stays in the spend log",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return fmt.Errorf("KEY is missing: nestor keys delete KEY...")
+				return errors.New("KEY is missing: name at least one key to delete")
 			}
 			return nil
 		},
