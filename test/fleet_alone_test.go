@@ -73,9 +73,10 @@ func TestAReplicaThatAloneLosesRedisTakesNothingTwice(t *testing.T) {
 	r.within(limit)
 }
 
-// line is a connection to a server that can be cut.
+// line is a connection to a server that can be cut, or fall silent.
 type line struct {
 	address, to string
+	silent      sync.RWMutex // who carries something reads
 	mu          sync.Mutex
 	broken      bool
 	open        []net.Conn
@@ -117,9 +118,27 @@ func (l *line) carry(near net.Conn) {
 		l.cut()
 		return
 	}
-	go func() { _, _ = io.Copy(far, near); _ = far.Close() }()
-	_, _ = io.Copy(near, far)
+	go func() { _, _ = io.Copy(listened{far, l}, near); _ = far.Close() }()
+	_, _ = io.Copy(listened{near, l}, far)
 	_ = near.Close()
+}
+
+// listened is an end of a line to which nothing comes while that is silent.
+type listened struct {
+	io.Writer
+	line *line
+}
+
+func (e listened) Write(b []byte) (int, error) {
+	e.line.silent.RLock()
+	defer e.line.silent.RUnlock()
+	return e.Writer.Write(b)
+}
+
+// hush has connections stay, and nothing come through, until the function it returns is called.
+func (l *line) hush() (speak func()) {
+	l.silent.Lock()
+	return l.silent.Unlock
 }
 
 // cut breaks all connections off, and lets no new one live.
