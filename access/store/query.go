@@ -29,7 +29,17 @@ func (t table[T]) order(p page) (string, error) {
 		direction = " DESC"
 	}
 	// NULL, where there is no limit, comes last as the largest.
-	return " ORDER BY " + by + direction + nulls(p.descending) + ", r." + t.id() + direction, nil
+	return " ORDER BY " + t.qualified(by) + direction + nulls(p.descending) + ", r." + t.id() + direction, nil
+}
+
+// qualified is a column of the record or its account, which share the name "name".
+func (t table[T]) qualified(column string) string {
+	for _, c := range t.account {
+		if c.name == column {
+			return "a." + column
+		}
+	}
+	return "r." + column
 }
 
 func nulls(descending bool) string {

@@ -53,6 +53,11 @@ func TestKeysAreFound(t *testing.T) {
 				equal(t, tc.want, tokens(t, s, tc.query))
 			})
 		}
+		for _, by := range []string{"created_at", "updated_at", "alias", "token", "name", "team_id", "user_id", "expires", "spend", "max_budget"} {
+			if found := tokens(t, s, store.KeyQuery{SortBy: by}); len(found) != 5 {
+				t.Errorf("sorted by %s there are %v", by, found)
+			}
+		}
 		if _, _, err := s.Keys(ctx(), store.KeyQuery{SortBy: "token; DROP TABLE nestor_keys"}); err == nil {
 			t.Error("sorted by what is no column")
 		}
