@@ -477,6 +477,7 @@ func TestTextThatADatabaseRefusesIsTidied(t *testing.T) {
 	}
 	list := []string{"fine", "a\x00b"}
 	row.EndUser, row.Model, row.Tags = "a\x00\xffb", string(long), list
+	row.Accounts = []string{"team:" + string(long)} // as it was charged
 	want := row
 	want.EndUser, want.Model, want.Tags = "ab", string(long[:mostText]), []string{"fine", "ab"}
 	if diff := cmp.Diff(want, tidy(row)); diff != "" {

@@ -13,6 +13,7 @@ const (
 )
 
 // tidy makes a row one that every database takes (PostgreSQL has no text with a NUL, or that isn't UTF-8), and bounds it.
+// Accounts are left as they were charged: no client names them.
 func tidy(r record.Spend) record.Spend {
 	for _, s := range [...]*string{
 		&r.ID, &r.RequestID, &r.Token, &r.TeamID, &r.UserID, &r.EndUser, &r.Model, &r.Group, &r.Deployment, &r.Provider,
@@ -20,7 +21,7 @@ func tidy(r record.Spend) record.Spend {
 	} {
 		*s = tidyText(*s)
 	}
-	for _, list := range [...]*[]string{&r.Path, &r.Accounts, &r.Tags} {
+	for _, list := range [...]*[]string{&r.Path, &r.Tags} {
 		*list = tidyList(*list)
 	}
 	return r
@@ -28,7 +29,7 @@ func tidy(r record.Spend) record.Spend {
 
 func tidyText(s string) string {
 	if len(s) > mostText {
-		s = s[:mostText]
+		s = strings.Clone(s[:mostText]) // the rest may be large
 	}
 	if strings.IndexByte(s, 0) < 0 && utf8.ValidString(s) {
 		return s

@@ -33,7 +33,7 @@ type account struct {
 	dirty    bool
 }
 
-// namesOf are the accounts that rows and claims are about, each once.
+// namesOf are the accounts that rows and claims are about, each once. What no database takes is no account's name.
 func namesOf(rows []record.Spend, claims []budget.Claim) []string {
 	names := map[string]bool{}
 	for _, r := range rows {
@@ -44,6 +44,7 @@ func namesOf(rows []record.Spend, claims []budget.Claim) []string {
 	for _, c := range claims {
 		names[c.Account] = true
 	}
+	maps.DeleteFunc(names, func(name string, _ bool) bool { return !storable(name) })
 	return slices.Sorted(maps.Keys(names))
 }
 
@@ -171,11 +172,14 @@ func (b *books) charge(names []string, cost record.Nano) {
 		}
 		if a := b.accounts[name]; a != nil && !charged[a] {
 			charged[a] = true
-			a.spend = min(a.spend+cost, record.MostNano)
+			a.spend = min(a.spend+bounded(cost), record.MostNano)
 			a.dirty = true
 		}
 	}
 }
+
+// bounded is a cost that can be added to any other.
+func bounded(cost record.Nano) record.Nano { return min(max(cost, 0), record.MostNano) }
 
 // writeBooks writes the accounts that have changed, in one statement.
 func (s *Store) writeBooks(ctx context.Context, tx *database.Tx, b *books) error {

@@ -32,12 +32,11 @@ func spendColumns() []column[record.Spend] {
 
 // detail is what of a row has no column.
 type detail struct {
-	row           *record.Spend
-	Duration      *time.Duration `json:"duration,omitempty"`
-	FirstToken    *time.Duration `json:"first_token,omitempty"`
-	EndUser       *string        `json:"end_user,omitempty"`
+	Duration      *time.Duration `json:"duration"`
+	FirstToken    *time.Duration `json:"first_token"`
+	EndUser       *string        `json:"end_user"`
 	Group         *string        `json:"group"`
-	Path          *[]string      `json:"path,omitempty"`
+	Path          *[]string      `json:"path"`
 	Deployment    *string        `json:"deployment"`
 	Provider      *string        `json:"provider"`
 	ProviderModel *string        `json:"provider_model"`
@@ -50,14 +49,14 @@ type detail struct {
 	Outcome       *string        `json:"outcome"`
 	Attempts      *int           `json:"attempts"`
 	Stream        *bool          `json:"stream"`
-	Accounts      *[]string      `json:"accounts,omitempty"`
-	Tags          *[]string      `json:"tags,omitempty"`
+	Accounts      *[]string      `json:"accounts"`
+	Tags          *[]string      `json:"tags"`
 	Endpoint      *string        `json:"endpoint"`
 }
 
 func detailOf(r *record.Spend) *detail {
 	return &detail{
-		row: r, Duration: &r.Duration, FirstToken: &r.FirstToken, EndUser: &r.EndUser, Group: &r.Group, Path: &r.Path,
+		Duration: &r.Duration, FirstToken: &r.FirstToken, EndUser: &r.EndUser, Group: &r.Group, Path: &r.Path,
 		Deployment: &r.Deployment, Provider: &r.Provider, ProviderModel: &r.ProviderModel, APIBase: &r.APIBase,
 		Prompt: &r.Prompt, Completion: &r.Completion, Cached: &r.Cached, Reasoning: &r.Reasoning, Status: &r.Status,
 		Outcome: &r.Outcome, Attempts: &r.Attempts, Stream: &r.Stream, Accounts: &r.Accounts, Tags: &r.Tags, Endpoint: &r.Endpoint,
@@ -77,9 +76,8 @@ func (d *detail) Scan(v any) error {
 	return json.Unmarshal([]byte(text), d)
 }
 
-// texts are those of a row that clients may have chosen.
-func (d *detail) texts() []*string {
-	r := d.row
+// textsOf are those of a row that clients may have chosen.
+func textsOf(r *record.Spend) []*string {
 	return []*string{&r.ID, &r.RequestID, &r.Token, &r.TeamID, &r.UserID, &r.Model, &r.EndUser, &r.Group, &r.Deployment,
 		&r.Provider, &r.ProviderModel, &r.APIBase, &r.Outcome, &r.Endpoint}
 }
@@ -185,9 +183,10 @@ func (s *Store) insertAll(ctx context.Context, tx *database.Tx, data [][]any) (m
 // clean is a row as columns. Clients choose parts of it: what no database takes is replaced and what is very long is
 // cut, so that one request can neither keep the others from being written nor fill the disk.
 func clean(r record.Spend) ([]any, error) {
-	for _, text := range detailOf(&r).texts() {
+	for _, text := range textsOf(&r) {
 		*text = plain(*text)
 	}
+	r.Cost = bounded(r.Cost)
 	return values(spendColumns(), &r)
 }
 

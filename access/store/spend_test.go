@@ -2,12 +2,15 @@ package store_test
 
 import (
 	"fmt"
+	"math"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/nestor-gateway/nestor/access/budget"
 	"github.com/nestor-gateway/nestor/access/record"
 	"github.com/nestor-gateway/nestor/access/store"
 )
@@ -26,6 +29,11 @@ func row(id string) record.Spend {
 func account(key string) string { return record.AccountOf(record.OfKey, record.TokenOf(key)) }
 
 func TestSpendIsReadAsItWasWritten(t *testing.T) {
+	for field, v := range reflect.ValueOf(row("1")).Fields() {
+		if v.IsZero() {
+			t.Errorf("the row that is compared has no %s", field.Name)
+		}
+	}
 	onBoth(t, func(t *testing.T, d database) {
 		s := d.open(t)
 		empty := record.Spend{ID: "2", Start: epoch.Add(-time.Second)}
@@ -111,11 +119,31 @@ func TestTextOfClientsNeverKeepsRowsFromBeingWritten(t *testing.T) {
 		r := row("1")
 		r.EndUser, r.Model, r.Path = "a\x00b", "c\xffd", []string{"e\x00f", "g\xff"}
 		r.RequestID, r.APIBase = strings.Repeat("x", 1<<20), strings.Repeat("x", 1023)+"é"
-		must(t, s.WriteSpend(ctx(), []record.Spend{r}))
+		r.Accounts = []string{"team:a\x00b", account("sk-1"), "team:\xff", "team:" + strings.Repeat("x", 1<<20)}
+		must(t, s.InsertKey(ctx(), bare("sk-1"), by("/key/generate")))
+		leases := got(s.Exchange(ctx(), budget.Call{Replica: "x", Rows: []record.Spend{r}, Claims: []budget.Claim{{Account: "team:a\x00b"}}}))(t)
+		equal(t, []budget.Lease{{Account: "team:a\x00b", Gone: true}}, leases)
+		if spend := got(s.Key(ctx(), record.TokenOf("sk-1")))(t).Spend; spend != r.Cost {
+			t.Errorf("the key has spent %d, want %d", spend, r.Cost)
+		}
 		want := row("1")
+		want.Accounts = []string{"team:a\x00b", account("sk-1"), "team:\uFFFD", "team:" + strings.Repeat("x", 1<<20)}
 		want.EndUser, want.Model, want.Path = "a\uFFFDb", "c\uFFFDd", []string{"e\x00f", "g\uFFFD"}
 		want.RequestID, want.APIBase = strings.Repeat("x", 1024), strings.Repeat("x", 1023)+"\uFFFD"
 		equal(t, []record.Spend{want}, got(s.SpendRows(ctx(), store.SpendQuery{}))(t))
+	})
+}
+
+func TestSpendNeverGrowsBeyondWhatCanBeAdded(t *testing.T) {
+	onBoth(t, func(t *testing.T, d database) {
+		s := d.open(t)
+		must(t, s.InsertKey(ctx(), bare("sk-1"), by("/key/generate")))
+		dear, less := row("2"), row("3")
+		dear.Cost, less.Cost = math.MaxInt64, -5
+		must(t, s.WriteSpend(ctx(), []record.Spend{row("1"), dear, less}))
+		if spend := got(s.Key(ctx(), record.TokenOf("sk-1")))(t).Spend; spend != record.MostNano {
+			t.Errorf("the key has spent %d, want %d", spend, record.MostNano)
+		}
 	})
 }
 
