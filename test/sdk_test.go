@@ -50,10 +50,16 @@ func TestTheOpenAIPackageForNode(t *testing.T) {
 // script runs a program that tests the gateway; what it says is shown when it fails.
 func (g *gateway) script(program string, args ...string) {
 	g.t.Helper()
+	g.scriptAs("sk-master", program, args...)
+}
+
+// scriptAs is script with another master key.
+func (g *gateway) scriptAs(master, program string, args ...string) {
+	g.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	c := exec.CommandContext(ctx, program, args...)
-	c.Env = append(os.Environ(), "NESTOR_URL="+g.url+"/v1", "NESTOR_KEY=sk-master", "NO_PROXY=*")
+	c.Env = append(os.Environ(), "NESTOR_URL="+g.url+"/v1", "NESTOR_KEY="+master, "NO_PROXY=*")
 	if out, err := c.CombinedOutput(); err != nil {
 		g.t.Errorf("%v: %v\n%s", args, err, out)
 	}

@@ -29,7 +29,7 @@ func TestARowOfTheSpendLogIsShownWhole(t *testing.T) {
 		RequestID: "req-1", Start: march(1), Duration: 1500 * time.Millisecond, FirstToken: 250 * time.Millisecond, Token: "tok", TeamID: "t1", UserID: "ann",
 		EndUser: "end", Model: "fast", Group: "inner", Path: []string{"fast", "inner"}, Deployment: "dep", Provider: "openai", ProviderModel: "gpt-4o",
 		APIBase: "https://api.openai.com", Prompt: 10, Completion: 5, Total: 15, Cached: 4, Reasoning: 2, Cost: 1_250_000, Status: 200,
-		Outcome: "success", Attempts: 2, Stream: true, Tags: []string{"a"}, Endpoint: "chat/completions",
+		Outcome: "success", Attempts: 2, Stream: true, Tags: []string{"a"}, Endpoint: "chat",
 	})
 	want := []any{object{
 		"request_id": "req-1", "call_type": "acompletion", "api_key": "tok", "spend": 0.00125, "total_tokens": 15.0, "prompt_tokens": 10.0,
@@ -38,7 +38,7 @@ func TestARowOfTheSpendLogIsShownWhole(t *testing.T) {
 		"api_base": "https://api.openai.com", "user": "ann", "team_id": "t1", "end_user": "end", "request_tags": []any{"a"}, "status": "success",
 		"cache_hit": "False", "session_id": nil, "metadata": object{
 			"id": record.SpendID("req-1", 1), "user_api_key": "tok", "user_api_key_team_id": "t1", "user_api_key_user_id": "ann", "group": "inner",
-			"path": []any{"fast", "inner"}, "attempts": 2.0, "stream": true, "endpoint": "chat/completions", "outcome": "success",
+			"path": []any{"fast", "inner"}, "attempts": 2.0, "stream": true, "endpoint": "chat", "outcome": "success",
 			"status_code": 200.0, "cached_tokens": 4.0, "reasoning_tokens": 2.0,
 		},
 	}}

@@ -26,10 +26,10 @@ func Spend(s record.Spend) reply.Object {
 	}
 }
 
-// callType is LiteLLM's word for an endpoint.
+// callType is LiteLLM's word for an endpoint, which is named as in logs and metrics.
 func callType(endpoint string) string {
 	word, ok := map[string]string{
-		"chat/completions": "acompletion", "completions": "atext_completion", "embeddings": "aembedding",
+		"chat": "acompletion", "completions": "atext_completion", "embeddings": "aembedding",
 	}[endpoint]
 	if !ok {
 		return endpoint
