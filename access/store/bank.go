@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"time"
 
@@ -98,55 +97,69 @@ func (s *Store) lease(ctx context.Context, tx *database.Tx, c budget.Call, b *bo
 	if len(c.Claims) == 0 {
 		return nil, nil
 	}
-	others, live, err := s.others(ctx, tx, c)
+	live, err := s.live(ctx, tx)
 	if err != nil {
 		return nil, err
 	}
-	leases, amounts := make([]budget.Lease, len(c.Claims)), make([][]any, 0, len(c.Claims))
+	leased, err := s.leased(ctx, tx, c)
+	if err != nil {
+		return nil, err
+	}
+	leases, changed := make([]budget.Lease, len(c.Claims)), [][]any{}
 	for i, claim := range c.Claims {
 		a := b.accounts[claim.Account]
 		if a == nil {
 			leases[i] = budget.Lease{Account: claim.Account, Gone: true}
 			continue
 		}
-		leases[i] = budget.Lease{Account: a.name, Spend: a.spend, Others: others[a.name], Max: a.max, ResetAt: a.resetAt}
+		leases[i] = budget.Lease{Account: a.name, Spend: a.spend, Others: leased[a.name].others, Max: a.max, ResetAt: a.resetAt}
 		leases[i].Grant(claim, known, live)
-		amounts = append(amounts, []any{a.name, leases[i].Amount})
+		if leases[i].Amount != leased[a.name].own {
+			changed = append(changed, []any{a.name, leases[i].Amount})
+		}
 	}
-	return leases, s.writeLeases(ctx, tx, c.Replica, amounts)
+	return leases, s.writeLeases(ctx, tx, c.Replica, changed)
 }
 
-// others is what other replicas have leased of the claimed accounts, and how many replicas there are.
-func (s *Store) others(ctx context.Context, tx *database.Tx, c budget.Call) (sums map[string]record.Nano, live int, err error) {
+// live counts the replicas.
+func (s *Store) live(ctx context.Context, tx *database.Tx) (live int, err error) {
 	if err := tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM nestor_replicas").Scan(&live); err != nil {
-		return nil, 0, fmt.Errorf("count replicas: %w", err)
+		return 0, fmt.Errorf("count replicas: %w", err)
 	}
-	rows, err := tx.QueryContext(ctx, "SELECT account, CAST(SUM(amount) AS BIGINT) FROM nestor_leases WHERE replica <> $1 AND account"+
-		s.db.In("$2")+" GROUP BY account", c.Replica, database.List(namesOf(nil, c.Claims)))
-	if err != nil {
-		return nil, 0, fmt.Errorf("read leases: %w", err)
-	}
-	sums, err = scanSums(rows)
-	return sums, live, err
+	return live, nil
 }
 
-func scanSums(rows *sql.Rows) (map[string]record.Nano, error) {
+// parts is what a replica and what the others have leased of an account.
+type parts struct{ own, others record.Nano }
+
+// leased is what of the claimed accounts is leased.
+func (s *Store) leased(ctx context.Context, tx *database.Tx, c budget.Call) (map[string]parts, error) {
+	rows, err := tx.QueryContext(ctx, `SELECT account, CAST(SUM(CASE WHEN replica = $1 THEN amount ELSE 0 END) AS BIGINT),
+		CAST(SUM(CASE WHEN replica = $1 THEN 0 ELSE amount END) AS BIGINT) FROM nestor_leases WHERE account`+s.db.In("$2")+" GROUP BY account",
+		c.Replica, database.List(namesOf(nil, c.Claims)))
+	if err != nil {
+		return nil, fmt.Errorf("read leases: %w", err)
+	}
 	defer rows.Close()
-	sums := map[string]record.Nano{}
+	all := map[string]parts{}
 	for rows.Next() {
 		var name string
-		var sum record.Nano
-		if err := rows.Scan(&name, &sum); err != nil {
-			return nil, fmt.Errorf("read a sum: %w", err)
+		var p parts
+		if err := rows.Scan(&name, &p.own, &p.others); err != nil {
+			return nil, fmt.Errorf("read leases: %w", err)
 		}
-		sums[name] = sum
+		all[name] = p
 	}
-	return sums, rows.Err()
+	return all, rows.Err()
 }
 
-func (s *Store) writeLeases(ctx context.Context, tx *database.Tx, replica string, amounts [][]any) error {
+// writeLeases writes those that have changed.
+func (s *Store) writeLeases(ctx context.Context, tx *database.Tx, replica string, changed [][]any) error {
+	if len(changed) == 0 {
+		return nil
+	}
 	_, err := tx.ExecContext(ctx, `INSERT INTO nestor_leases (account, replica, amount) SELECT value->>0, $2, CAST(value->>1 AS BIGINT)
-		FROM `+s.db.Each+`($1) WHERE true ON CONFLICT (account, replica) DO UPDATE SET amount = excluded.amount`, database.List(amounts), replica)
+		FROM `+s.db.Each+`($1) WHERE true ON CONFLICT (account, replica) DO UPDATE SET amount = excluded.amount`, database.List(changed), replica)
 	if err != nil {
 		return fmt.Errorf("write leases: %w", err)
 	}

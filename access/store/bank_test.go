@@ -66,6 +66,21 @@ func TestTheBankIsOneAsOthersAre(t *testing.T) {
 	}
 }
 
+// What unlimited accounts spend is written often: it must not cost a row for each of them and each replica.
+func TestAnAccountOfWhichNothingIsLeasedHasNoLease(t *testing.T) {
+	onBoth(t, func(t *testing.T, d database) {
+		b := bankOf(t, d)
+		must(t, b.Put("key:a", budget.Terms{}))
+		claims := []budget.Claim{{Account: "key:a", Need: 10, Want: 10}}
+		equal(t, []budget.Lease{{Account: "key:a"}}, got(b.Exchange(ctx(), budget.Call{Replica: "x", Life: time.Minute, Claims: claims}))(t))
+		rows := got(b.Query(ctx(), "SELECT account FROM nestor_leases"))(t)
+		defer rows.Close()
+		if rows.Next() || rows.Err() != nil {
+			t.Errorf("there is a lease, or %v", rows.Err())
+		}
+	})
+}
+
 // Put is budgettest.Store's.
 func (b banker) Put(account string, terms budget.Terms) error {
 	token := account[len("key:"):]
