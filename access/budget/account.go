@@ -37,7 +37,8 @@ type Account struct {
 	doubt         bool // the bank may have leased more: it wasn't told, or an answer was lost
 	told          bool // Soft was, in this period
 
-	asked bool // it is among the ledger's asking, whose lock guards this
+	// The ledger's lock guards these: it is among those asked for, and somebody has the handle.
+	asked, given bool
 }
 
 // Name is what the account is called in rows and by the bank.

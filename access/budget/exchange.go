@@ -217,6 +217,9 @@ func (l *Ledger) apply(parties []party, leases []Lease) {
 		if leases[i].Amount == 0 {
 			delete(l.calls.leased, parties[i].Account)
 		}
+		if leases[i].Gone {
+			l.forget(parties[i].Account)
+		}
 		if passed {
 			l.warn(notice)
 		}

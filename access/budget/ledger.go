@@ -111,6 +111,20 @@ func (l *Ledger) now() time.Duration { return l.o.Now().Sub(l.start) }
 func (l *Ledger) Account(name string) *Account {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	a := l.account(name)
+	a.given = true
+	return a
+}
+
+// charged is as Account, for a cost of what nobody here may know.
+func (l *Ledger) charged(name string) *Account {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.account(name)
+}
+
+// account makes one when there is none; the lock is held.
+func (l *Ledger) account(name string) *Account {
 	a := l.accounts[name]
 	if a == nil {
 		l.order++
@@ -125,6 +139,16 @@ func (l *Ledger) Drop(name string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.accounts, name)
+}
+
+// forget gives up an account that the bank doesn't have, unless who asked for it will drop it: costs of keys that are
+// gone come late, and of users that never were.
+func (l *Ledger) forget(a *Account) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !a.given && l.accounts[a.name] == a {
+		delete(l.accounts, a.name)
+	}
 }
 
 // Set says what an account's terms are from now on, as its record has them, and its spend. The spend counts until the

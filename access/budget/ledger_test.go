@@ -394,6 +394,22 @@ func TestAnAccountThatWasDeletedAdmitsNothing(t *testing.T) {
 	})
 }
 
+func TestCostsOfWhatIsGoneAreNotKeptForEver(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		x := w.start()
+		x.admitted(t, 1, 1, 1)
+		for _, name := range []string{"key:gone", "user:nobody", "key:a"} {
+			x.ledger.Charge([]string{name}, 1)
+			if err := x.ledger.WriteSpend(t.Context(), []record.Spend{{ID: name, Cost: 1, Accounts: []string{name}}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := x.ledger.Known(); n != 1 {
+			t.Errorf("%d accounts are kept, want 1", n)
+		}
+	})
+}
+
 func TestALongLifeIsToldBeforeTheLeaseIsUsed(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		x, y := w.start(), w.start()

@@ -45,7 +45,7 @@ func (l *Ledger) Charge(accounts []string, cost record.Nano) {
 	now := l.o.Now()
 	for i, name := range accounts {
 		if first(accounts, i) {
-			l.charge(l.Account(name), 0, bounded(cost), now)
+			l.charge(l.charged(name), 0, bounded(cost), now)
 		}
 	}
 }
