@@ -48,10 +48,15 @@ func (a *Account) used() record.Nano { return a.held + a.unwritten }
 
 // spent is 0 but for what is unwritten once a new period has begun that the bank has not told of yet.
 func (a *Account) spent(now time.Time) record.Nano {
-	if reset := a.terms.ResetAt; !reset.IsZero() && !now.Before(reset) {
+	if a.over(now) {
 		return a.unwritten
 	}
 	return a.spend + a.unwritten
+}
+
+// over reports whether the period has ended that the bank has told of.
+func (a *Account) over(now time.Time) bool {
+	return !a.terms.ResetAt.IsZero() && !now.Before(a.terms.ResetAt)
 }
 
 // set reports whether the bank should be asked: what it has leased may be too much or too little now.

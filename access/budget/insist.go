@@ -85,14 +85,18 @@ func (l *Ledger) decide(q *Reservation, short *Account, lost bool) *Denial {
 }
 
 // barren reports whether it is of no use to ask the bank: it has just said that this lease is all there is, or a request
-// for no more has waited in vain.
+// for no more has waited in vain. That says nothing of a new period.
 func (l *Ledger) barren(q *Reservation, a *Account) bool {
-	now := l.now()
+	wall := l.o.Now()
+	now := wall.Sub(l.start)
 	if !l.calls.trusted(now, q.Life) {
 		return false
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.over(wall) {
+		return false
+	}
 	return a.whole && now < a.heard+barren || now < a.barren && q.Amount >= a.scarce
 }
 
@@ -111,11 +115,11 @@ func (l *Ledger) denial(a *Account, unsure bool) *Denial {
 	if a.terms.Max != nil {
 		d.Max = *a.terms.Max
 	}
-	switch reset := a.terms.ResetAt; {
+	switch {
 	case unsure:
 		d.RetryAfter = retryUnsure
-	case reset.After(now):
-		d.RetryAfter = reset.Sub(now)
+	case !a.terms.ResetAt.IsZero():
+		d.RetryAfter = max(a.terms.ResetAt.Sub(now), pace) // the bank's clock may be behind
 	}
 	return d
 }

@@ -311,6 +311,22 @@ func TestWhatWasHeldAcrossAResetCountsInTheNewPeriod(t *testing.T) {
 	})
 }
 
+// What was denied just before the end of a period says nothing of the next one.
+func TestWhoComesBackAtTheEndOfThePeriodIsAdmitted(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.limit("key:a", 100, "1h")
+		x := w.start()
+		w.reserve(x, []string{"key:a"}, 100, 100, time.Minute)
+		w.settle(w.requests[0], nil, 100)
+		x.flush(1)
+		const before = 50 * time.Millisecond
+		time.Sleep(time.Hour - before)
+		x.denied(t, 2, 1, 1, budget.Denial{Spend: 100, Max: 100, RetryAfter: before})
+		time.Sleep(before)
+		x.admitted(t, 3, 100, 100)
+	})
+}
+
 func TestSpentKnowsThatAPeriodHasEnded(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		x := w.start()
