@@ -37,8 +37,8 @@ func (p Principal) May(c Call) *Denial {
 		return nil
 	case p.Key == nil:
 		return noKey()
-	case c.Route != "" && !p.Key.routes.allow(c.Route):
-		return wrongRoute(p.Key.routes.given, c.Route)
+	case c.Route != "" && !p.Key.routes.Allows(c.Route):
+		return wrongRoute(p.Key.routes.Given, c.Route)
 	case c.Model == "":
 		return nil
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nestor-gateway/nestor/access/record"
+	"github.com/nestor-gateway/nestor/access/routes"
 )
 
 // Denial says why something is not allowed: an error in the shape of OpenAI's API, with LiteLLM's types.
@@ -85,6 +86,6 @@ func wrongRoute(allowed []string, route string) *Denial {
 	return &Denial{
 		Status: http.StatusForbidden, Type: authError, Code: "403",
 		Message: fmt.Sprintf("Virtual key is not allowed to call this route. Only allowed to call routes: [%s]. Tried to call route: %.200s",
-			strings.Join(allowed, ", "), withoutQuery(route)),
+			strings.Join(allowed, ", "), routes.WithoutQuery(route)),
 	}
 }

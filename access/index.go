@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/nestor-gateway/nestor/access/record"
+	"github.com/nestor-gateway/nestor/access/routes"
 	"github.com/nestor-gateway/nestor/routing/config"
 )
 
@@ -35,7 +36,7 @@ type Index struct {
 	// networks are those that may ask; nil is all.
 	networks atomic.Pointer[[]netip.Prefix]
 	catalog  *slot[catalog]
-	routes   routeTable
+	routes   routes.Table
 	keys     shards
 
 	// changing is held by whoever changes what follows, or the keys.
@@ -54,7 +55,7 @@ func New(o Options) *Index {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	x := &Index{o: o, catalog: &slot[catalog]{}, routes: newRouteTable(),
+	x := &Index{o: o, catalog: &slot[catalog]{}, routes: routes.NewTable(),
 		teams: map[string]*slot[Team]{}, users: map[string]*slot[User]{}, budgets: map[string]record.Terms{}, profiles: profiles{known: map[string]*profile{}}}
 	x.SetMaster("")
 	return x

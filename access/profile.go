@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/nestor-gateway/nestor/access/record"
+	"github.com/nestor-gateway/nestor/access/routes"
 )
 
 // profile is what the lists of a key say. Keys with the same lists, as most have that were made by one script, share
@@ -13,7 +14,7 @@ import (
 type profile struct {
 	models  grants
 	aliases map[string]string
-	routes  routes
+	routes  routes.List
 }
 
 // mostProfiles bounds those that are remembered: some are of no key any more.
@@ -26,7 +27,7 @@ type profiles struct {
 }
 
 // of returns the profile of a key, which is a new one when none is known.
-func (p *profiles) of(r *record.Key, t routeTable) *profile {
+func (p *profiles) of(r *record.Key, t routes.Table) *profile {
 	p.name = appendLists(p.name[:0], r)
 	if known := p.known[string(p.name)]; known != nil {
 		return known
@@ -34,7 +35,7 @@ func (p *profiles) of(r *record.Key, t routeTable) *profile {
 	if len(p.known) == mostProfiles {
 		clear(p.known)
 	}
-	made := &profile{models: ownGrants(r.Models), aliases: r.Aliases, routes: t.routes(r.AllowedRoutes)}
+	made := &profile{models: ownGrants(r.Models), aliases: r.Aliases, routes: t.List(r.AllowedRoutes)}
 	p.known[string(p.name)] = made
 	return made
 }

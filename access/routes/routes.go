@@ -1,16 +1,17 @@
-package access
+// Package routes reads lists of allowed routes, as keys have them: paths, the beginnings of paths, and LiteLLM's names
+// of groups of routes.
+package routes
 
 import (
-	"maps"
 	"slices"
 	"strings"
 
 	"github.com/nestor-gateway/nestor/routing/pattern"
 )
 
-// routeGroups are LiteLLM's names for several routes, as far as Nestor has these. A * stands for anything.
+// groups are LiteLLM's names for several routes, as far as Nestor has these. A * stands for anything.
 // What another of LiteLLM's groups holds Nestor does not have, so such a name allows nothing.
-func routeGroups() map[string]string {
+func groups() map[string]string {
 	const (
 		openai = "/chat/completions /v1/chat/completions /completions /v1/completions /embeddings /v1/embeddings " +
 			"/engines/*/chat/completions /engines/*/completions /engines/*/embeddings /openai/deployments/*/chat/completions " +
@@ -35,18 +36,19 @@ func routeGroups() map[string]string {
 	}
 }
 
-// routeTable finds groups of routes by name. It never changes.
-type routeTable map[string]*routeGroup
+// Table finds groups of routes by name. It never changes.
+type Table map[string]*group
 
-type routeGroup struct {
+type group struct {
 	paths    map[string]bool
 	patterns []pattern.Pattern
 }
 
-func newRouteTable() routeTable {
-	t := routeTable{}
-	for name, paths := range maps.All(routeGroups()) {
-		g := &routeGroup{paths: map[string]bool{}}
+// NewTable returns the groups that there are.
+func NewTable() Table {
+	t := Table{}
+	for name, paths := range groups() {
+		g := &group{paths: map[string]bool{}}
 		for _, path := range strings.Fields(paths) {
 			if strings.Contains(path, "*") {
 				g.patterns = append(g.patterns, pattern.New(path))
@@ -59,18 +61,20 @@ func newRouteTable() routeTable {
 	return t
 }
 
-func (g *routeGroup) has(path string) bool {
+func (g *group) has(path string) bool {
 	return g.paths[path] || slices.ContainsFunc(g.patterns, func(p pattern.Pattern) bool { return p.Matches(path) })
 }
 
-// routes are the allowed_routes of a key. Where none are given all are allowed.
-type routes struct {
-	given  []string
-	groups []*routeGroup
+// List is the allowed_routes of a key. It never changes.
+type List struct {
+	// Given is as written; where it is empty all routes are allowed.
+	Given  []string
+	groups []*group
 }
 
-func (t routeTable) routes(given []string) routes {
-	r := routes{given: given}
+// List compiles allowed_routes.
+func (t Table) List(given []string) List {
+	r := List{Given: given}
 	for _, name := range given {
 		if g, ok := t[name]; ok {
 			r.groups = append(r.groups, g)
@@ -79,14 +83,14 @@ func (t routeTable) routes(given []string) routes {
 	return r
 }
 
-// allow reports whether a path, or the path above it, or its group of routes is given.
-func (r *routes) allow(path string) bool {
-	if len(r.given) == 0 {
+// Allows reports whether the path of a route, or one above it, or its group of routes is given. A query doesn't matter.
+func (r *List) Allows(route string) bool {
+	if len(r.Given) == 0 {
 		return true
 	}
-	path = withoutQuery(path)
-	for _, given := range r.given {
-		if matchesRoute(given, path) {
+	path := WithoutQuery(route)
+	for _, given := range r.Given {
+		if matches(given, path) {
 			return true
 		}
 	}
@@ -98,8 +102,8 @@ func (r *routes) allow(path string) bool {
 	return false
 }
 
-// matchesRoute is LiteLLM's rule: "/a" allows /a and what is below it, "/a*" whatever begins so. "" allows nothing.
-func matchesRoute(given, path string) bool {
+// matches is LiteLLM's rule: "/a" allows /a and what is below it, "/a*" whatever begins so. "" allows nothing.
+func matches(given, path string) bool {
 	if prefix, open := strings.CutSuffix(given, "*"); open {
 		return strings.HasPrefix(path, prefix)
 	}
@@ -107,7 +111,8 @@ func matchesRoute(given, path string) bool {
 	return below && given != "" && (rest == "" || rest[0] == '/')
 }
 
-func withoutQuery(route string) string {
+// WithoutQuery is the path of a route.
+func WithoutQuery(route string) string {
 	path, _, _ := strings.Cut(route, "?")
 	return path
 }
