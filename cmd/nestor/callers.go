@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -176,8 +178,23 @@ func (c *callers) warn(n budget.Notice) {
 }
 
 // expired writes down what nobody told the end of.
-func (c *callers) expired(e budget.Expired) {
-	c.outbox.Add(record.Spend{ID: fmt.Sprintf("%x", e.ID[:]), Start: time.Now(), Cost: e.Cost, Accounts: e.Accounts, Outcome: "unknown"})
+func (c *callers) expired(e budget.Expired) { c.outbox.Add(unheard(e, time.Now())) }
+
+// unheard is the row of an attempt of which no more is known than who pays.
+func unheard(e budget.Expired, now time.Time) record.Spend {
+	row := record.Spend{ID: hex.EncodeToString(e.ID[:]), Start: now, Cost: e.Cost, Accounts: e.Accounts, Outcome: "unknown"}
+	for _, account := range e.Accounts {
+		kind, id, _ := strings.Cut(account, ":")
+		switch record.Kind(kind) {
+		case record.OfKey:
+			row.Token = id
+		case record.OfTeam:
+			row.TeamID = id
+		case record.OfUser:
+			row.UserID = id
+		}
+	}
+	return row
 }
 
 // Charge settles what an attempt holds, and has its row written. A cost without a row is not known in the end: the row
