@@ -11,6 +11,7 @@ const keyedSDK = `  - model_name: vectors
 router_settings:`
 
 func TestTheOpenAIPackageForPythonWithKeys(t *testing.T) {
+	t.Parallel()
 	for name, database := range backends() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -51,6 +51,7 @@ func backends() map[string]func(t *testing.T) string {
 
 // onBoth runs a test with each of them, at the same time.
 func onBoth(t *testing.T, test func(t *testing.T, g *gateway, a *upstream)) {
+	t.Parallel()
 	for name, database := range backends() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -1,12 +1,13 @@
 // Package test runs nestor as its users do: the program itself, a real Envoy, real SDKs, and mocks for providers.
 //
 // What it needs comes from the environment, and its absence is a failure, not a skip, unless
-// NESTOR_TEST_WITHOUT (a list separated by commas: envoy, python, node, redis) says so:
+// NESTOR_TEST_WITHOUT (a list separated by commas: envoy, python, node, redis, postgres) says so:
 //
-//	NESTOR_TEST_ENVOY   an Envoy of at least 1.38
-//	NESTOR_TEST_PYTHON  a Python with the openai package
-//	NESTOR_TEST_NODE    a Node.js that finds the openai package (by NODE_PATH)
-//	NESTOR_TEST_REDIS   a redis-server of at least 7.0; without it the one on PATH
+//	NESTOR_TEST_ENVOY     an Envoy of at least 1.38
+//	NESTOR_TEST_PYTHON    a Python with the openai package
+//	NESTOR_TEST_NODE      a Node.js that finds the openai package (by NODE_PATH)
+//	NESTOR_TEST_REDIS     a redis-server of at least 7.0; without it the one on PATH
+//	NESTOR_TEST_POSTGRES  the folder of PostgreSQL's programs; without it that of the one on PATH, or Debian's
 //
 // NESTOR_TEST_BINARY names a nestor to test instead of a fresh build.
 package test
