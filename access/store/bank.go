@@ -38,7 +38,7 @@ func (s *Store) exchange(ctx context.Context, tx *database.Tx, c budget.Call) ([
 	if err := s.forget(ctx, tx, now); err != nil {
 		return nil, err
 	}
-	b, err := s.lockBooks(ctx, tx, namesOf(c.Rows, c.Claims))
+	b, err := s.lockBooks(ctx, tx, now, namesOf(c.Rows, c.Claims))
 	if err != nil {
 		return nil, err
 	}

@@ -49,13 +49,9 @@ func namesOf(rows []record.Spend, claims []budget.Claim) []string {
 }
 
 // lockBooks reads accounts, nobody else changing them until the transaction ends, and starts the new period of those
-// for which it is time.
-func (s *Store) lockBooks(ctx context.Context, tx *database.Tx, names []string) (*books, error) {
-	b := &books{accounts: map[string]*account{}, former: map[string]string{}}
-	var err error
-	if b.now, err = s.clock(ctx, tx); err != nil {
-		return nil, err
-	}
+// for which it is time now.
+func (s *Store) lockBooks(ctx context.Context, tx *database.Tx, now time.Time, names []string) (*books, error) {
+	b := &books{now: now, accounts: map[string]*account{}, former: map[string]string{}}
 	if err := s.lockAccounts(ctx, tx, b, names); err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/nestor-gateway/nestor/access/record"
 	"github.com/nestor-gateway/nestor/access/store/database"
@@ -29,11 +30,15 @@ func (s *Store) TurnPeriods(ctx context.Context) (int, error) {
 // turnPeriods is a part of it. Watchers are told at the end when there are several.
 func (s *Store) turnPeriods(ctx context.Context, untold bool) (turned int, err error) {
 	err = s.db.Write(ctx, func(ctx context.Context, tx *database.Tx) error {
-		due, err := s.due(ctx, tx)
+		now, err := s.clock(ctx, tx)
 		if err != nil {
 			return err
 		}
-		b, err := s.lockBooks(ctx, tx, due)
+		due, err := s.due(ctx, tx, now)
+		if err != nil {
+			return err
+		}
+		b, err := s.lockBooks(ctx, tx, now, due)
 		if err != nil {
 			return err
 		}
@@ -51,11 +56,7 @@ func (s *Store) turnPeriods(ctx context.Context, untold bool) (turned int, err e
 }
 
 // due are accounts whose period has ended, those first that have waited longest.
-func (s *Store) due(ctx context.Context, tx *database.Tx) ([]string, error) {
-	now, err := s.clock(ctx, tx)
-	if err != nil {
-		return nil, err
-	}
+func (s *Store) due(ctx context.Context, tx *database.Tx, now time.Time) ([]string, error) {
 	return strs(ctx, tx, "SELECT r.name"+accountTerms+" WHERE r.reset_at > 0 AND r.reset_at <= $1 AND "+accountDuration+
 		" <> '' ORDER BY r.reset_at LIMIT $2", nanos(now), periodsAtOnce)
 }

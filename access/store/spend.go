@@ -82,23 +82,8 @@ func textsOf(r *record.Spend) []*string {
 		&r.Provider, &r.ProviderModel, &r.APIBase, &r.Outcome, &r.Endpoint}
 }
 
-// WriteSpend writes rows of the spend log, all or none, and adds what they cost to their accounts. A row whose ID is
-// there already is passed over, so that rows may come again. Accounts that don't exist are passed over too.
-func (s *Store) WriteSpend(ctx context.Context, rows []record.Spend) error {
-	err := s.db.Write(ctx, func(ctx context.Context, tx *database.Tx) error {
-		b, err := s.lockBooks(ctx, tx, namesOf(rows, nil))
-		if err != nil {
-			return err
-		}
-		return s.record(ctx, tx, b, rows)
-	})
-	if err != nil {
-		return fmt.Errorf("write %d rows of the spend log: %w", len(rows), err)
-	}
-	return nil
-}
-
-// record writes rows and accounts that are locked.
+// record writes rows of the spend log, and adds what they cost to their accounts, which are locked. A row whose ID is
+// there already is passed over, so that rows may come again; so are accounts that don't exist.
 func (s *Store) record(ctx context.Context, tx *database.Tx, b *books, rows []record.Spend) error {
 	written, err := s.insertRows(ctx, tx, rows)
 	if err != nil {

@@ -2,11 +2,13 @@ package manage_test
 
 import (
 	"cmp"
+	"crypto/rand"
 	"fmt"
 	"net/http"
 	"testing"
 	"time"
 
+	"github.com/nestor-gateway/nestor/access/budget"
 	"github.com/nestor-gateway/nestor/access/record"
 )
 
@@ -16,7 +18,7 @@ func (r *rig) spent(rows ...record.Spend) {
 	for i := range rows {
 		rows[i].ID = record.SpendID(cmp.Or(rows[i].RequestID, fmt.Sprint(i)), 1)
 	}
-	if err := r.store.WriteSpend(r.t.Context(), rows); err != nil {
+	if _, err := r.store.Exchange(r.t.Context(), budget.Call{Replica: rand.Text(), Life: time.Minute, Rows: rows}); err != nil {
 		r.t.Fatal(err)
 	}
 }
