@@ -3,7 +3,6 @@ package api
 import (
 	"fmt"
 	"net/http"
-	"slices"
 
 	"github.com/nestor-gateway/nestor/access"
 	"github.com/nestor-gateway/nestor/api/reply"
@@ -54,20 +53,25 @@ type endpoint struct {
 // ?model= leaves the deployments that the name reaches, ?model_id= one deployment; as in LiteLLM the
 // status is then 503 when none of them is healthy.
 func (s *server) health(w http.ResponseWriter, r *http.Request, who access.Principal) {
+	if who.Key != nil && !who.CanManage() {
+		reply.Refuse(w, reply.Problem{Status: http.StatusForbidden, Type: "auth_error", Code: "403",
+			Message: "probes are requests to providers that no key pays for: /health is for the master key and keys that may manage"})
+		return
+	}
 	snapshot, query := s.View().Snapshot(), r.URL.Query()
 	name, id := query.Get("model"), query.Get("model_id")
-	deployments := s.reachable(who)
+	deployments := snapshot.Deployments()
 	switch {
 	case id != "":
 		d, ok := snapshot.Deployment(id)
-		if !ok || !slices.Contains(deployments, d) {
+		if !ok {
 			reply.Refuse(w, reply.Problem{Status: http.StatusNotFound, Type: reply.InvalidRequest, Param: "model_id", Message: fmt.Sprintf("no deployment has the id %.200s", id)})
 			return
 		}
 		deployments = []*routing.Deployment{d}
 	case name != "":
 		target, ok := snapshot.Resolve(name)
-		if deployments = nil; ok && who.MaySee(name) {
+		if deployments = nil; ok {
 			deployments = target.Deployments()
 		}
 	}
@@ -80,24 +84,6 @@ func (s *server) health(w http.ResponseWriter, r *http.Request, who access.Princ
 		status = http.StatusServiceUnavailable
 	}
 	reply.JSON(w, status, report)
-}
-
-// reachable are the deployments of the models that somebody may call.
-func (s *server) reachable(who access.Principal) []*routing.Deployment {
-	if who.Key == nil {
-		return s.View().Snapshot().Deployments()
-	}
-	var found []*routing.Deployment
-	seen := map[*routing.Deployment]bool{}
-	for _, m := range s.visible(who) {
-		for _, d := range m.Deployments {
-			if !seen[d] {
-				seen[d] = true
-				found = append(found, d)
-			}
-		}
-	}
-	return found
 }
 
 func newHealthReport(deployments []*routing.Deployment, verdicts []verdict) *healthReport {

@@ -131,13 +131,15 @@ func httpFilter(name string, config proto.Message) *hcmv3.HttpFilter {
 	return &hcmv3.HttpFilter{Name: name, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: message.Pack(config)}}
 }
 
-// forgedHeaders removes what Envoy or Nestor would believe, before anything reads it. The
-// header of probes stays: it carries a secret that the processor knows.
+// forgedHeaders removes what Envoy or Nestor would believe, before anything reads it: Envoy would make the id of the
+// request, by which attempts are told apart and charged once, of x-request-id. The header of probes stays: it carries a
+// secret that the processor knows.
 func forgedHeaders() *corev3.TypedExtensionConfig {
 	return message.Extension("envoy.http.early_header_mutation.header_mutation", &earlyv3.HeaderMutation{
 		Mutations: []*mutationv3.HeaderMutation{
 			removeMatching(prefix("x-envoy-")),
 			removeMatching(allBut("x-nestor-", nestorv1.HeaderProbe)),
+			{Action: &mutationv3.HeaderMutation_Remove{Remove: "x-request-id"}},
 		},
 	})
 }

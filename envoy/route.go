@@ -43,7 +43,9 @@ func clientRoutes(o Options) *routev3.RouteConfiguration {
 			Name:                       "client",
 			Domains:                    []string{"*"},
 			IncludeRequestAttemptCount: true,
-			Routes:                     append(routes, attemptRoute(o)),
+			// What a client wrote there is worth nothing, and for clients on this machine Envoy has added another of its addresses.
+			RequestHeadersToAdd: []*corev3.HeaderValueOption{set("x-forwarded-for", "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%")},
+			Routes:              append(routes, attemptRoute(o)),
 		}},
 	}
 }

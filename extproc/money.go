@@ -47,12 +47,12 @@ func (s *Server) reserveMoney(ctx context.Context, d *decided) *openai.Error {
 	var room [3]*budget.Account
 	accounts := d.request.who.Accounts(room[:0])
 	d.keySpend = s.Budgets.Spent(accounts[0]).String()
-	tariff, input := d.pick.Deployment.Tariff, d.estimate.Input
+	amount, least := d.price()
 	denial := s.Budgets.Reserve(ctx, budget.Reservation{
 		ID:       record.AttemptID(d.request.id, d.request.attempt),
 		Accounts: accounts,
-		Amount:   record.Nano(tariff.Most(input, max(0, d.estimate.Total()-input))),
-		Least:    record.Nano(tariff.Most(input, 0)),
+		Amount:   amount,
+		Least:    least,
 		Life:     Life(s.Signs),
 	})
 	if denial == nil {
@@ -62,6 +62,29 @@ func (s *Server) reserveMoney(ctx context.Context, d *decided) *openai.Error {
 	s.Metrics.overBudget.Inc()
 	return overBudget(denial)
 }
+
+// price is what the attempt may cost: by the longest answer that the request allows, all of which has to be there, or else
+// by what answers of the group usually are, for which a request that is alone makes do with less.
+func (d *decided) price() (amount, least record.Nano) {
+	tariff, input := d.pick.Deployment.Tariff, d.estimate.Input
+	if most := d.mostOutput(); most > 0 {
+		whole := record.Nano(tariff.Most(input, most))
+		return whole, whole
+	}
+	return record.Nano(tariff.Most(input, d.estimate.Output)), record.Nano(tariff.Most(input, 0))
+}
+
+// mostOutput is how many tokens of output the request allows; 0 when it does not say.
+func (d *decided) mostOutput() int64 {
+	most := d.fields.MostOutput()
+	if most == nil {
+		return 0
+	}
+	return min(*most, mostOutput) * max(1, d.completions())
+}
+
+// mostOutput bounds what a request may say of one completion.
+const mostOutput = 1 << 32
 
 // overBudget says which budget stands in the way, with LiteLLM's words.
 func overBudget(d *budget.Denial) *openai.Error {
@@ -73,7 +96,7 @@ func overBudget(d *budget.Denial) *openai.Error {
 
 // tellCaller has the Decision tell who asked and what it costs, so that any replica can write the spend log.
 func (d *decided) tellCaller(m *nestorv1.Decision) {
-	m.Prices = ending.Prices(d.pick.Deployment.Tariff)
+	m.Prices, m.MostOutput = ending.Prices(d.pick.Deployment.Tariff), d.mostOutput()
 	if !d.charged {
 		return
 	}

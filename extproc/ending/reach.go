@@ -82,10 +82,18 @@ func (e Entry) guess(streamed func(bytes int64) int64) int64 {
 	d := e.Decision
 	switch {
 	case d.Stream && e.Sent > 0 && d.Completions > 0:
-		return d.InputTokens + streamed(e.Sent)
+		return d.InputTokens + allowed(d, streamed(e.Sent))
 	case e.Outcome() == Success && !d.Stream && d.Completions > 0:
-		return d.InputTokens + estimate.Plain(e.Sent)
+		return d.InputTokens + allowed(d, estimate.Plain(e.Sent))
 	default:
 		return d.ReservedTokens
 	}
+}
+
+// allowed is how many of the tokens that an answer seems to have it can have: the request may have said.
+func allowed(d *nestorv1.Decision, output int64) int64 {
+	if d.MostOutput > 0 {
+		return min(output, d.MostOutput)
+	}
+	return output
 }

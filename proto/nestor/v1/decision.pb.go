@@ -79,7 +79,9 @@ type Decision struct {
 	// What kind of request it is, for example "chat".
 	Endpoint string `protobuf:"bytes,28,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
 	// What the deployment charges, in pico-dollars, in the order of routing/deployment.Tariff. Empty: nothing.
-	Prices        []int64 `protobuf:"varint,29,rep,packed,name=prices,proto3" json:"prices,omitempty"`
+	Prices []int64 `protobuf:"varint,29,rep,packed,name=prices,proto3" json:"prices,omitempty"`
+	// How many tokens of output the request allows; 0 when it does not say.
+	MostOutput    int64 `protobuf:"varint,30,opt,name=most_output,json=mostOutput,proto3" json:"most_output,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -317,11 +319,18 @@ func (x *Decision) GetPrices() []int64 {
 	return nil
 }
 
+func (x *Decision) GetMostOutput() int64 {
+	if x != nil {
+		return x.MostOutput
+	}
+	return 0
+}
+
 var File_nestor_v1_decision_proto protoreflect.FileDescriptor
 
 const file_nestor_v1_decision_proto_rawDesc = "" +
 	"\n" +
-	"\x18nestor/v1/decision.proto\x12\tnestor.v1\"\xcc\x06\n" +
+	"\x18nestor/v1/decision.proto\x12\tnestor.v1\"\xed\x06\n" +
 	"\bDecision\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x14\n" +
@@ -357,7 +366,9 @@ const file_nestor_v1_decision_proto_rawDesc = "" +
 	"\x04tags\x18\x1a \x03(\tR\x04tags\x12\x12\n" +
 	"\x04path\x18\x1b \x03(\tR\x04path\x12\x1a\n" +
 	"\bendpoint\x18\x1c \x01(\tR\bendpoint\x12\x16\n" +
-	"\x06prices\x18\x1d \x03(\x03R\x06pricesB\x0e\n" +
+	"\x06prices\x18\x1d \x03(\x03R\x06prices\x12\x1f\n" +
+	"\vmost_output\x18\x1e \x01(\x03R\n" +
+	"mostOutputB\x0e\n" +
 	"\f_num_retriesB;Z9github.com/nestor-gateway/nestor/proto/nestor/v1;nestorv1b\x06proto3"
 
 var (
