@@ -84,7 +84,7 @@ func values[T any](columns []column[T], record *T) ([]any, error) {
 			return nil, fmt.Errorf("write column %s: %w", c.name, err)
 		}
 		if text, ok := v.(string); ok && !storable(text) {
-			return nil, fmt.Errorf("write column %s: %q is no text: it is not UTF-8, or has U+0000 or U+001F", c.name, text)
+			return nil, fmt.Errorf("write %s: %q is %w", c.name, text, ErrText)
 		}
 		out[i] = v
 	}

@@ -90,8 +90,8 @@ func (s *Store) record(ctx context.Context, tx *database.Tx, b *books, rows []re
 		return err
 	}
 	for _, row := range rows {
-		if written[row.ID] {
-			delete(written, row.ID) // the same row may be there twice
+		if id := plain(row.ID); written[id] {
+			delete(written, id) // the same row may be there twice
 			b.charge(row.Accounts, row.Cost)
 		}
 	}

@@ -117,7 +117,7 @@ func TestTextOfClientsNeverKeepsRowsFromBeingWritten(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		s := d.open(t)
 		r := row("1")
-		r.EndUser, r.Model, r.Path = "a\x00b", "c\xffd", []string{"e\x00f", "g\xff"}
+		r.ID, r.EndUser, r.Model, r.Path = "1\xff", "a\x00b", "c\xffd", []string{"e\x00f", "g\xff"}
 		r.RequestID, r.APIBase = strings.Repeat("x", 1<<20), strings.Repeat("x", 1023)+"é"
 		r.Accounts = []string{"team:a\x00b", account("sk-1"), "team:\xff", "team:" + strings.Repeat("x", 1<<20)}
 		must(t, s.InsertKey(ctx(), bare("sk-1"), by("/key/generate")))
@@ -128,7 +128,7 @@ func TestTextOfClientsNeverKeepsRowsFromBeingWritten(t *testing.T) {
 		}
 		want := row("1")
 		want.Accounts = []string{"team:a\x00b", account("sk-1"), "team:\uFFFD", "team:" + strings.Repeat("x", 1<<20)}
-		want.EndUser, want.Model, want.Path = "a\uFFFDb", "c\uFFFDd", []string{"e\x00f", "g\uFFFD"}
+		want.ID, want.EndUser, want.Model, want.Path = "1\uFFFD", "a\uFFFDb", "c\uFFFDd", []string{"e\x00f", "g\uFFFD"}
 		want.RequestID, want.APIBase = strings.Repeat("x", 1024), strings.Repeat("x", 1023)+"\uFFFD"
 		equal(t, []record.Spend{want}, got(s.SpendRows(ctx(), store.SpendQuery{}))(t))
 	})

@@ -10,6 +10,9 @@ import (
 	"github.com/nestor-gateway/nestor/access/store/database"
 )
 
+// ErrText is wrapped by errors about text that no database keeps.
+var ErrText = errors.New("not UTF-8, or with U+0000 or U+001F in it")
+
 // ErrNotFound is wrapped by errors about a record that is not there.
 var ErrNotFound = errors.New("not found")
 
