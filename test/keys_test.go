@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -416,4 +417,66 @@ func TestNoSecretIsWrittenAnywhere(t *testing.T) {
 			t.Errorf("%d files searched: %v", searched, err)
 		}
 	})
+}
+
+// Whatever id a client gives its requests, each is one: it is charged, and has a place of its own among those in flight.
+func TestRequestsOfOneIDAreStillSeveral(t *testing.T) {
+	onBoth(t, func(t *testing.T, g *gateway, a *upstream) {
+		key := g.newKey(`{"max_parallel_requests": 1}`)
+		headers := []string{"Authorization", "Bearer " + key, "x-request-id", "the-same"}
+		for range 4 {
+			if r := g.chat("fast", "", headers...); r.Status != 200 {
+				t.Fatalf("%d %s", r.Status, r.Body)
+			}
+		}
+		eventually(t, 5*time.Second, "all four are in the spend log", func() bool {
+			rows, _ := g.manage("/spend/logs?api_key="+key, "")[""].([]any)
+			return len(rows) == 4
+		})
+		var wg sync.WaitGroup
+		var admitted atomic.Int32
+		for range 5 {
+			wg.Go(func() {
+				if g.chat("fast", "delay=500ms", headers...).Status == 200 {
+					admitted.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		if n := admitted.Load(); n != 1 {
+			t.Errorf("%d requests at once of a key that may have one in flight", n)
+		}
+	})
+}
+
+// A request that may cost more than what is left is not let in, alone or not.
+func TestAStatedBoundHasToFitIntoTheBudget(t *testing.T) {
+	onBoth(t, func(t *testing.T, g *gateway, a *upstream) {
+		key := g.newKey(`{"max_budget": 0.1}`)
+		ask := func(most int) reply {
+			return g.post("/v1/chat/completions", fmt.Sprintf(`{"model":"fast","max_tokens":%d,"messages":[{"role":"user","content":"hi"}]}`, most),
+				"Authorization", "Bearer "+key)
+		}
+		ask(50).refuses(t, 429, "budget_exceeded")
+		if r := ask(5); r.Status != 200 {
+			t.Errorf("one that fits: %d %s", r.Status, r.Body)
+		}
+		if a.total() != 1 {
+			t.Errorf("%d requests came to the provider", a.total())
+		}
+	})
+}
+
+func TestTheAddressOfAClientIsItsOwn(t *testing.T) {
+	a := provideAs(t, mock.Options{Name: "a"})
+	config := yaml(keyed, a) + "  management_allowed_ips: [%s]\n"
+	g := run(t, fmt.Sprintf(config, "127.0.0.0/8"))
+	g.manage("/key/list", "")
+	other := run(t, fmt.Sprintf(config, "192.0.2.0/24"))
+	for _, forged := range []string{"", "192.0.2.7"} {
+		r := other.get("/key/list", "Authorization", "Bearer "+masterSecret, "x-forwarded-for", forged)
+		if r.Status != 403 {
+			t.Errorf("x-forwarded-for %q: %d %s", forged, r.Status, r.Body)
+		}
+	}
 }

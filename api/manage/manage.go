@@ -93,6 +93,9 @@ func (h *Handler) serve(r *http.Request) (any, error) {
 	if err := h.admit(c, e.by); err != nil {
 		return nil, err
 	}
+	if err := c.readable(); err != nil {
+		return nil, err
+	}
 	if e.method == http.MethodPost {
 		if err := c.read(r); err != nil {
 			return nil, err
@@ -118,6 +121,8 @@ func (h *Handler) problem(r *http.Request, err error) reply.Problem {
 		return p
 	case errors.Is(err, store.ErrNotFound):
 		return reply.NotFound("", "%v", err)
+	case errors.Is(err, store.ErrText):
+		return reply.Bad("", "a text in the request can't be kept: it is %v", store.ErrText)
 	case errors.Is(err, store.ErrTaken):
 		return reply.Bad("", "%v", err)
 	}

@@ -172,3 +172,15 @@ func TestAChangeIsPutInForceForClientsThatLeave(t *testing.T) {
 	r.send(request)
 	mustEqual(t, 200, r.ask("sk-chosen-by-me-1234", http.MethodGet, "/key/info", "").Status)
 }
+
+func TestTextThatNoDatabaseKeepsIsRefused(t *testing.T) {
+	r := newRig(t)
+	for _, path := range []string{"/spend/logs?user_id=%00", "/team/info?team_id=%ff", "/key/list?key_alias=%00", "/audit?object_id=%00"} {
+		if got := r.get(path); got.Status != 400 {
+			t.Errorf("%s: %+v", path, got)
+		}
+	}
+	if got := r.post("/user/new", `{"user_id": "x\u0000", "auto_create_key": false}`); got.Status != 400 {
+		t.Errorf("/user/new: %+v", got)
+	}
+}

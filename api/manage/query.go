@@ -7,10 +7,23 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/nestor-gateway/nestor/access/store"
 	"github.com/nestor-gateway/nestor/api/reply"
 )
+
+// readable refuses parameters that no database can look for.
+func (c *call) readable() error {
+	for name, values := range c.query {
+		for _, v := range values {
+			if !utf8.ValidString(v) || strings.ContainsRune(v, 0) {
+				return reply.Bad("", "the parameter %.100q holds what is no text", name)
+			}
+		}
+	}
+	return nil
+}
 
 // page is a part of a list; the first has the number 1.
 type page struct{ number, size int }
