@@ -1,7 +1,10 @@
 package access_test
 
 import (
+	"bytes"
 	"errors"
+	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -261,4 +264,17 @@ func TestAChangeThatCantBeReadHoldsUpNoOther(t *testing.T) {
 			t.Error("a key is not known because a team can't be read")
 		}
 	})
+}
+
+// Somebody may have written a key where its hash belongs.
+func TestWhatIsNoTokenIsLeftOutAndNotTold(t *testing.T) {
+	m, log := newMemory(), &bytes.Buffer{}
+	m.keys[secretOf("a")] = record.Key{Token: secretOf("a"), Name: "sk-...cdef"}
+	x := loaded(t, m, access.Options{Log: slog.New(slog.NewTextHandler(log, nil))})
+	if err := x.Apply(t.Context(), record.Change{Kind: record.OfKey, ID: secretOf("a")}); err != nil {
+		t.Fatal(err)
+	}
+	if said := log.String(); strings.Contains(said, secretOf("a")) || !strings.Contains(said, "sk-...cdef") || knows(x, "a") {
+		t.Errorf("knows the key: %v; said %s", knows(x, "a"), said)
+	}
 }

@@ -57,7 +57,7 @@ func (x *Index) Load(ctx context.Context) error {
 	err := x.o.Store.EachKey(ctx, func(r record.Key) error {
 		h, ok := hashOf(r.Token)
 		if !ok {
-			return x.strangeToken(r.Token)
+			return x.strangeToken(r.Name)
 		}
 		if next[h[0]] == nil {
 			next[h[0]] = shard{}
@@ -164,7 +164,7 @@ func found[R any](x *Index, ctx context.Context, id string, find func(context.Co
 func (x *Index) applyKey(ctx context.Context, token string) error {
 	h, ok := hashOf(token)
 	if !ok {
-		return x.strangeToken(token)
+		return x.strangeToken("")
 	}
 	r, err := found(x, ctx, token, x.o.Store.Key)
 	if err != nil {
@@ -180,9 +180,10 @@ func (x *Index) applyKey(ctx context.Context, token string) error {
 	return nil
 }
 
-// strangeToken leaves out what no key can have: it would be nobody's.
-func (x *Index) strangeToken(token string) error {
-	x.o.Log.Warn("a key is left out: its token is no SHA-256 in hex", "token", token)
+// strangeToken leaves out what no key can have: it would be nobody's. What stands there may be a key itself, so it is not
+// told.
+func (x *Index) strangeToken(name string) error {
+	x.o.Log.Warn("a key is left out: its token is no SHA-256 in hex", "key", name)
 	return nil
 }
 
