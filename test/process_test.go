@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -36,6 +37,15 @@ func soon(within time.Duration, done func() bool) bool {
 	return true
 }
 
+// ports numbers those that tests got, from anywhere: none is given twice, also while nothing listens on it yet.
+var ports = func() *atomic.Uint32 {
+	var n atomic.Uint32
+	n.Store(rand.Uint32N(portRange))
+	return &n
+}()
+
+const portRange = 20000
+
 // freeAddresses returns loopback addresses on which nothing listens. They lie below the range from which
 // the system takes the ports of outgoing connections, so that none of those can take one meanwhile.
 func freeAddresses(t *testing.T, n int) []string {
@@ -45,7 +55,7 @@ func freeAddresses(t *testing.T, n int) []string {
 		if len(found) == n {
 			return found
 		}
-		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(12000+rand.IntN(20000)))
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(12000+int(ports.Add(1)%portRange)))
 		l, err := net.Listen("tcp", address)
 		if err != nil {
 			continue
