@@ -304,9 +304,11 @@ func spread(name string, n int) int {
 
 // loop does what no request waits for.
 func (s *Store) loop() {
-	// Not a timer's own channel: under the race detector the runtime (Go 1.26) crashes when a synctest bubble selects on it.
+	// Not a timer's own channel, and never a time of 0: in a synctest bubble under the race detector the runtime (Go 1.26)
+	// crashes when a timer's channel is selected on, and when a timer is due at once that is set.
 	due := make(chan struct{}, 1)
-	timer := time.AfterFunc(0, func() { due <- struct{}{} })
+	due <- struct{}{}
+	timer := time.AfterFunc(time.Hour, func() { due <- struct{}{} })
 	defer timer.Stop()
 	for {
 		select {
@@ -314,7 +316,7 @@ func (s *Store) loop() {
 			return
 		case <-s.wake:
 		case <-due:
-			timer.Reset(s.tick())
+			timer.Reset(max(s.tick(), time.Microsecond))
 		}
 		s.refill()
 	}
