@@ -68,7 +68,7 @@ func TestAnAnswerSaysWhatItCosts(t *testing.T) {
 		"tokens that are not told":     {chat, prices, `{"choices":[]}`, sized, ""},
 		"tokens that are said to be 0": {chat, prices, `{"usage":{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}}`, sized, ""},
 		"usage that is nonsense":       {chat, prices, `{"usage":{"prompt_tokens":-5,"completion_tokens":"x","total_tokens":7.9}}`, sized, "0.000000000007"},
-		"no price":                     {chat, "", all, sized, ""},
+		"no price":                     {chat, "", all, sized, "0"},
 		"a price that is none":         {chat, "1,2", all, sized, ""},
 		"no JSON":                      {chat, prices, "sorry", sized, ""},
 		"empty":                        {chat, prices, "", sized, ""},

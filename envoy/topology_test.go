@@ -72,7 +72,7 @@ func TestAnAnswerHasTheHeadersOfItsDecision(t *testing.T) {
 		"Content-Length": {"2"}, "Content-Type": {"application/json; charset=utf-8"}, "Date": {"today"}, "Server": {"envoy"},
 		"Openai-Version": {"2020-10-01"}, "X-Request-Id": {"req_1"},
 		"X-Litellm-Model-Id": {"id"}, "X-Litellm-Model-Group": {"fast"}, "X-Litellm-Model-Api-Base": {"http://a/v1"},
-		"X-Litellm-Attempted-Retries": {"0"}, "X-Litellm-Attempted-Fallbacks": {"1"},
+		"X-Litellm-Attempted-Retries": {"0"}, "X-Litellm-Attempted-Fallbacks": {"1"}, "X-Litellm-Response-Cost": {"0"},
 		"Llm_provider-X-Ratelimit-Limit-Requests": {"5"}, "Llm_provider-X-Ratelimit-Reset-Tokens": {"6ms"},
 	}, resp.Header); diff != "" {
 		t.Errorf("headers (-want +got):\n%s", diff)
