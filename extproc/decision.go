@@ -12,10 +12,12 @@ import (
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 
 	"github.com/nestor-gateway/nestor/access"
+	"github.com/nestor-gateway/nestor/access/record"
 	"github.com/nestor-gateway/nestor/extproc/message"
 	"github.com/nestor-gateway/nestor/extproc/openai"
 	"github.com/nestor-gateway/nestor/extproc/retry"
 	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
+	"github.com/nestor-gateway/nestor/ratelimit"
 	"github.com/nestor-gateway/nestor/routing"
 )
 
@@ -27,6 +29,8 @@ type request struct {
 	attempt uint32
 	probe   bool
 	who     access.Principal
+	// hold is the id of what the attempt reserves.
+	hold ratelimit.ID
 }
 
 // decide runs the decision exchange: it refuses the request, or says which deployment it goes to. Nil is a refusal.
@@ -92,7 +96,7 @@ func (s *Server) readHeaders(m *extprocv3.HttpHeaders) (request, *openai.Error) 
 		return request{}, openai.Invalid("", "the request has no body: send a JSON object")
 	}
 	id, attempt := s.identify(headers)
-	return request{headers: headers, route: route, id: id, attempt: attempt, probe: probe, who: who}, nil
+	return request{headers: headers, route: route, id: id, attempt: attempt, probe: probe, who: who, hold: record.AttemptID(id, attempt)}, nil
 }
 
 // identify tells which attempt at which request this is. In band the headers that say so may be the client's own,

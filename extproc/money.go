@@ -49,7 +49,7 @@ func (s *Server) reserveMoney(ctx context.Context, d *decided) *openai.Error {
 	d.keySpend = s.Budgets.Spent(accounts[0]).String()
 	amount, least := d.price()
 	denial := s.Budgets.Reserve(ctx, budget.Reservation{
-		ID:       record.AttemptID(d.request.id, d.request.attempt),
+		ID:       d.request.hold,
 		Accounts: accounts,
 		Amount:   amount,
 		Least:    least,

@@ -5,7 +5,6 @@ import (
 
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 
-	"github.com/nestor-gateway/nestor/access/record"
 	"github.com/nestor-gateway/nestor/extproc/message"
 	"github.com/nestor-gateway/nestor/extproc/openai"
 	"github.com/nestor-gateway/nestor/extproc/standing"
@@ -24,9 +23,8 @@ func (s *Server) refuse(stream extprocv3.ExternalProcessor_ProcessServer, e *ope
 
 // giveBack returns what was reserved for an attempt that is not made.
 func (s *Server) giveBack(d *decided) {
-	id := record.AttemptID(d.request.id, d.request.attempt)
-	s.Router.Refund(d.pick.Deployment.ID, id)
-	s.charge(id, 0, nil)
+	s.Router.Refund(d.pick.Deployment.ID, d.request.hold)
+	s.charge(d.request.hold, 0, nil)
 }
 
 // noneLeft says why nothing can be picked, and when there will be a deployment again.

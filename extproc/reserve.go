@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 
-	"github.com/nestor-gateway/nestor/access/record"
 	"github.com/nestor-gateway/nestor/extproc/estimate"
 	"github.com/nestor-gateway/nestor/extproc/openai"
 	"github.com/nestor-gateway/nestor/ratelimit"
@@ -26,7 +25,7 @@ func (s *Server) hold(d *decided) ratelimit.Reservation {
 		Bytes: d.fields.TextBytes, BlobTokens: d.fields.BlobTokens, Completions: d.completions(), Most: d.fields.MostOutput(),
 	})
 	return ratelimit.Reservation{
-		ID:      record.AttemptID(d.request.id, d.request.attempt),
+		ID:      d.request.hold,
 		Amounts: ratelimit.Amounts{ratelimit.Requests: 1, ratelimit.Tokens: d.estimate.Total(), ratelimit.Parallel: 1},
 		Life:    Life(s.Signs),
 	}
