@@ -67,14 +67,13 @@ func inFlightOnly(err error) bool {
 
 // isCaller reports whether a limit of who asks ended a pick: no other deployment helps.
 func isCaller(err error) bool {
-	var none *routing.NoneError
-	return errors.As(err, &none) && none.Caller
+	none, ok := errors.AsType[*routing.NoneError](err)
+	return ok && none.Caller
 }
 
 // obstacle is the limit that kept anything from being picked; nil when it was something else.
 func obstacle(err error) *routing.Obstacle {
-	var none *routing.NoneError
-	if errors.As(err, &none) {
+	if none, ok := errors.AsType[*routing.NoneError](err); ok {
 		return none.Limit
 	}
 	return nil
