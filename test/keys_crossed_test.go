@@ -29,8 +29,9 @@ func TestMoneyIsCountedOnceThoughEveryEntryGoesToTheWrongNestor(t *testing.T) {
 	a := provideAs(t, mock.Options{Name: "a", Meter: true})
 	nobody := &upstream{url: "http://" + freeAddresses(t, 1)[0]}
 	pair := runCrossed(t, withDatabase(yaml(pricedTwice(), a, nobody), postgrestest.Single(t).Database()), bearer(masterSecret)...)
-	pair[0].manage("/team/new", `{"team_id": "core", "max_budget": 1000}`)
-	key := pair[0].newKey(`{"team_id": "core", "max_budget": 100, "rpm_limit": 10000, "tpm_limit": 10000000, "max_parallel_requests": 1000}`)
+	// A request holds up to a dollar until its log entry has come, and all of them may be on their way at once.
+	pair[0].manage("/team/new", `{"team_id": "core", "max_budget": 10000}`)
+	key := pair[0].newKey(`{"team_id": "core", "max_budget": 1000, "rpm_limit": 10000, "tpm_limit": 10000000, "max_parallel_requests": 1000}`)
 	pair[1].answersWithin(t, time.Second, key, "none", http.StatusBadRequest, "a key that is new")
 	before := a.tokens("free", "limited")
 	var wg sync.WaitGroup

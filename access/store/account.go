@@ -44,11 +44,15 @@ func (t table[T]) settle(ctx context.Context, tx *database.Tx, r *T, before []an
 	return nil
 }
 
-// close deletes the accounts of records, with what is leased of them.
+// close deletes the accounts of records, with what is leased of them. It takes them in the order of their names, as all
+// do that take several.
 func (t table[T]) close(ctx context.Context, s *Store, tx *database.Tx, ids []string) error {
 	names := make([]string, len(ids))
 	for i, id := range ids {
 		names[i] = record.AccountOf(t.kind, id)
+	}
+	if _, err := strs(ctx, tx, "SELECT r.name FROM nestor_accounts r WHERE r.name"+s.db.In("$1")+" ORDER BY r.name"+s.db.ForUpdate, database.List(names)); err != nil {
+		return fmt.Errorf("lock the accounts of %ss: %w", t.kind, err)
 	}
 	for _, of := range []string{"nestor_accounts WHERE name", "nestor_leases WHERE account"} {
 		if _, err := tx.ExecContext(ctx, "DELETE FROM "+of+s.db.In("$1"), database.List(names)); err != nil {
