@@ -51,6 +51,15 @@ func mayCall(who access.Principal, model string, fields *openai.Fields) *openai.
 	return nil
 }
 
+// meant are called names as routing resolves them: what was checked is then what is called.
+func meant(who access.Principal, called []string) []string {
+	var names []string
+	for _, name := range called {
+		names = append(names, who.Model(name))
+	}
+	return names
+}
+
 func denied(d *access.Denial) *openai.Error {
 	return &openai.Error{Status: d.Status, Type: d.Type, Code: d.Code, Param: d.Param, Message: d.Message, RetryAfter: d.RetryAfter}
 }

@@ -211,3 +211,30 @@ func TestWithoutALogOnlyWhatAKeyPaysForHasARow(t *testing.T) {
 		t.Errorf("%d rows, want that of the key", len(money.rows))
 	}
 }
+
+// What a key's alias stands for is checked, so it must be what is called.
+func TestAFallbackThatIsAnAliasOfTheKeyLeadsToWhatWasChecked(t *testing.T) {
+	s, _ := withKeys(t, priced, map[string]record.Key{"sk-fast": {Models: []string{"fast"}, Aliases: map[string]string{"fast/a": "fast"}}})
+	d := decisionIn(t, decideFor(t, s, bearer("sk-fast"), `{"model":"fast","messages":[],"fallbacks":["fast/a"]}`))
+	if diff := cmp.Diff([]string{"fast"}, d.FallbackGroups); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// 2^31 tokens of each of 2^16 choices for each of 2^17 prompts are more than an int64 holds.
+func TestOutputBeyondAllNumbersIsReservedAsTheMostThereIs(t *testing.T) {
+	s, money := withKeys(t, priced, map[string]record.Key{"sk-fast": {}})
+	prompts := strings.Repeat(`"",`, 1<<17-1) + `""`
+	body := `{"model":"fast","max_tokens":2147483647,"n":65536,"prompt":[` + prompts + `]}`
+	headers := bearer("sk-fast")
+	headers[":path"] = "/v1/completions"
+	d := decisionIn(t, decideFor(t, s, headers, body))
+	if d.MostOutput < 1<<62 {
+		t.Errorf("the request allows %d tokens of output", d.MostOutput)
+	}
+	for _, amount := range money.held {
+		if amount < record.FromUSD(1000) {
+			t.Errorf("%v USD are held", amount)
+		}
+	}
+}

@@ -153,7 +153,7 @@ func (d *decided) decision() *nestorv1.Decision {
 		Groups:           d.plan.Groups,
 		Stream:           d.fields.Stream,
 		NumRetries:       wishedRetries(d.request.headers, d.fields),
-		FallbackGroups:   d.fields.Fallbacks,
+		FallbackGroups:   meant(d.request.who, d.fields.Fallbacks),
 		Snapshot:         d.plan.Snapshot,
 		Probe:            d.request.probe,
 		DisableFallbacks: d.fields.DisableFallbacks,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"math"
 	"time"
 
 	"github.com/nestor-gateway/nestor/access"
@@ -76,15 +77,12 @@ func (d *decided) price() (amount, least record.Nano) {
 
 // mostOutput is how many tokens of output the request allows; 0 when it does not say.
 func (d *decided) mostOutput() int64 {
-	most := d.fields.MostOutput()
+	most, completions := d.fields.MostOutput(), max(1, d.completions())
 	if most == nil {
 		return 0
 	}
-	return min(*most, mostOutput) * max(1, d.completions())
+	return min(*most, math.MaxInt64/completions) * completions
 }
-
-// mostOutput bounds what a request may say of one completion.
-const mostOutput = 1 << 32
 
 // overBudget says which budget stands in the way, with LiteLLM's words.
 func overBudget(d *budget.Denial) *openai.Error {
