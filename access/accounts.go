@@ -25,18 +25,22 @@ func (x *Index) account(name string, t record.Terms, spend record.Nano) *budget.
 	return a
 }
 
-// Accounts appends those that a request's cost counts on, and that it must have room on: the key's, its team's, and its
-// user's where it has no team, as in LiteLLM. It allocates nothing when the slice has room.
+// Accounts appends those that a request's cost counts on, and that it must have room on: the key's, and that of who pays
+// beside it (record.Payer), if it is known. It allocates nothing when the slice has room.
 func (p Principal) Accounts(to []*budget.Account) []*budget.Account {
 	if p.Key == nil {
 		return to
 	}
 	to = appendAccount(to, p.Key.Account)
-	if t := p.Key.Team(); t != nil {
-		return appendAccount(to, t.Account)
-	}
-	if u := p.Key.User(); u != nil {
-		to = appendAccount(to, u.Account)
+	switch payer, _ := record.Payer(p.Key.TeamID, p.Key.UserID); payer {
+	case record.OfTeam:
+		if t := p.Key.Team(); t != nil {
+			to = appendAccount(to, t.Account)
+		}
+	case record.OfUser:
+		if u := p.Key.User(); u != nil {
+			to = appendAccount(to, u.Account)
+		}
 	}
 	return to
 }

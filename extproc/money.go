@@ -168,11 +168,8 @@ func accountsOf(d *nestorv1.Decision) []string {
 		return nil
 	}
 	accounts := []string{record.AccountOf(record.OfKey, hex.EncodeToString(d.Key))}
-	switch { // as access.Principal.Accounts
-	case d.Team != "":
-		accounts = append(accounts, record.AccountOf(record.OfTeam, d.Team))
-	case d.User != "":
-		accounts = append(accounts, record.AccountOf(record.OfUser, d.User))
+	if payer, id := record.Payer(d.Team, d.User); id != "" {
+		accounts = append(accounts, record.AccountOf(payer, id))
 	}
 	return accounts
 }

@@ -153,6 +153,17 @@ const MasterToken = "master"
 // Every key, team and user has one, with a budget or without: what it spends is its Spend.
 func AccountOf(kind Kind, id string) string { return string(kind) + ":" + id }
 
+// Payer says who pays beside a key: its team, or its user where it has no team, as in LiteLLM. It is "" for nobody.
+func Payer(team, user string) (kind Kind, id string) {
+	switch {
+	case team != "":
+		return OfTeam, team
+	case user != "":
+		return OfUser, user
+	}
+	return "", ""
+}
+
 // KindOf is whose account a name is.
 func KindOf(account string) Kind {
 	kind, _, _ := strings.Cut(account, ":")
