@@ -483,3 +483,37 @@ model_groups: {a: {rpm: 2}}
 		})
 	}
 }
+
+// Who is refused learns of the limit that stood in the way, though it may be open again by then.
+func TestEveryRefusalNamesItsLimit(t *testing.T) {
+	s := compile(t, flatGroup(1))
+	g := &fleeting{full: time.Microsecond}
+	r := routing.NewRouter(routing.NewTracker(time.Now), g, s)
+	to := target(t, s, "g")
+	var wait sync.WaitGroup
+	var nameless atomic.Int64
+	for range 8 {
+		wait.Go(func() {
+			for i := range uint64(20_000) {
+				_, err := r.View().Pick(context.Background(), to, hold(i, 1))
+				if none, ok := errors.AsType[*routing.NoneError](err); !ok || none.Limit == nil {
+					nameless.Add(1)
+				}
+			}
+		})
+	}
+	wait.Wait()
+	if n := nameless.Load(); n > 0 {
+		t.Errorf("%d refusals don't say by what limit", n)
+	}
+}
+
+// fleeting is a store that is full whenever it is asked, and not for long.
+type fleeting struct {
+	gatekeeper
+	full time.Duration
+}
+
+func (f *fleeting) Reserve(_ context.Context, r *ratelimit.Reservation) (ratelimit.Standing, *ratelimit.Denial) {
+	return ratelimit.Standing{}, &ratelimit.Denial{Entity: r.Entities[0], Dimension: ratelimit.Requests, RetryAfter: f.full, Full: true}
+}

@@ -65,11 +65,16 @@ func (p *picking) refused(d *ratelimit.Denial) error {
 	return e
 }
 
+// givenUp is the error of a pick that has tried for long enough.
+func (p *picking) givenUp() *NoneError {
+	p.v.mu.RLock()
+	defer p.v.mu.RUnlock()
+	return p.nothing()
+}
+
 // nothing is the error of a pick that found no way: the soonest that any of them can succeed.
-func (p *picking) nothing() error {
+func (p *picking) nothing() *NoneError {
 	v := p.v
-	v.mu.RLock()
-	defer v.mu.RUnlock()
 	e := &NoneError{Model: p.t.Name, RetryAfter: v.snapshot.cooldown.Time}
 	if p.t.group == none && p.t.leaf == none {
 		return e

@@ -59,9 +59,9 @@ func (v *View) Pick(ctx context.Context, t Target, q Query) (Pick, error) {
 	defer v.router.picked(p)
 	begin := v.elapsed()
 	for n := 0; n < maxReservations || v.elapsed() < begin+maxPicking; n++ {
-		leaf, ok := p.choose()
-		if !ok {
-			break
+		leaf, stop := p.choose()
+		if stop != nil {
+			return Pick{}, stop
 		}
 		freed := v.router.freed.Load()
 		standing, denial := p.reserve(ctx, leaf)
@@ -79,7 +79,7 @@ func (v *View) Pick(ctx context.Context, t Target, q Query) (Pick, error) {
 		}
 		p.deny(denial, freed)
 	}
-	return Pick{}, p.nothing()
+	return Pick{}, p.givenUp()
 }
 
 // picking is a pick in the making.
@@ -109,12 +109,21 @@ func (p *picking) seed(n int) {
 	p.rng.Seed(p.q.Seed^p.v.snapshot.groups[p.t.group].Salt, uint64(n)|uint64(p.redraws)<<32)
 }
 
-// choose finds the next way to try.
-func (p *picking) choose() (leaf int32, ok bool) {
+// choose finds the next way to try. Why there is none is looked up before anything can change.
+func (p *picking) choose() (leaf int32, stop *NoneError) {
 	v := p.v
 	v.recover(v.elapsed())
 	v.mu.RLock()
 	defer v.mu.RUnlock()
+	leaf, ok := p.find()
+	if !ok {
+		return none, p.nothing()
+	}
+	return leaf, nil
+}
+
+func (p *picking) find() (leaf int32, ok bool) {
+	v := p.v
 	p.path = p.path[:0]
 	if p.t.group == none {
 		return p.t.leaf, p.mayCall() && !p.tightOn(p.t.leaf)
