@@ -158,6 +158,14 @@ func TestWhatAKeySpendsIsReservedAndCharged(t *testing.T) {
 	}
 }
 
+func TestTheLogSaysWhomAClientAskedFor(t *testing.T) {
+	s, money := withKeys(t, priced, nil)
+	begin(t, s, nil, `{"model":"fast","user":"dora","messages":[]}`).ended(t, s, how{status: 200, usage: tokens(1, 1)})
+	if len(money.rows) != 1 || money.rows[0].EndUser != "dora" {
+		t.Errorf("rows: %+v", money.rows)
+	}
+}
+
 func TestAnEmptyBudgetKeepsRequestsFromProviders(t *testing.T) {
 	s, money := withKeys(t, priced, map[string]record.Key{"sk-fast": {}})
 	money.deny = &budget.Denial{Account: "team:core", Spend: 2e9, Max: 1e9, RetryAfter: time.Minute}

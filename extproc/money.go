@@ -99,7 +99,7 @@ func (d *decided) tellCaller(m *nestorv1.Decision) {
 		return
 	}
 	m.Endpoint, m.Path = d.request.route.Endpoint.String(), d.pick.Path
-	m.Master = d.request.who.Master
+	m.Master, m.EndUser = d.request.who.Master, d.fields.User
 	if k := d.request.who.Key; k != nil {
 		m.Key, _ = hex.DecodeString(k.Token) // a token that is not hex is in no store
 		m.Team, m.User, m.Tags = k.TeamID, k.UserID, k.Tags
@@ -138,7 +138,7 @@ func (s *Server) row(e ending.Entry, tokens int64, cost record.Nano) *record.Spe
 	row := &record.Spend{
 		ID: record.SpendID(d.RequestId, d.Attempt), RequestID: d.RequestId,
 		Start: time.Unix(0, d.DecidedUnixNano), Duration: e.Duration, FirstToken: e.First,
-		Token: tokenOf(d), TeamID: d.Team, UserID: d.User, Tags: d.Tags,
+		Token: tokenOf(d), TeamID: d.Team, UserID: d.User, EndUser: d.EndUser, Tags: d.Tags,
 		Model: d.Model, Group: d.Group, Path: d.Path, Deployment: d.Deployment, Endpoint: d.Endpoint,
 		Prompt: e.Usage.Prompt, Completion: e.Usage.Completion, Total: max(e.Usage.Sum(), tokens),
 		Cached: e.Usage.Cached, Reasoning: e.Usage.Reasoning,

@@ -124,7 +124,7 @@ type Spend struct {
 	Duration, FirstToken time.Duration
 	// Token is the key's; MasterToken for the master key, "" when nobody had to show a key.
 	Token, TeamID, UserID string
-	// EndUser is `user` in the request body.
+	// EndUser is `user` in the request body, cut to 256 bytes.
 	EndUser string
 	// Model is as called; Group what it was picked from; Path the groups passed, the called one first.
 	Model, Group string

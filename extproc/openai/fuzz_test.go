@@ -15,7 +15,7 @@ func seeds(f *testing.F) {
 		`{}`, ` {"model":"a","stream":true,"stream_options":{"include_usage":false},"n":1} `,
 		`{"mod\u0065l":"a"}`, `{"model":"a","Model":"b"}`, `{"fallbacks":["b"],"timeout":1.5,"num_retries":2,"x":[1,{"y":null}]}`,
 		`{"cache":1,"model":"\ud83d\ude00","max_tokens":-1,"cache":2}`, `{"a":"\ud800","b":1e-5,}`, "\xef\xbb\xbf{}", "{\"a\":\"\xff\"}",
-		`{"ſtream":true}`, `{"stream_options":null,"stream":true}`, `{"prompt":["a",["b"],null],"n":2,"best_of":3}`, `{"prompt":[ [1, 2] ,[]],"best_of":null}`, string(chatBody(600, false)),
+		`{"ſtream":true}`, `{"stream_options":null,"stream":true}`, `{"user":" \ud83d\n\u00e9"}`, `{"prompt":["a",["b"],null],"n":2,"best_of":3}`, `{"prompt":[ [1, 2] ,[]],"best_of":null}`, string(chatBody(600, false)),
 	} {
 		f.Add([]byte(body))
 	}
@@ -46,6 +46,9 @@ func FuzzScan(f *testing.F) {
 		same := (loose.Usage.Include == nil) == (fields.IncludeUsage == nil) &&
 			(fields.IncludeUsage == nil || *fields.IncludeUsage == *loose.Usage.Include)
 		checkSizes(t, body, fields)
+		if len(fields.User) > maxUser || !utf8.ValidString(fields.User) {
+			t.Fatalf("%q asks for %q", body, fields.User)
+		}
 		if loose.Model != fields.Model || loose.Stream != fields.Stream || !same {
 			t.Fatalf("%q was read as %+v, by encoding/json as %+v", body, fields, loose)
 		}

@@ -19,6 +19,7 @@ const (
 	choices
 	bestOf
 	prompt
+	user
 	// From here on they are LiteLLM's own and not sent on.
 	fallbacks
 	numRetries
@@ -51,6 +52,8 @@ func memberOf(name string) member {
 		return bestOf
 	case "prompt":
 		return prompt
+	case "user":
+		return user
 	case "fallbacks":
 		return fallbacks
 	case "num_retries":

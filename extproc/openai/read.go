@@ -6,12 +6,16 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
 )
 
 const (
 	// maxName bounds the length of a model's name, in bytes: names go into headers and logs.
 	maxName = 1024
+	// maxUser bounds what is read of user, in bytes.
+	maxUser = 256
 	// maxFallbacks bounds the fallbacks of a request.
 	maxFallbacks = 32
 	// maxCompletions bounds the completions of a request; OpenAI takes 128.
@@ -60,6 +64,8 @@ func (r *reader) read(m member, value span) (err *Error) {
 		f.BestOf, err = integer("best_of", raw, 1, maxCompletions)
 	case prompt:
 		f.Prompts = r.prompts(value)
+	case user:
+		f.User = endUser(raw)
 	case fallbacks:
 		f.Fallbacks, err = names(raw)
 	case numRetries:
@@ -91,6 +97,34 @@ func (r *reader) readModel(value span) *Error {
 		return Invalid("model", "model is not valid Unicode: "+excerpt(raw))
 	}
 	return CheckModel(r.f.Model)
+}
+
+// endUser reads user as LiteLLM does: a text, or a number. Of one that is too long the beginning is enough.
+func endUser(raw []byte) string {
+	if raw[0] == '-' || isDigit(raw[0]) {
+		return string(raw[:min(len(raw), maxUser)])
+	}
+	if raw[0] != '"' {
+		return ""
+	}
+	raw = raw[1 : len(raw)-1]
+	if len(raw) > 6*maxUser { // as \u0061
+		raw, _, _ = bytes.Cut(raw[:maxUser], []byte{'\\'}) // no escape in halves
+	}
+	text := string(raw)
+	if bytes.IndexByte(raw, '\\') >= 0 {
+		text, _ = unquote(raw)
+	}
+	text = strings.Map(printing, strings.TrimSpace(text))
+	return strings.ToValidUTF8(text[:min(len(text), maxUser)], "")
+}
+
+// printing leaves control characters out.
+func printing(r rune) rune {
+	if unicode.IsControl(r) {
+		return -1
+	}
+	return r
 }
 
 // readOptions reads stream_options, whose value is known to be valid JSON.

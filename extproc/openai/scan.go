@@ -23,6 +23,9 @@ type Fields struct {
 	BestOf *int64
 	// Prompts is how many there are in prompt: more than 1 where it is an array of strings or of arrays.
 	Prompts int64
+	// User is whom the client asks for, for the spend log alone: without space around it or control characters, and at
+	// most 256 bytes long. It is "" where user is no text and no number.
+	User string
 	// TextBytes is the size of the body without the strings of base64 that are images, sounds or files, and
 	// BlobTokens what those count for.
 	TextBytes, BlobTokens int64

@@ -54,6 +54,38 @@ func TestScanReadsWhatNestorNeeds(t *testing.T) {
 	}
 }
 
+func TestScanReadsWhomAClientAsksFor(t *testing.T) {
+	long := strings.Repeat("é", 2000)
+	for user, want := range map[string]string{
+		`"ann"`:                               "ann",
+		`" ann\t"`:                            "ann",
+		`"a\u00e9\n\u0000b"`:                  "aéb",
+		"\"a\u007f\u0085b\"":                  "ab",
+		`"\ud83d\ude00"`:                      "😀",
+		`"\ud800"`:                            "\ufffd",
+		`"{\"id\":1}"`:                        `{"id":1}`,
+		`17`:                                  "17",
+		`-1.5e3`:                              "-1.5e3",
+		`null`:                                "",
+		`true`:                                "",
+		`["ann"]`:                             "",
+		`{"id":"ann"}`:                        "",
+		`""`:                                  "",
+		`"` + long + `"`:                      long[:256],
+		`"x` + long[:300] + `"`:               "x" + long[:254],
+		`"ann\u0021` + long + `"`:             "ann",
+		strings.Repeat("1", 300):              strings.Repeat("1", 256),
+		`"` + strings.Repeat(`\n`, 9e5) + `"`: "",
+	} {
+		fields, err := Scan([]byte(`{"user":` + user + `}`))
+		if err != nil {
+			t.Errorf("%.50s: %v", user, err)
+		} else if fields.User != want {
+			t.Errorf("%.50s is %q, want %q", user, fields.User, want)
+		}
+	}
+}
+
 func TestScanRefusesWhatIsNoJSONObject(t *testing.T) {
 	const invalid = "the request body is not valid JSON: "
 	checkRefusals(t, map[string]string{
@@ -105,6 +137,7 @@ func TestScanRefusesWhatCanBeReadInTwoWays(t *testing.T) {
 		`{"best_of":1,"best_of":1}`:                 `the request body has "best_of" twice`,
 		`{"best\u005fof":1}`:                        `the request body has a member named "best\\u005fof"; write it as "best_of", without escapes and in lower case`,
 		`{"n":1,"n":1}`:                             `the request body has "n" twice`,
+		`{"user":"a","user":"b"}`:                   `the request body has "user" twice`,
 		`{"stream_options":{},"stream_options":{}}`: `the request body has "stream_options" twice`,
 		`{"stream_options":{"include_usage":true,"include_usage":true}}`: `stream_options has "include_usage" twice`,
 		`{"stream_options":{"include_us\u0061ge":true}}`:                 `the request body has a member named "include_us\\u0061ge"; write it as "include_usage", without escapes and in lower case`,

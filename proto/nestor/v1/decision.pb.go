@@ -81,7 +81,9 @@ type Decision struct {
 	// What the deployment charges, in pico-dollars, in the order of routing/deployment.Tariff. Empty: nothing.
 	Prices []int64 `protobuf:"varint,29,rep,packed,name=prices,proto3" json:"prices,omitempty"`
 	// How many tokens of output the request allows; 0 when it does not say.
-	MostOutput    int64 `protobuf:"varint,30,opt,name=most_output,json=mostOutput,proto3" json:"most_output,omitempty"`
+	MostOutput int64 `protobuf:"varint,30,opt,name=most_output,json=mostOutput,proto3" json:"most_output,omitempty"`
+	// Whom the client asks for: `user` in the request body.
+	EndUser       string `protobuf:"bytes,31,opt,name=end_user,json=endUser,proto3" json:"end_user,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -326,11 +328,18 @@ func (x *Decision) GetMostOutput() int64 {
 	return 0
 }
 
+func (x *Decision) GetEndUser() string {
+	if x != nil {
+		return x.EndUser
+	}
+	return ""
+}
+
 var File_nestor_v1_decision_proto protoreflect.FileDescriptor
 
 const file_nestor_v1_decision_proto_rawDesc = "" +
 	"\n" +
-	"\x18nestor/v1/decision.proto\x12\tnestor.v1\"\xed\x06\n" +
+	"\x18nestor/v1/decision.proto\x12\tnestor.v1\"\x88\a\n" +
 	"\bDecision\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x14\n" +
@@ -368,7 +377,8 @@ const file_nestor_v1_decision_proto_rawDesc = "" +
 	"\bendpoint\x18\x1c \x01(\tR\bendpoint\x12\x16\n" +
 	"\x06prices\x18\x1d \x03(\x03R\x06prices\x12\x1f\n" +
 	"\vmost_output\x18\x1e \x01(\x03R\n" +
-	"mostOutputB\x0e\n" +
+	"mostOutput\x12\x19\n" +
+	"\bend_user\x18\x1f \x01(\tR\aendUserB\x0e\n" +
 	"\f_num_retriesB;Z9github.com/nestor-gateway/nestor/proto/nestor/v1;nestorv1b\x06proto3"
 
 var (
