@@ -12,7 +12,10 @@ import (
 	"github.com/spf13/cobra"
 )
 
-func main() { os.Exit(realMain()) }
+func main() {
+	tuneBuffers()
+	os.Exit(realMain())
+}
 
 // realMain returns the exit status.
 func realMain() int {

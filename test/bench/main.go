@@ -73,16 +73,18 @@ func run(ctx context.Context, o options) error {
 	if err := b.measureAll(ctx); err != nil {
 		return errors.Join(err, b.crew.Ended())
 	}
-	report, err := b.report()
-	if err != nil {
+	if err := b.save(); err != nil {
 		return err
 	}
-	if err := os.WriteFile(o.out, []byte(report), 0o644); err != nil {
+	if err := os.Rename(o.part(), o.out); err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
 	fmt.Println("wrote", o.out)
 	return nil
 }
+
+// part is the report of what was measured so far: all that is left of a run that is cut short.
+func (o options) part() string { return o.out + ".part" }
 
 func (o options) skips(name string) bool {
 	for s := range strings.SplitSeq(o.skip, ",") {

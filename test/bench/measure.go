@@ -133,7 +133,7 @@ func (b *bench) measure(ctx context.Context, l load, subjects []*subject, t seri
 	for _, s := range subjects {
 		fmt.Println(line(l, s.name, b.results[l.name][s.name]))
 	}
-	return nil
+	return b.save()
 }
 
 // round adds one sample of every subject.

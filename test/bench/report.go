@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"os"
 	"runtime"
 	"strconv"
 	"strings"
@@ -31,7 +32,7 @@ for the comparison, LiteLLM from PyPI, all of which it can get; nothing of it is
 ## What is compared
 
 - **plain**: an Envoy that only forwards.
-- **floor**: the Envoy configuration of Nestor to the letter, with a processor that does nothing. It answers the same
+- **floor**: the Envoy configuration of Nestor to the letter, with a processor that does nothing, on gRPC as it comes. It answers the same
   messages of the decision exchange (and sends the body back, as it must be to name another model), without reading
   the body, authentication, picking or metering. What lies above it is Nestor's own doing; what lies below it is the
   price of ext_proc and of the second connection manager.
@@ -73,7 +74,19 @@ Medians of the rounds. CPU in microseconds, memory resident after the load.
 
 {{.Tables}}`
 
-// report writes the page.
+// save writes the page of what is measured.
+func (b *bench) save() error {
+	report, err := b.report()
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(b.options.part(), []byte(report), 0o644); err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	return nil
+}
+
+// report is the page.
 func (b *bench) report() (string, error) {
 	t, err := template.New("page").Parse(page)
 	if err != nil {

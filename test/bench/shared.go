@@ -36,7 +36,7 @@ func (b *bench) measureShared(ctx context.Context, mock string) error {
 		fmt.Println(one.line())
 		b.crew.Stop(2) // the mock and Redis stay
 	}
-	return nil
+	return b.save()
 }
 
 func (b *bench) startRedis(ctx context.Context) (string, error) {
