@@ -24,17 +24,32 @@ func (h *Handler) addMembers(c *call) (any, error) {
 	if err := h.identify(c, m.Members); err != nil {
 		return nil, err
 	}
-	t, err := h.changeTeam(c, m.Team, func(t *record.Team) error { return join(t, m.Members) })
+	t, err := h.letIn(c, m)
 	if err != nil {
 		return nil, err
 	}
-	users, err := h.makeUsers(c, m.Members)
+	users, err := h.userRows(c, m.Members)
 	if err != nil {
 		return nil, err
 	}
 	shown := row.Team(t)
 	shown["updated_users"], shown["updated_team_memberships"] = users, []any{}
 	return shown, nil
+}
+
+// letIn makes the users of the members first: where that fails, the same request can be sent again.
+func (h *Handler) letIn(c *call, m form.Membership) (record.Team, error) {
+	t, err := h.team(c, m.Team)
+	if err == nil {
+		err = join(&t, m.Members)
+	}
+	if err == nil {
+		err = h.makeUsers(c, m.Members)
+	}
+	if err != nil {
+		return t, err
+	}
+	return h.changeTeam(c, m.Team, func(t *record.Team) error { return join(t, m.Members) })
 }
 
 func join(t *record.Team, members []record.Member) error {
@@ -72,22 +87,34 @@ func (h *Handler) identify(ctx context.Context, members []record.Member) error {
 	return nil
 }
 
-// makeUsers makes the users of members that are named by id and not there yet, as LiteLLM does, and returns all there are.
-func (h *Handler) makeUsers(c *call, members []record.Member) ([]reply.Object, error) {
-	rows := []reply.Object{}
+// makeUsers makes the users of members that are named by id and not there yet, as LiteLLM does.
+func (h *Handler) makeUsers(c *call, members []record.Member) error {
 	for _, m := range members {
 		if m.UserID == "" {
 			continue
 		}
 		u := record.User{ID: m.UserID, Email: m.Email, Role: record.RoleInternal, Stamp: h.stamp(c)}
-		err := h.Store.InsertUser(c, u, c.audit())
-		if errors.Is(err, store.ErrTaken) {
-			u, err = h.Store.User(c, m.UserID)
+		switch err := h.Store.InsertUser(c, u, c.audit()); {
+		case err == nil:
+			h.apply(c, record.OfUser, u.ID)
+		case !errors.Is(err, store.ErrTaken):
+			return err
 		}
+	}
+	return nil
+}
+
+// userRows are the users of members, as far as they are known.
+func (h *Handler) userRows(c *call, members []record.Member) ([]reply.Object, error) {
+	rows := []reply.Object{}
+	for _, m := range members {
+		if m.UserID == "" {
+			continue
+		}
+		u, err := h.user(c, m.UserID)
 		if err != nil {
 			return nil, err
 		}
-		h.apply(c, record.OfUser, u.ID)
 		shown, err := h.userRow(c, u)
 		if err != nil {
 			return nil, err
@@ -102,7 +129,8 @@ func (h *Handler) stamp(c *call) record.Stamp {
 	return record.Stamp{CreatedAt: now, UpdatedAt: now, CreatedBy: c.author(), UpdatedBy: c.author()}
 }
 
-// deleteMember takes somebody out of a team, and deletes the keys that they have in it.
+// deleteMember takes somebody out of a team, once the keys that they have in it are deleted: where that fails they are
+// members still, and can be taken out again.
 func (h *Handler) deleteMember(c *call) (any, error) {
 	var m form.Membership
 	if err := form.MemberDelete().Apply(c.body, &m); err != nil {
@@ -111,24 +139,30 @@ func (h *Handler) deleteMember(c *call) (any, error) {
 	if m.One.UserID == "" && m.One.Email == "" {
 		return nil, reply.Bad("user_id", "Either user_id or user_email needs to be passed in")
 	}
-	var gone []record.Member
-	t, err := h.changeTeam(c, m.Team, func(t *record.Team) error {
-		gone, t.Members = leave(t.Members, m.One)
-		if len(gone) == 0 {
-			return reply.Bad("user_id", "User not found in team")
-		}
-		return nil
-	})
+	t, err := h.team(c, m.Team)
 	if err != nil {
 		return nil, err
+	}
+	gone, _ := leave(t.Members, m.One)
+	if len(gone) == 0 {
+		return nil, notInTeam()
 	}
 	for _, g := range gone {
 		if err := h.deleteKeysIn(c, t.ID, g.UserID); err != nil {
 			return nil, err
 		}
 	}
+	t, err = h.changeTeam(c, m.Team, func(t *record.Team) error {
+		_, t.Members = leave(t.Members, m.One)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
 	return row.Team(t), nil
 }
+
+func notInTeam() error { return reply.Bad("user_id", "User not found in team") }
 
 // leave parts members into those that somebody's id or email names, and the others.
 func leave(members []record.Member, who record.Member) (gone, left []record.Member) {

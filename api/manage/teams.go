@@ -27,18 +27,37 @@ func (h *Handler) newTeam(c *call) (any, error) {
 	if err := h.identify(c, t.Members); err != nil {
 		return nil, err
 	}
-	err := h.Store.InsertTeam(c, t, c.audit())
-	if errors.Is(err, store.ErrTaken) {
-		return nil, reply.Bad("team_id", "Team id = %.200s already exists. Please use a different team id.", t.ID)
-	}
-	if err != nil {
-		return nil, err
-	}
-	h.apply(c, record.OfTeam, t.ID)
-	if _, err := h.makeUsers(c, t.Members); err != nil {
+	if err := h.insertTeam(c, t); err != nil {
 		return nil, err
 	}
 	return row.Team(t), nil
+}
+
+// insertTeam makes the users of the members first: where that fails, the same request can be sent again.
+func (h *Handler) insertTeam(c *call, t record.Team) error {
+	_, err := h.Store.Team(c, t.ID)
+	if err == nil {
+		return teamTaken(t.ID)
+	}
+	if ignoreMissing(err) != nil {
+		return err
+	}
+	if err := h.makeUsers(c, t.Members); err != nil {
+		return err
+	}
+	err = h.Store.InsertTeam(c, t, c.audit())
+	if errors.Is(err, store.ErrTaken) {
+		return teamTaken(t.ID)
+	}
+	if err != nil {
+		return err
+	}
+	h.apply(c, record.OfTeam, t.ID)
+	return nil
+}
+
+func teamTaken(id string) error {
+	return reply.Bad("team_id", "Team id = %.200s already exists. Please use a different team id.", id)
 }
 
 func checkTeam(t record.Team) error {
@@ -70,7 +89,7 @@ func (h *Handler) updateTeam(c *call) (any, error) {
 
 func (h *Handler) changeTeam(c *call, id string, change func(*record.Team) error) (record.Team, error) {
 	if id == "" {
-		return record.Team{}, reply.Bad("team_id", "team_id must be provided")
+		return record.Team{}, noTeamGiven()
 	}
 	t, err := h.Store.UpdateTeam(c, id, c.audit(), func(t *record.Team) error {
 		t.UpdatedAt, t.UpdatedBy = h.now(), c.author()
@@ -84,6 +103,19 @@ func (h *Handler) changeTeam(c *call, id string, change func(*record.Team) error
 	}
 	return t, err
 }
+
+func (h *Handler) team(ctx context.Context, id string) (record.Team, error) {
+	if id == "" {
+		return record.Team{}, noTeamGiven()
+	}
+	t, err := h.Store.Team(ctx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return t, noTeam(id)
+	}
+	return t, err
+}
+
+func noTeamGiven() error { return reply.Bad("team_id", "team_id must be provided") }
 
 func noTeam(id string) error {
 	return reply.NotFound("team_id", "Team not found, passed team_id=%.200s", id)
@@ -111,9 +143,7 @@ func (h *Handler) deleteTeams(c *call) (any, error) {
 		return nil, err
 	}
 	for _, id := range ids {
-		if _, err := h.Store.Team(c, id); errors.Is(err, store.ErrNotFound) {
-			return nil, noTeam(id)
-		} else if err != nil {
+		if _, err := h.team(c, id); err != nil {
 			return nil, err
 		}
 	}

@@ -1,12 +1,15 @@
 package manage_test
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"testing"
 	"time"
 
 	"github.com/nestor-gateway/nestor/access/record"
 	"github.com/nestor-gateway/nestor/access/store"
+	"github.com/nestor-gateway/nestor/api/manage"
 )
 
 const everyTeamField = `{
@@ -219,4 +222,50 @@ func keysIn(t *testing.T, r *rig) int {
 		t.Fatal(err)
 	}
 	return n
+}
+
+// broken is a store that fails once where it is told to.
+type broken struct {
+	manage.Store
+	inserts, deletes int
+}
+
+var errBroken = errors.New("the disk is full")
+
+func (b *broken) InsertUser(ctx context.Context, u record.User, a record.Audit) error {
+	if b.inserts--; b.inserts == 0 {
+		return errBroken
+	}
+	return b.Store.InsertUser(ctx, u, a)
+}
+
+func (b *broken) DeleteKeys(ctx context.Context, tokens []string, a record.Audit) (int, error) {
+	if b.deletes--; b.deletes == 0 {
+		return 0, errBroken
+	}
+	return b.Store.DeleteKeys(ctx, tokens, a)
+}
+
+func TestWhatFailsHalfwayInATeamCanBeAskedForAgain(t *testing.T) {
+	r := newRig(t)
+	b := &broken{Store: r.store}
+	r.handler.Store = b
+	for path, body := range map[string]string{
+		"/team/new":        `{"team_id": "t1", "members_with_roles": [{"user_id": "ann", "role": "user"}, {"user_id": "bob", "role": "user"}]}`,
+		"/team/member_add": `{"team_id": "t0", "member": [{"user_id": "cleo", "role": "user"}, {"user_id": "dora", "role": "user"}]}`,
+	} {
+		_ = r.post("/team/new", `{"team_id": "t0"}`)
+		b.inserts = 2
+		mustEqual(t, 503, r.post(path, body).Status)
+		r.done(r.post(path, body))
+	}
+	for _, user := range []string{"ann", "bob", "cleo", "dora"} {
+		r.done(r.get("/user/info?user_id=" + user))
+	}
+
+	key := r.generate(`{"team_id": "t1", "user_id": "ann"}`)
+	b.deletes = 1
+	mustEqual(t, 503, r.post("/team/member_delete", `{"team_id": "t1", "user_id": "ann"}`).Status)
+	r.done(r.post("/team/member_delete", `{"team_id": "t1", "user_id": "ann"}`))
+	mustEqual(t, 401, r.ask(key, http.MethodGet, "/key/info", "").Status)
 }

@@ -88,10 +88,7 @@ func (h *Handler) checkSeat(ctx context.Context, s form.Seat) error {
 	if s.Role != "user" && s.Role != "admin" {
 		return reply.Bad("teams", "user_role must be user or admin, not %.100q", s.Role)
 	}
-	_, err := h.Store.Team(ctx, s.Team)
-	if errors.Is(err, store.ErrNotFound) {
-		return noTeam(s.Team)
-	}
+	_, err := h.team(ctx, s.Team)
 	return err
 }
 
@@ -175,6 +172,14 @@ func (h *Handler) userNamed(c *call) (string, error) {
 	return found[0].ID, nil
 }
 
+func (h *Handler) user(ctx context.Context, id string) (record.User, error) {
+	u, err := h.Store.User(ctx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return u, noUser(id)
+	}
+	return u, err
+}
+
 func noUser(id string) error {
 	return reply.NotFound("user_id", "User not found, passed user_id=%.200s", id)
 }
@@ -186,9 +191,7 @@ func (h *Handler) deleteUsers(c *call) (any, error) {
 		return nil, err
 	}
 	for _, id := range ids {
-		if _, err := h.Store.User(c, id); errors.Is(err, store.ErrNotFound) {
-			return nil, noUser(id)
-		} else if err != nil {
+		if _, err := h.user(c, id); err != nil {
 			return nil, err
 		}
 	}
@@ -209,10 +212,7 @@ func (h *Handler) userInfo(c *call) (any, error) {
 	case !c.views() && id != c.user():
 		return nil, reply.Forbidden("key not allowed to access this user's info. user_id=%.200s, key's user_id=%.200s", id, c.user())
 	}
-	u, err := h.Store.User(c, id)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, noUser(id)
-	}
+	u, err := h.user(c, id)
 	if err != nil {
 		return nil, err
 	}
