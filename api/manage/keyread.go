@@ -56,7 +56,7 @@ func (h *Handler) listKeys(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.without("organization_id", "project_id", "access_group_id", "agent_id", "status", "expires"); err != nil {
+	if err := c.without("organization_id", "project_id", "access_group_id", "agent_id", "status", "expires", "expand"); err != nil {
 		return nil, err
 	}
 	q := store.KeyQuery{

@@ -263,7 +263,7 @@ func TestKeysAreListedByPage(t *testing.T) {
 	}
 	mustEqual(t, page(tokens[:2], 5, 1, 3), r.get("/key/list?size=2"))
 	mustEqual(t, page(tokens[4:], 5, 3, 3), r.get("/key/list?size=2&page=3"))
-	mustEqual(t, page([]any{tokens[4], tokens[2], tokens[0]}, 3, 1, 1), r.get("/key/list?user_id=u0&sort_by=key_alias&sort_order=asc"))
+	mustEqual(t, page([]any{tokens[4], tokens[2], tokens[0]}, 3, 1, 1), r.get("/key/list?user_id=u0&sort_by=key_alias&sort_order=ASC"))
 	mustEqual(t, page([]any{tokens[1]}, 1, 1, 1), r.get("/key/list?key_alias=key+3"))
 	mustEqual(t, page([]any{tokens[1]}, 1, 1, 1), r.get("/key/list?key_hash="+tokens[1].(string)))
 	mustEqual(t, page(tokens, 5, 1, 1), r.get("/key/list?search=KEY"))
@@ -273,6 +273,7 @@ func TestKeysAreListedByPage(t *testing.T) {
 		"size=101":             bad("size", `size must be a whole number from 1 to 100, not "101"`),
 		"page=0":               bad("page", `page must be a whole number from 1 to 2147483648, not "0"`),
 		"sort_order=up":        bad("sort_order", `sort_order must be asc or desc, not "up"`),
+		"expand=user":          bad("expand", "the filter expand is not supported by Nestor: leave it out"),
 		"organization_id=x":    bad("organization_id", "the filter organization_id is not supported by Nestor: leave it out"),
 		"return_full_object=x": bad("return_full_object", `return_full_object must be true or false, not "x"`),
 		"sort_by=size": bad("sort_by", "sort_by must be one of created_at, expires, key_alias, key_name, max_budget, spend, team_id, token, "+

@@ -79,7 +79,7 @@ func (c *call) order(columns map[string]string) (by string, descending bool, err
 			return "", false, reply.Bad("sort_by", "sort_by must be one of %s, not %.100q", strings.Join(slices.Sorted(maps.Keys(columns)), ", "), given)
 		}
 	}
-	switch given := c.query.Get("sort_order"); given {
+	switch given := c.query.Get("sort_order"); strings.ToLower(given) {
 	case "", "desc":
 		return by, true, nil
 	case "asc":
@@ -109,7 +109,19 @@ func (c *call) day(name string) (time.Time, error) {
 	if err != nil {
 		return t, reply.Bad(name, "%s must be a date such as 2026-01-31, not %.100q", name, given)
 	}
-	return t, nil
+	return within(t), nil
+}
+
+// within brings dates such as 9999-12-31, which stand for no bound, to where nanoseconds are still counted.
+func within(t time.Time) time.Time {
+	first, last := time.Unix(0, 1).UTC(), time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
+	switch {
+	case t.Before(first):
+		return first
+	case t.After(last):
+		return last
+	}
+	return t
 }
 
 // span reads start_date and end_date; to is the end of the latter. What is not given is zero.

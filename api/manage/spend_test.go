@@ -71,6 +71,10 @@ func TestSpendIsSummedUpByDayWhenBothDatesAreGiven(t *testing.T) {
 	mustEqual(t, reply{200, []any{first}}, r.get("/spend/logs?start_date=2026-02-01&end_date=2026-03-02"))
 	mustEqual(t, 3, len(r.get("/spend/logs?start_date=2026-03-01&end_date=2026-03-02&summarize=false").Body.([]any)))
 	mustEqual(t, 1, len(r.get("/spend/logs?start_date=2026-03-02").Body.([]any)))
+	mustEqual(t, 4, len(r.get("/spend/logs?end_date=9999-12-31").Body.([]any)))
+	mustEqual(t, 4, len(r.get("/spend/logs?start_date=0001-01-02").Body.([]any)))
+	mustEqual(t, reply{200, []any{}}, r.get("/spend/logs?start_date=9999-12-31"))
+	mustEqual(t, reply{200, []any{}}, r.get("/spend/logs?end_date=1492-10-12"))
 	for query, want := range map[string]reply{
 		"start_date=1.3.2026":                       bad("start_date", `start_date must be a date such as 2026-01-31, not "1.3.2026"`),
 		"start_date=2026-03-02&end_date=2026-03-01": bad("end_date", "end_date lies before start_date"),

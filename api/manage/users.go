@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/nestor-gateway/nestor/access/record"
@@ -73,12 +74,13 @@ func (h *Handler) checkUser(c *call, asked form.User) error {
 	return h.checkKey(c, record.Key{}, asked.Key)
 }
 
+// checkEmail refuses an address that somebody has, in any case of its letters, as LiteLLM does.
 func (h *Handler) checkEmail(ctx context.Context, email string) error {
 	if email == "" {
 		return nil
 	}
-	found, _, err := h.Store.Users(ctx, store.UserQuery{Email: email, Limit: 1})
-	if err == nil && len(found) > 0 {
+	found, _, err := h.Store.Users(ctx, store.UserQuery{Search: email})
+	if slices.ContainsFunc(found, func(u record.User) bool { return strings.EqualFold(u.Email, email) }) {
 		return reply.Bad("user_email", "User with email %.200s already exists in User table", email)
 	}
 	return err

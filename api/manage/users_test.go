@@ -3,6 +3,7 @@ package manage_test
 import (
 	"maps"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -63,6 +64,8 @@ func TestRefusedUsersLeaveNothingBehind(t *testing.T) {
 	}{
 		{`{"user_id": "ann"}`, bad("user_id", "User with id ann already exists.")},
 		{`{"user_email": "ann@example.com"}`, bad("user_email", "User with email ann@example.com already exists in User table")},
+		{`{"user_email": "Ann@Example.com"}`, bad("user_email", "User with email Ann@Example.com already exists in User table")},
+		{`{"user_id": "` + strings.Repeat("b", 256) + `"}`, bad("user_id", "user_id must be a text of at most 255 bytes")},
 		{`{"user_id": "bob", "key_alias": "of ann"}`, bad("key_alias", "Key with alias 'of ann' already exists. Unique key aliases across all keys are required.")},
 		{`{"user_id": "bob", "team_id": "t2"}`, missing("team_id", "Team not found, passed team_id=t2")},
 		{`{"user_id": "bob", "teams": ["t2"]}`, missing("team_id", "Team not found, passed team_id=t2")},
@@ -154,5 +157,7 @@ func TestBudgetsAreMadeChangedAndDeleted(t *testing.T) {
 	mustEqual(t, reply{200, want}, r.post("/budget/delete", `{"id": "b1"}`))
 	mustEqual(t, missing("budget_id", "Budget not found, passed budget_id=b1"), r.post("/budget/delete", `{"id": "b1"}`))
 	mustEqual(t, missing("budget_id", "Budget not found, passed budget_id=b1"), r.post("/budget/update", `{"budget_id": "b1"}`))
+	mustEqual(t, bad("budget_reset_at", "budget_reset_at must be a time within a hundred years from now"),
+		r.post("/budget/new", `{"budget_reset_at": "9999-12-31T00:00:00Z"}`))
 	mustEqual(t, bad("budget_reset_at", "budget_reset_at must be a time such as 2026-01-31T00:00:00Z"), r.post("/budget/new", `{"budget_reset_at": "soon"}`))
 }

@@ -93,6 +93,21 @@ func text[T any](name string, at func(*T) *string) field[T] {
 	return plain(name, "must be a text", at)
 }
 
+// longestID bounds what records are found by, in bytes: databases have no index of longer ones.
+const longestID = 255
+
+// id is a text that records are found by.
+func id[T any](name string, at func(*T) *string) field[T] {
+	return field[T]{name, func(to *T, value json.RawMessage) error {
+		var v string
+		if json.Unmarshal(value, &v) != nil || len(v) > longestID {
+			return fmt.Errorf("must be a text of at most %d bytes", longestID)
+		}
+		*at(to) = v
+		return nil
+	}}
+}
+
 func flag[T any](name string, at func(*T) *bool) field[T] {
 	return plain(name, "must be true or false", at)
 }

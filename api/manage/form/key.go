@@ -30,9 +30,9 @@ func KeyUpdate(now time.Time) Fields[Key] {
 	return slices.Concat(Fields[Key]{
 		text("key", func(k *Key) *string { return &k.Named }),
 		text("key_alias", func(k *Key) *string { return &k.Alias }),
-		text("team_id", func(k *Key) *string { return &k.TeamID }),
-		text("user_id", func(k *Key) *string { return &k.UserID }),
-		text("budget_id", func(k *Key) *string { return &k.BudgetID }),
+		id("team_id", func(k *Key) *string { return &k.TeamID }),
+		id("user_id", func(k *Key) *string { return &k.UserID }),
+		id("budget_id", func(k *Key) *string { return &k.BudgetID }),
 		texts("models", func(k *Key) *[]string { return &k.Models }),
 		aliases("aliases", func(k *Key) *map[string]string { return &k.Aliases }),
 		texts("allowed_routes", func(k *Key) *[]string { return &k.AllowedRoutes }),

@@ -19,7 +19,7 @@ type Membership struct {
 // MemberAdd are the fields of /team/member_add.
 func MemberAdd() Fields[Membership] {
 	return slices.Concat(Fields[Membership]{
-		text("team_id", func(m *Membership) *string { return &m.Team }),
+		id("team_id", func(m *Membership) *string { return &m.Team }),
 		{"member", func(m *Membership, value json.RawMessage) error { return setMembers(&m.Members, value) }},
 	}, unsupported[Membership]("max_budget_in_team", "budget_duration", "allowed_models"))
 }
@@ -27,9 +27,9 @@ func MemberAdd() Fields[Membership] {
 // MemberDelete are the fields of /team/member_delete.
 func MemberDelete() Fields[Membership] {
 	return Fields[Membership]{
-		text("team_id", func(m *Membership) *string { return &m.Team }),
-		text("user_id", func(m *Membership) *string { return &m.One.UserID }),
-		text("user_email", func(m *Membership) *string { return &m.One.Email }),
+		id("team_id", func(m *Membership) *string { return &m.Team }),
+		id("user_id", func(m *Membership) *string { return &m.One.UserID }),
+		id("user_email", func(m *Membership) *string { return &m.One.Email }),
 	}
 }
 
@@ -56,8 +56,8 @@ func memberFrom(value json.RawMessage) (record.Member, error) {
 	b, err := Parse(value)
 	if err == nil {
 		err = Fields[record.Member]{
-			text("user_id", func(m *record.Member) *string { return &m.UserID }),
-			text("user_email", func(m *record.Member) *string { return &m.Email }),
+			id("user_id", func(m *record.Member) *string { return &m.UserID }),
+			id("user_email", func(m *record.Member) *string { return &m.Email }),
 			text("role", func(m *record.Member) *string { return &m.Role }),
 		}.Apply(b, &m)
 	}

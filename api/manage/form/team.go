@@ -13,7 +13,7 @@ func TeamUpdate(now time.Time) Fields[record.Team] {
 	terms := termFields(now, func(t *record.Team) *record.Terms { return &t.Terms })
 	shared := describedFields(describedTeam)
 	return slices.Concat(Fields[record.Team]{
-		text("team_id", func(t *record.Team) *string { return &t.ID }),
+		id("team_id", func(t *record.Team) *string { return &t.ID }),
 		text("team_alias", func(t *record.Team) *string { return &t.Alias }),
 		texts("models", func(t *record.Team) *[]string { return &t.Models }),
 		aliases("model_aliases", func(t *record.Team) *map[string]string { return &t.Aliases }),

@@ -34,9 +34,9 @@ func userFields(now time.Time) Fields[User] {
 	terms := termFields(now, func(u *User) *record.Terms { return &u.Terms })
 	shared := describedFields(func(u *User) described { return describedUser(&u.User) })
 	return slices.Concat(Fields[User]{
-		text("user_id", func(u *User) *string { return &u.ID }),
+		id("user_id", func(u *User) *string { return &u.ID }),
 		text("user_alias", func(u *User) *string { return &u.Alias }),
-		text("user_email", func(u *User) *string { return &u.Email }),
+		id("user_email", func(u *User) *string { return &u.Email }),
 		{"user_role", func(u *User, value json.RawMessage) error { return setRole(&u.Role, value) }},
 		texts("models", func(u *User) *[]string { return &u.Models }),
 		spent("spend", func(u *User) *record.Nano { return &u.Spend }),
@@ -50,7 +50,7 @@ func userFields(now time.Time) Fields[User] {
 func UserNew(now time.Time) Fields[User] {
 	return append(userFields(now),
 		text("key_alias", func(u *User) *string { return &u.Key.Alias }),
-		text("team_id", func(u *User) *string { return &u.Key.TeamID }),
+		id("team_id", func(u *User) *string { return &u.Key.TeamID }),
 		aliases("aliases", func(u *User) *map[string]string { return &u.Key.Aliases }),
 		field[User]{"duration", func(u *User, value json.RawMessage) error { return setExpiry(&u.Key.Expires, value, now) }},
 		field[User]{"teams", func(u *User, value json.RawMessage) error { return u.setTeams(value) }},
@@ -115,7 +115,7 @@ func seatFrom(value json.RawMessage) (Seat, error) {
 	b, err := Parse(value)
 	if err == nil {
 		err = slices.Concat(Fields[Seat]{
-			text("team_id", func(s *Seat) *string { return &s.Team }),
+			id("team_id", func(s *Seat) *string { return &s.Team }),
 			text("user_role", func(s *Seat) *string { return &s.Role }),
 		}, unsupported[Seat]("max_budget_in_team")).Apply(b, &s)
 	}
