@@ -55,7 +55,11 @@ func masterKey(c *cobra.Command) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("read the master key: %w", err)
 		}
-		return strings.TrimSpace(string(text)), nil
+		key := strings.TrimSpace(string(text))
+		if key == "" {
+			return "", fmt.Errorf("no master key: %s is empty", path)
+		}
+		return key, nil
 	}
 	key := cmp.Or(os.Getenv("NESTOR_MASTER_KEY"), os.Getenv("LITELLM_MASTER_KEY"))
 	if key == "" {

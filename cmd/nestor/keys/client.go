@@ -113,6 +113,8 @@ func (c *Client) Info(ctx context.Context, named string) (Key, error) {
 // Token is that of a key named by its secret, its token or its alias.
 func (c *Client) Token(ctx context.Context, named string) (string, error) {
 	switch {
+	case named == "":
+		return "", errors.New("KEY is empty: name a key by its alias, its token or itself")
 	case strings.HasPrefix(named, "sk-"):
 		return record.TokenOf(named), nil
 	case isToken(named):
