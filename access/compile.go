@@ -6,25 +6,45 @@ import (
 	"github.com/nestor-gateway/nestor/access/record"
 )
 
-// compileKey makes a key of its record. Limits of the key before, which may be nil, go on.
-func (x *Index) compileKey(r *record.Key, before *Key) *Key {
+// compileKey makes a key of its record. Limits of the key before go on: the one of this token, or of the one that it had
+// before it was regenerated.
+func (x *Index) compileKey(r *record.Key, h *hash) *Key {
 	k := &Key{
-		Token: r.Token, Alias: r.Alias, TeamID: r.TeamID, UserID: r.UserID, BudgetID: r.BudgetID, Tags: r.Tags, Expires: r.Expires,
+		Token: r.Token, Origin: cmp.Or(r.Origin, r.Token), Alias: r.Alias, TeamID: r.TeamID, UserID: r.UserID, BudgetID: r.BudgetID, Tags: r.Tags, Expires: r.Expires,
 		blocked: r.Blocked, profile: x.profiles.of(r, x.routes),
 		team: at(x.teams, r.TeamID), user: at(x.users, r.UserID), catalog: x.catalog,
 	}
 	if r.MaxRequestBytes != nil {
 		k.MaxRequestBytes = *r.MaxRequestBytes
 	}
+	if k.Origin == k.Token {
+		k.Origin = k.Token // one text, not two
+	}
+	before := cmp.Or(x.keys.find(h), x.keyFrom(k.Origin))
 	var had limits
 	if before != nil {
 		had = before.limits
 	}
 	terms := merge(r.Terms, x.budgets[r.BudgetID])
-	name := record.AccountOf(record.OfKey, r.Token)
+	name := record.AccountOf(record.OfKey, k.Origin)
 	k.limits = limitsOf(x.o.Entities, name, terms, r.ModelRPM, r.ModelTPM, had)
 	k.Account = x.account(name, terms, r.Spend)
 	return k
+}
+
+// keyFrom is the key with an origin, nil when there is none.
+func (x *Index) keyFrom(origin string) *Key {
+	h, ok := x.regenerated[origin]
+	if !ok {
+		h, ok = hashOf(origin)
+	}
+	if !ok {
+		return nil
+	}
+	if k := x.keys.find(&h); k != nil && k.Origin == origin {
+		return k
+	}
+	return nil
 }
 
 // putTeam puts a team in force; nil is one that is gone.
@@ -64,6 +84,14 @@ func (x *Index) putUser(id string, r *record.User) {
 		ID: r.ID, Role: r.Role, models: models, denies: denies,
 		limits: limitsOf(x.o.Entities, name, r.Terms, r.ModelRPM, r.ModelTPM, had), Account: x.account(name, r.Terms, r.Spend),
 	})
+}
+
+// giveUpKey ends what was kept of a key that is gone, unless it goes on under another token.
+func (x *Index) giveUpKey(k *Key) {
+	if x.keyFrom(k.Origin) == nil {
+		delete(x.regenerated, k.Origin)
+		x.giveUp(record.OfKey, k.Origin, k.limits)
+	}
 }
 
 // giveUp ends what was kept of a key, a team or a user that is gone.

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -23,7 +22,7 @@ const (
 func (x *Index) Follow(ctx context.Context) error {
 	until := ctx
 	ctx, cancel := context.WithCancel(ctx)
-	c := &changes{waiting: map[record.Change]bool{}, more: make(chan struct{}, 1)}
+	c := &changes{known: map[record.Change]bool{}, more: make(chan struct{}, 1)}
 	var worker sync.WaitGroup
 	worker.Go(func() { x.applyAll(ctx, c) })
 	err := x.o.Store.Watch(ctx, c.add)
@@ -77,17 +76,21 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// changes are those that wait to be applied, each once.
+// changes are those that wait to be applied, each once, in the order in which they came.
 type changes struct {
 	mu      sync.Mutex
-	waiting map[record.Change]bool
+	waiting []record.Change
+	known   map[record.Change]bool
 	more    chan struct{} // has one when anything waits
 }
 
 func (c *changes) add(change record.Change) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.waiting[change] = true
+	if !c.known[change] {
+		c.known[change] = true
+		c.waiting = append(c.waiting, change)
+	}
 	select {
 	case c.more <- struct{}{}:
 	default:
@@ -108,12 +111,13 @@ func (c *changes) wait(ctx context.Context) bool {
 func (c *changes) take() []record.Change {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	all := slices.Collect(maps.Keys(c.waiting))
-	clear(c.waiting)
+	all := c.waiting
+	c.waiting = nil
+	clear(c.known)
 	if slices.ContainsFunc(all, func(c record.Change) bool { return c.Kind == record.All }) {
 		return []record.Change{{Kind: record.All}}
 	}
-	slices.SortFunc(all, func(a, b record.Change) int { return cmp.Compare(rank(a.Kind), rank(b.Kind)) })
+	slices.SortStableFunc(all, func(a, b record.Change) int { return cmp.Compare(rank(a.Kind), rank(b.Kind)) })
 	return all
 }
 

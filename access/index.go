@@ -44,7 +44,9 @@ type Index struct {
 	teams    map[string]*slot[Team]
 	users    map[string]*slot[User]
 	budgets  map[string]record.Terms
-	profiles profiles
+	// regenerated are the keys of now, by the tokens that they had first.
+	regenerated map[string]hash
+	profiles    profiles
 }
 
 // New returns an Index without any key that lets everybody in: see SetMaster, Load and Follow.
@@ -56,7 +58,8 @@ func New(o Options) *Index {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	x := &Index{o: o, catalog: &slot[catalog]{}, routes: routes.NewTable(),
-		teams: map[string]*slot[Team]{}, users: map[string]*slot[User]{}, budgets: map[string]record.Terms{}, profiles: profiles{known: map[string]*profile{}}}
+		teams: map[string]*slot[Team]{}, users: map[string]*slot[User]{}, budgets: map[string]record.Terms{}, regenerated: map[string]hash{},
+		profiles: profiles{known: map[string]*profile{}}}
 	x.SetMaster("")
 	return x
 }

@@ -18,8 +18,8 @@ type Key struct {
 	// Expires is zero when it never does.
 	Expires time.Time
 
-	// Token is record.TokenOf the key.
-	Token, Alias, TeamID, UserID, BudgetID string
+	// Token is record.TokenOf the key, Origin the one that it had first.
+	Token, Origin, Alias, TeamID, UserID, BudgetID string
 	// Tags are copied into the spend log.
 	Tags []string
 	// Account is what the key spends; nil where no accounts are kept.

@@ -54,6 +54,7 @@ func (x *Index) Load(ctx context.Context) error {
 		return err
 	}
 	var next [len(x.keys)]shard
+	regenerated := map[string]hash{}
 	err := x.o.Store.EachKey(ctx, func(r record.Key) error {
 		h, ok := hashOf(r.Token)
 		if !ok {
@@ -62,18 +63,27 @@ func (x *Index) Load(ctx context.Context) error {
 		if next[h[0]] == nil {
 			next[h[0]] = shard{}
 		}
-		next[h[0]][h] = x.compileKey(&r, x.keys.find(&h))
+		k := x.compileKey(&r, &h)
+		next[h[0]][h] = k
+		if k.Origin != k.Token {
+			regenerated[k.Origin] = h
+		}
 		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("load the keys: %w", err)
 	}
+	x.regenerated = regenerated
+	var gone []*Key
 	for i := range next {
 		for h, k := range x.keys.replace(i, next[i]) {
 			if next[i][h] == nil {
-				x.giveUp(record.OfKey, k.Token, k.limits)
+				gone = append(gone, k)
 			}
 		}
+	}
+	for _, k := range gone {
+		x.giveUpKey(k)
 	}
 	return nil
 }
@@ -170,12 +180,15 @@ func (x *Index) applyKey(ctx context.Context, token string) error {
 	if err != nil {
 		return err
 	}
-	before := x.keys.find(&h)
 	if r != nil {
-		x.keys.put(&h, x.compileKey(r, before))
-	} else if before != nil {
+		k := x.compileKey(r, &h)
+		x.keys.put(&h, k)
+		if delete(x.regenerated, k.Origin); k.Origin != k.Token {
+			x.regenerated[k.Origin] = h
+		}
+	} else if before := x.keys.find(&h); before != nil {
 		x.keys.put(&h, nil)
-		x.giveUp(record.OfKey, token, before.limits)
+		x.giveUpKey(before)
 	}
 	return nil
 }

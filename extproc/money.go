@@ -1,6 +1,7 @@
 package extproc
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -103,6 +104,9 @@ func (d *decided) tellCaller(m *nestorv1.Decision) {
 	if k := d.request.who.Key; k != nil {
 		m.Key, _ = hex.DecodeString(k.Token) // a token that is not hex is in no store
 		m.Team, m.User, m.Tags = k.TeamID, k.UserID, k.Tags
+		if k.Origin != k.Token {
+			m.Origin = k.Origin
+		}
 	}
 }
 
@@ -167,7 +171,7 @@ func accountsOf(d *nestorv1.Decision) []string {
 	if len(d.Key) == 0 {
 		return nil
 	}
-	accounts := []string{record.AccountOf(record.OfKey, hex.EncodeToString(d.Key))}
+	accounts := []string{record.AccountOf(record.OfKey, cmp.Or(d.Origin, hex.EncodeToString(d.Key)))}
 	if payer, id := record.Payer(d.Team, d.User); id != "" {
 		accounts = append(accounts, record.AccountOf(payer, id))
 	}

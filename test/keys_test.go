@@ -240,6 +240,40 @@ func (g *gateway) admittedAs(key, model string, n int) (admitted int) {
 	return admitted
 }
 
+// A new secret is no way around the limits and the budget of a key: what was used, and what is in flight, counts on.
+func TestARegeneratedKeyGoesOnWithWhatItHasUsed(t *testing.T) {
+	onBoth(t, func(t *testing.T, g *gateway, a *upstream) {
+		key := g.newKey(`{"rpm_limit": 4, "max_parallel_requests": 2, "max_budget": 100}`)
+		again := func() {
+			key, _ = g.manage("/key/regenerate", fmt.Sprintf(`{"key": %q}`, key))["key"].(string)
+		}
+		wait := g.together(2, ask("fast", "delay=4s", `,"max_tokens":10`), bearer(key)...)
+		eventually(t, 5*time.Second, "both have come to the provider", func() bool { return len(a.Report().Requests) == 2 })
+		again()
+		g.as(key, "fast").refuses(t, http.StatusTooManyRequests, "requests") // both places are taken
+		cost := 0.0
+		for _, got := range wait() {
+			if got.Status != http.StatusOK {
+				t.Errorf("a request from before: %d %s", got.Status, got.Body)
+			}
+			one, _ := strconv.ParseFloat(got.Header.Get("X-Litellm-Response-Cost"), 64)
+			cost += one
+		}
+		again()
+		eventually(t, 5*time.Second, "two more of four requests a minute", func() bool { return g.as(key, "none").Status == 400 && g.as(key, "fast").Status == 200 })
+		again()
+		g.as(key, "fast")
+		again()
+		if p := g.as(key, "fast").refuses(t, http.StatusTooManyRequests, "requests"); !strings.Contains(p.Message, "Current limit: 4, Remaining: 0") {
+			t.Errorf("refused with %q", p.Message)
+		}
+		if cost == 0 || !soon(5*time.Second, func() bool { return g.spent("/key/info?key="+key, "info") > cost }) {
+			t.Errorf("the key has spent %v, and %v before it was regenerated", g.spent("/key/info?key="+key, "info"), cost)
+		}
+		g.logs(t, "api_key="+key, 4)
+	})
+}
+
 // An answer of the mock has 8 tokens, or as many as the request allows.
 func TestCostsAreToldAndCounted(t *testing.T) {
 	onBoth(t, func(t *testing.T, g *gateway, _ *upstream) {

@@ -37,6 +37,9 @@ type Stamp struct {
 type Key struct {
 	// Token is TokenOf the key; the key itself is never kept.
 	Token string
+	// Origin is the token that the key had first, which its account and its limits are named by: they outlast that the key
+	// is regenerated. The store fills it in.
+	Origin string
 	// Name is the end of the key, for people: "sk-...abcd".
 	Name string
 	// Alias is unique among keys unless empty.
@@ -149,7 +152,7 @@ type Spend struct {
 // MasterToken stands for the master key in the spend log.
 const MasterToken = "master"
 
-// AccountOf is the name of the budget account of a key (by token), a team or a user (by id).
+// AccountOf is the name of the budget account of a key (by its Origin), a team or a user (by id).
 // Every key, team and user has one, with a budget or without: what it spends is its Spend.
 func AccountOf(kind Kind, id string) string { return string(kind) + ":" + id }
 

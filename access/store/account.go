@@ -17,7 +17,7 @@ func (t table[T]) open(ctx context.Context, tx *database.Tx, r *T) error {
 	if err != nil {
 		return err
 	}
-	name := record.AccountOf(t.kind, *t.idOf(r))
+	name := t.accountOf(r)
 	_, err = tx.ExecContext(ctx, "INSERT INTO nestor_accounts (name, spend, reset_at) VALUES ($1, $2, $3)", append([]any{name}, args...)...)
 	if err != nil {
 		return fmt.Errorf("open account %s: %w", name, err)
@@ -32,7 +32,7 @@ func (t table[T]) settle(ctx context.Context, tx *database.Tx, r *T, before []an
 	if err != nil {
 		return err
 	}
-	name := record.AccountOf(t.kind, *t.idOf(r))
+	name := t.accountOf(r)
 	for i, c := range t.account {
 		if after[i] == before[i] {
 			continue
@@ -44,12 +44,12 @@ func (t table[T]) settle(ctx context.Context, tx *database.Tx, r *T, before []an
 	return nil
 }
 
-// close deletes the accounts of records, with what is leased of them. It takes them in the order of their names, as all
+// close deletes the accounts that are named by what is given, with what is leased of them. It takes them in the order of their names, as all
 // do that take several.
-func (t table[T]) close(ctx context.Context, s *Store, tx *database.Tx, ids []string) error {
-	names := make([]string, len(ids))
-	for i, id := range ids {
-		names[i] = record.AccountOf(t.kind, id)
+func (t table[T]) close(ctx context.Context, s *Store, tx *database.Tx, payers []string) error {
+	names := make([]string, len(payers))
+	for i, payer := range payers {
+		names[i] = record.AccountOf(t.kind, payer)
 	}
 	if _, err := strs(ctx, tx, "SELECT r.name FROM nestor_accounts r WHERE r.name"+s.db.In("$1")+" ORDER BY r.name"+s.db.ForUpdate, database.List(names)); err != nil {
 		return fmt.Errorf("lock the accounts of %ss: %w", t.kind, err)

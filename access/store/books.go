@@ -1,12 +1,10 @@
 package store
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/nestor-gateway/nestor/access/budget"
@@ -18,15 +16,13 @@ import (
 type books struct {
 	now      time.Time
 	accounts map[string]*account
-	// former are names that accounts had before their keys were regenerated.
-	former map[string]string
 	// turned are those that have a new period, which who shows spend is told.
-	turned []string
+	turned []*account
 }
 
-// account is one, with its terms.
+// account is one, with its terms, of the record with the id.
 type account struct {
-	name     string
+	name, id string
 	spend    record.Nano
 	resetAt  time.Time
 	max      *record.Nano
@@ -50,43 +46,31 @@ func namesOf(rows []record.Spend, claims []budget.Claim) []string {
 }
 
 // lockBooks reads accounts, nobody else changing them until the transaction ends, and starts the new period of those
-// for which it is time now. A key that was regenerated is found by the names of then.
+// for which it is time now.
 func (s *Store) lockBooks(ctx context.Context, tx *database.Tx, now time.Time, names []string) (*books, error) {
-	b := &books{now: now, accounts: map[string]*account{}, former: map[string]string{}}
-	if _, err := s.follow(ctx, tx, b, names); err != nil {
-		return nil, err
-	}
+	b := &books{now: now, accounts: map[string]*account{}}
 	if err := s.lockAccounts(ctx, tx, b, names); err != nil {
 		return nil, err
-	}
-	missing := slices.AppendSeq(slices.Clone(names), maps.Values(b.former))
-	missing = slices.DeleteFunc(missing, func(name string) bool { return b.accounts[name] != nil || b.former[name] != "" })
-	if renamed, err := s.follow(ctx, tx, b, missing); err != nil || renamed {
-		return nil, cmp.Or(err, database.ErrAgain) // since it was looked for: to lock it now would break the order
 	}
 	b.turn()
 	return b, nil
 }
 
-// keyAccount begins the names of keys' accounts.
-const keyAccount = string(record.OfKey) + ":"
-
 // accountSelection reads accounts with their terms. A key's own go before those of its budget.
-const accountSelection = `SELECT r.name, r.spend, r.reset_at,
+const accountSelection = `SELECT r.name, COALESCE(k.token, t.id, u.id, ''), r.spend, r.reset_at,
 	COALESCE(k.max_budget, b.max_budget, t.max_budget, u.max_budget), ` + accountDuration + accountTerms
 
 const accountDuration = `COALESCE(NULLIF(k.budget_duration, ''), NULLIF(b.budget_duration, ''), t.budget_duration, u.budget_duration, '')`
 
 const accountTerms = `
 	FROM nestor_accounts r
-	LEFT JOIN nestor_keys k ON k.token = CASE WHEN substr(r.name, 1, 4) = 'key:' THEN substr(r.name, 5) END
+	LEFT JOIN nestor_keys k ON k.origin = CASE WHEN substr(r.name, 1, 4) = 'key:' THEN substr(r.name, 5) END
 	LEFT JOIN nestor_budgets b ON b.id = k.budget_id
 	LEFT JOIN nestor_teams t ON t.id = CASE WHEN substr(r.name, 1, 5) = 'team:' THEN substr(r.name, 6) END
 	LEFT JOIN nestor_users u ON u.id = CASE WHEN substr(r.name, 1, 5) = 'user:' THEN substr(r.name, 6) END`
 
-// lockAccounts takes them in the order of their names of now, so that two transactions never wait for each other.
+// lockAccounts takes them in the order of their names, so that two transactions never wait for each other.
 func (s *Store) lockAccounts(ctx context.Context, tx *database.Tx, b *books, names []string) error {
-	names = slices.AppendSeq(slices.Clone(names), maps.Values(b.former))
 	if len(names) == 0 {
 		return nil
 	}
@@ -97,48 +81,12 @@ func (s *Store) lockAccounts(ctx context.Context, tx *database.Tx, b *books, nam
 	defer rows.Close()
 	for rows.Next() {
 		a := &account{}
-		if err := rows.Scan(&a.name, &a.spend, momentOf(&a.resetAt), &a.max, &a.duration); err != nil {
+		if err := rows.Scan(&a.name, &a.id, &a.spend, momentOf(&a.resetAt), &a.max, &a.duration); err != nil {
 			return fmt.Errorf("read an account: %w", err)
 		}
 		b.accounts[a.name] = a
 	}
 	return rows.Err()
-}
-
-// follow finds the names of now of accounts of regenerated keys, and says whether there are any.
-func (s *Store) follow(ctx context.Context, tx *database.Tx, b *books, names []string) (any bool, err error) {
-	var tokens []string
-	for _, name := range names {
-		if token, ofKey := strings.CutPrefix(name, keyAccount); ofKey {
-			tokens = append(tokens, token)
-		}
-	}
-	if len(tokens) == 0 {
-		return false, nil
-	}
-	found, err := s.renamed(ctx, tx, tokens)
-	for former, token := range found {
-		b.former[keyAccount+former] = keyAccount + token
-	}
-	return len(found) > 0, err
-}
-
-// renamed are the tokens of now of regenerated keys, by those of then.
-func (s *Store) renamed(ctx context.Context, q querier, tokens []string) (map[string]string, error) {
-	rows, err := q.QueryContext(ctx, "SELECT former, token FROM nestor_former_tokens WHERE former"+s.db.In("$1"), database.List(tokens))
-	if err != nil {
-		return nil, fmt.Errorf("read former tokens: %w", err)
-	}
-	defer rows.Close()
-	found := map[string]string{}
-	for rows.Next() {
-		var former, token string
-		if err := rows.Scan(&former, &token); err != nil {
-			return nil, fmt.Errorf("read former tokens: %w", err)
-		}
-		found[former] = token
-	}
-	return found, rows.Err()
 }
 
 // turn starts the new period of every account for which it is time.
@@ -156,7 +104,7 @@ func (b *books) turn() {
 			a.spend = 0
 		}
 		a.resetAt, a.dirty = next, true
-		b.turned = append(b.turned, name)
+		b.turned = append(b.turned, a)
 	}
 }
 
@@ -164,9 +112,6 @@ func (b *books) turn() {
 func (b *books) charge(names []string, cost record.Nano) {
 	charged := make(map[*account]bool, len(names))
 	for _, name := range names {
-		if now, renamed := b.former[name]; renamed {
-			name = now
-		}
 		if a := b.accounts[name]; a != nil && !charged[a] {
 			charged[a] = true
 			a.spend = min(a.spend+bounded(cost), record.MostNano)
@@ -180,9 +125,8 @@ func bounded(cost record.Nano) record.Nano { return min(max(cost, 0), record.Mos
 
 // writeBooks writes the accounts that have changed, in one statement.
 func (s *Store) writeBooks(ctx context.Context, tx *database.Tx, b *books) error {
-	for _, name := range b.turned {
-		kind, id, _ := strings.Cut(name, ":")
-		tx.Changed(record.Kind(kind), id)
+	for _, a := range b.turned {
+		tx.Changed(record.KindOf(a.name), a.id)
 	}
 	var changed [][]any
 	for _, name := range slices.Sorted(maps.Keys(b.accounts)) {

@@ -9,6 +9,8 @@ type table[T any] struct {
 	// columns are those of the table, the id first, then the account's if there is one.
 	columns []column[T]
 	account []column[T]
+	// origin is the column that the account is named by where that isn't the id.
+	origin *column[T]
 	// sorted names what lists may be sorted by.
 	sorted []string
 	stamp  func(*T) *record.Stamp
@@ -52,8 +54,9 @@ func join[T any](parts ...[]column[T]) (all []column[T]) {
 func keys() table[record.Key] {
 	terms := func(k *record.Key) *record.Terms { return &k.Terms }
 	stamp := func(k *record.Key) *record.Stamp { return &k.Stamp }
+	origin := column[record.Key]{"origin", func(k *record.Key) any { return &k.Origin }}
 	return table[record.Key]{
-		kind: record.OfKey, name: "nestor_keys", stamp: stamp,
+		kind: record.OfKey, name: "nestor_keys", stamp: stamp, origin: &origin,
 		sorted: []string{"created_at", "updated_at", "alias", "token", "name", "team_id", "user_id", "expires", "spend", "max_budget"},
 		columns: join([]column[record.Key]{
 			{"token", func(k *record.Key) any { return &k.Token }},
@@ -72,6 +75,7 @@ func keys() table[record.Key] {
 			{"max_request_bytes", func(k *record.Key) any { return &k.MaxRequestBytes }},
 			{"blocked", func(k *record.Key) any { return &k.Blocked }},
 			{"expires", func(k *record.Key) any { return momentOf(&k.Expires) }},
+			origin,
 		}, termColumns(terms), stampColumns(stamp)),
 		account: accountColumns(func(k *record.Key) *record.Nano { return &k.Spend }, terms),
 	}

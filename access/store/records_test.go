@@ -27,7 +27,7 @@ func stamp() record.Stamp {
 // full is a key with everything set.
 func full() record.Key {
 	return record.Key{
-		Token: record.TokenOf("sk-1"), Name: "sk-...1234", Alias: "first 'key' 100%", TeamID: "t1", UserID: "u1", BudgetID: "b1",
+		Token: record.TokenOf("sk-1"), Origin: record.TokenOf("sk-1"), Name: "sk-...1234", Alias: "first 'key' 100%", TeamID: "t1", UserID: "u1", BudgetID: "b1",
 		Models: []string{"fast", "openai/*"}, Aliases: map[string]string{"gpt": "fast"}, Terms: terms(),
 		ModelRPM: map[string]int64{"fast": 1}, ModelTPM: map[string]int64{"fast": 1 << 40},
 		Metadata: json.RawMessage(`{"a": [1, "\u0000é"]}`), Tags: []string{"x"}, AllowedRoutes: []string{"/v1/*"},
@@ -35,7 +35,9 @@ func full() record.Key {
 	}
 }
 
-func bare(key string) record.Key { return record.Key{Token: record.TokenOf(key), Name: key} }
+func bare(key string) record.Key {
+	return record.Key{Token: record.TokenOf(key), Origin: record.TokenOf(key), Name: key}
+}
 
 func fullTeam() record.Team {
 	return record.Team{

@@ -20,6 +20,22 @@ func (t table[T]) id() string { return t.columns[0].name }
 
 func (t table[T]) idOf(r *T) *string { return t.columns[0].at(r).(*string) }
 
+// payer is the column that accounts are named by.
+func (t table[T]) payer() column[T] {
+	if t.origin != nil {
+		return *t.origin
+	}
+	return t.columns[0]
+}
+
+// accountOf is the name of a record's account.
+func (t table[T]) accountOf(r *T) string { return record.AccountOf(t.kind, *t.payer().at(r).(*string)) }
+
+// accountName is the same in SQL; before stands before the column.
+func (t table[T]) accountName(before string) string {
+	return "'" + record.AccountOf(t.kind, "") + "' || " + before + t.payer().name
+}
+
 // parted are the columns of the table that hold text, which are read as one, and the others.
 func (t table[T]) parted() (text, others []column[T]) {
 	for _, c := range t.columns {
@@ -58,7 +74,7 @@ func named[T any](prefix string, columns []column[T]) []string {
 func (t table[T]) from() string {
 	from := " FROM " + t.name + " r"
 	if t.account != nil {
-		from += " JOIN nestor_accounts a ON a.name = '" + record.AccountOf(t.kind, "") + "' || r." + t.id()
+		from += " JOIN nestor_accounts a ON a.name = " + t.accountName("r.")
 	}
 	return from
 }
@@ -111,6 +127,9 @@ func (t table[T]) one(ctx context.Context, q querier, id, suffix string) (T, err
 func (t table[T]) missing(id string) error { return fmt.Errorf("%s %q: %w", t.kind, id, ErrNotFound) }
 
 func (t table[T]) insert(ctx context.Context, s *Store, tx *database.Tx, r *T) error {
+	if err := t.originate(ctx, s, tx, r); err != nil {
+		return err
+	}
 	args, err := values(t.columns, r)
 	if err != nil {
 		return err
@@ -124,11 +143,6 @@ func (t table[T]) insert(ctx context.Context, s *Store, tx *database.Tx, r *T) e
 		return t.writing(s, r, err)
 	}
 	tx.Changed(t.kind, *t.idOf(r))
-	if t.kind == record.OfKey {
-		if err := own(ctx, tx, *t.idOf(r)); err != nil {
-			return err
-		}
-	}
 	return t.open(ctx, tx, r)
 }
 
@@ -177,25 +191,32 @@ func (t table[T]) rewrite(ctx context.Context, s *Store, tx *database.Tx, id str
 	if err != nil {
 		return t.writing(s, r, err)
 	}
-	tx.Changed(t.kind, id)
-	if now := *t.idOf(r); now != id {
-		tx.Changed(t.kind, now)
-		return t.rename(ctx, tx, id, now)
+	now := *t.idOf(r)
+	if now != id {
+		tx.Changed(t.kind, now) // first: limits and account go over to it
 	}
-	return nil
+	tx.Changed(t.kind, id)
+	if now == id {
+		return nil
+	}
+	return t.rename(ctx, tx, id, now)
 }
 
 // remove deletes records and their accounts, and returns the ids of those that were there.
 func (t table[T]) remove(ctx context.Context, s *Store, tx *database.Tx, where string, args ...any) ([]string, error) {
-	gone, err := strs(ctx, tx, "DELETE FROM "+t.name+" WHERE "+where+" RETURNING "+t.id(), args...)
+	both, err := strs(ctx, tx, "DELETE FROM "+t.name+" WHERE "+where+" RETURNING "+t.id()+" || '"+separator+"' || "+t.payer().name, args...)
 	if err != nil {
 		return nil, fmt.Errorf("delete %ss: %w", t.kind, err)
+	}
+	gone, payers := make([]string, len(both)), make([]string, len(both))
+	for i := range both {
+		gone[i], payers[i], _ = strings.Cut(both[i], separator)
 	}
 	tx.Changed(t.kind, gone...)
 	if t.account == nil || len(gone) == 0 {
 		return gone, nil
 	}
-	return gone, t.close(ctx, s, tx, gone)
+	return gone, t.close(ctx, s, tx, payers)
 }
 
 // strs reads a column of text.

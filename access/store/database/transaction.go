@@ -26,9 +26,6 @@ func (t *Tx) Changed(kind record.Kind, ids ...string) {
 // attempts is how often a transaction is tried that got into the way of another one.
 const attempts = 5
 
-// ErrAgain ends a transaction that has to be tried once more: what it began with has changed meanwhile.
-var ErrAgain = errors.New("another transaction came in between")
-
 // Write runs f in a transaction: all of it, or nothing. f may run several times.
 func (d *DB) Write(ctx context.Context, f func(context.Context, *Tx) error) error {
 	ctx, cancel := context.WithTimeout(ctx, CallTime)
@@ -39,7 +36,7 @@ func (d *DB) Write(ctx context.Context, f func(context.Context, *Tx) error) erro
 	}
 	defer release()
 	for range attempts {
-		if err = d.try(ctx, f); err == nil || !errors.Is(err, ErrAgain) && !d.again(err) {
+		if err = d.try(ctx, f); err == nil || !d.again(err) {
 			break
 		}
 	}

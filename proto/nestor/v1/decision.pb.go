@@ -83,7 +83,9 @@ type Decision struct {
 	// How many tokens of output the request allows; 0 when it does not say.
 	MostOutput int64 `protobuf:"varint,30,opt,name=most_output,json=mostOutput,proto3" json:"most_output,omitempty"`
 	// Whom the client asks for: `user` in the request body.
-	EndUser       string `protobuf:"bytes,31,opt,name=end_user,json=endUser,proto3" json:"end_user,omitempty"`
+	EndUser string `protobuf:"bytes,31,opt,name=end_user,json=endUser,proto3" json:"end_user,omitempty"`
+	// The token that the key had first, by which its account is named; empty where it is the key's own.
+	Origin        string `protobuf:"bytes,32,opt,name=origin,proto3" json:"origin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -335,11 +337,18 @@ func (x *Decision) GetEndUser() string {
 	return ""
 }
 
+func (x *Decision) GetOrigin() string {
+	if x != nil {
+		return x.Origin
+	}
+	return ""
+}
+
 var File_nestor_v1_decision_proto protoreflect.FileDescriptor
 
 const file_nestor_v1_decision_proto_rawDesc = "" +
 	"\n" +
-	"\x18nestor/v1/decision.proto\x12\tnestor.v1\"\x88\a\n" +
+	"\x18nestor/v1/decision.proto\x12\tnestor.v1\"\xa0\a\n" +
 	"\bDecision\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x14\n" +
@@ -378,7 +387,8 @@ const file_nestor_v1_decision_proto_rawDesc = "" +
 	"\x06prices\x18\x1d \x03(\x03R\x06prices\x12\x1f\n" +
 	"\vmost_output\x18\x1e \x01(\x03R\n" +
 	"mostOutput\x12\x19\n" +
-	"\bend_user\x18\x1f \x01(\tR\aendUserB\x0e\n" +
+	"\bend_user\x18\x1f \x01(\tR\aendUser\x12\x16\n" +
+	"\x06origin\x18  \x01(\tR\x06originB\x0e\n" +
 	"\f_num_retriesB;Z9github.com/nestor-gateway/nestor/proto/nestor/v1;nestorv1b\x06proto3"
 
 var (

@@ -4,6 +4,7 @@
 
 CREATE TABLE nestor_keys (
     token TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    origin TEXT COLLATE "C" NOT NULL,
     name TEXT COLLATE "C" NOT NULL,
     alias TEXT COLLATE "C" NOT NULL,
     team_id TEXT COLLATE "C" NOT NULL,
@@ -30,6 +31,7 @@ CREATE TABLE nestor_keys (
     created_by TEXT COLLATE "C" NOT NULL,
     updated_by TEXT COLLATE "C" NOT NULL
 );
+CREATE UNIQUE INDEX nestor_keys_origin ON nestor_keys (origin);
 CREATE UNIQUE INDEX nestor_keys_alias ON nestor_keys (alias) WHERE alias <> '';
 CREATE INDEX nestor_keys_team ON nestor_keys (team_id) WHERE team_id <> '';
 CREATE INDEX nestor_keys_user ON nestor_keys (user_id) WHERE user_id <> '';
@@ -101,7 +103,7 @@ CREATE TABLE nestor_budgets (
     updated_by TEXT COLLATE "C" NOT NULL
 );
 
--- What the current budget period of a key, a team or a user has cost: "key:TOKEN", "team:ID", "user:ID".
+-- What the current budget period of a key, a team or a user has cost: "key:ORIGIN", "team:ID", "user:ID".
 CREATE TABLE nestor_accounts (
     name TEXT COLLATE "C" NOT NULL PRIMARY KEY,
     spend BIGINT NOT NULL,

@@ -4,6 +4,7 @@
 
 CREATE TABLE nestor_keys (
     token TEXT NOT NULL PRIMARY KEY,
+    origin TEXT NOT NULL,
     name TEXT NOT NULL,
     alias TEXT NOT NULL,
     team_id TEXT NOT NULL,
@@ -30,6 +31,7 @@ CREATE TABLE nestor_keys (
     created_by TEXT NOT NULL,
     updated_by TEXT NOT NULL
 ) WITHOUT ROWID;
+CREATE UNIQUE INDEX nestor_keys_origin ON nestor_keys (origin);
 CREATE UNIQUE INDEX nestor_keys_alias ON nestor_keys (alias) WHERE alias <> '';
 CREATE INDEX nestor_keys_team ON nestor_keys (team_id) WHERE team_id <> '';
 CREATE INDEX nestor_keys_user ON nestor_keys (user_id) WHERE user_id <> '';
@@ -101,7 +103,7 @@ CREATE TABLE nestor_budgets (
     updated_by TEXT NOT NULL
 ) WITHOUT ROWID;
 
--- What the current budget period of a key, a team or a user has cost: "key:TOKEN", "team:ID", "user:ID".
+-- What the current budget period of a key, a team or a user has cost: "key:ORIGIN", "team:ID", "user:ID".
 CREATE TABLE nestor_accounts (
     name TEXT NOT NULL PRIMARY KEY,
     spend BIGINT NOT NULL,

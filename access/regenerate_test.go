@@ -1,0 +1,68 @@
+package access_test
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/nestor-gateway/nestor/access"
+	"github.com/nestor-gateway/nestor/access/record"
+)
+
+// A regenerated key goes on with the limits and the account that it had, whichever way the index hears of it: to get a
+// new secret is no way to get more than its limits. They go with the key.
+func TestARegeneratedKeyGoesOnWithItsLimitsAndItsAccount(t *testing.T) {
+	key := func(token string) record.Change { return record.Change{Kind: record.OfKey, ID: record.TokenOf(secretOf(token))} }
+	for name, told := range map[string]func(now, before string) []record.Change{
+		"the new one first": func(now, before string) []record.Change { return []record.Change{key(now), key(before)} },
+		"all":               func(string, string) []record.Change { return []record.Change{{Kind: record.All}} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, e, b := newMemory(), newEntities(), newBooks()
+			k := m.addKey("1", record.Key{Terms: record.Terms{RPM: ptr[int64](5)}, ModelRPM: map[string]int64{"fast": 1}})
+			x := loaded(t, m, access.Options{Entities: e, Accounts: b})
+			limits, account := as(t, x, "1").Limits(nil, "fast"), as(t, x, "1").Key.Account
+			for _, l := range limits {
+				l.Entity()
+			}
+			e.since()
+			apply := func(changes []record.Change) {
+				t.Helper()
+				for _, c := range changes {
+					if err := x.Apply(t.Context(), c); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			// To the first token, too.
+			for _, step := range [][2]string{{"1", "2"}, {"2", "3"}, {"3", "1"}, {"1", "3"}} {
+				before, now := step[0], step[1]
+				m.change(func() { delete(m.keys, record.TokenOf(secretOf(before))) })
+				m.addKey(now, record.Key{Origin: record.TokenOf(secretOf("1")), Terms: k.Terms, ModelRPM: k.ModelRPM})
+				apply(told(now, before))
+				p := as(t, x, now)
+				if diff := cmp.Diff(limits, p.Limits(nil, "fast"), cmp.Comparer(func(a, b *access.Limited) bool { return a == b })); diff != "" {
+					t.Errorf("from %s to %s: %s", before, now, diff)
+				}
+				if p.Key.Account != account {
+					t.Errorf("from %s to %s: another account", before, now)
+				}
+				if _, d := x.Authenticate(bearing(secretOf(before))); d == nil {
+					t.Errorf("%s still opens", before)
+				}
+			}
+			if asked := e.since(); asked != nil || b.dropped != nil {
+				t.Errorf("limits were asked to %q, accounts were dropped: %q", asked, b.dropped)
+			}
+			m.change(func() { clear(m.keys) })
+			apply([]record.Change{key("3")})
+			name := "key:" + record.TokenOf(secretOf("1"))
+			if diff := cmp.Diff([]string{"drop " + name, "drop " + name + "/model:fast"}, e.since()); diff != "" {
+				t.Error(diff)
+			}
+			if diff := cmp.Diff([]string{name}, b.dropped); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
