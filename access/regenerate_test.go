@@ -12,7 +12,9 @@ import (
 // A regenerated key goes on with the limits and the account that it had, whichever way the index hears of it: to get a
 // new secret is no way to get more than its limits. They go with the key.
 func TestARegeneratedKeyGoesOnWithItsLimitsAndItsAccount(t *testing.T) {
-	key := func(token string) record.Change { return record.Change{Kind: record.OfKey, ID: record.TokenOf(secretOf(token))} }
+	key := func(token string) record.Change {
+		return record.Change{Kind: record.OfKey, ID: record.TokenOf(secretOf(token))}
+	}
 	for name, told := range map[string]func(now, before string) []record.Change{
 		"the new one first": func(now, before string) []record.Change { return []record.Change{key(now), key(before)} },
 		"all":               func(string, string) []record.Change { return []record.Change{{Kind: record.All}} },
