@@ -57,7 +57,7 @@ func apiPaths() []*routev3.RouteMatch {
 		matches = append(matches, &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Path{Path: path}})
 	}
 	for _, path := range []string{
-		"/v1/models", "/models", "/health", "/key", "/team", "/user", "/budget", "/spend", "/global", "/audit",
+		"/v1/models", "/models", "/health", "/key", "/team", "/user", "/budget", "/spend", "/global", "/audit", "/v2/key",
 	} {
 		matches = append(matches, &routev3.RouteMatch{
 			PathSpecifier: &routev3.RouteMatch_PathSeparatedPrefix{PathSeparatedPrefix: path},

@@ -259,7 +259,7 @@ func TestPathsOfTheHTTPPortGoThere(t *testing.T) {
 		"/v1/models", "/models", "/v1/models/gpt-4o", "/v1/models/openai/gpt-4o?a=b", "/v1/models/openai%2Fgpt-4o", "/models/a%2fb",
 		"/v1/models/a//b/../c",
 		"/model/info", "/v1/model/info?id=1", "/model_group/info", "/health", "/health/liveliness", "/health/liveness", "/health/readiness",
-		"/key/generate", "/team/new", "/user/info", "/budget/new", "/spend/logs", "/global/spend",
+		"/key/generate", "/team/new", "/user/info", "/budget/new", "/spend/logs", "/global/spend", "/v2/key/info",
 	} {
 		resp, _ := g.send(t, http.MethodGet, path, "", "authorization", "Bearer sk-1")
 		if resp.StatusCode != http.StatusOK {

@@ -17,9 +17,9 @@ func groups() map[string]string {
 			"/engines/*/chat/completions /engines/*/completions /engines/*/embeddings /openai/deployments/*/chat/completions " +
 			"/openai/deployments/*/completions /openai/deployments/*/embeddings /models /v1/models /models/* /v1/models/*"
 		modelInfo = "/model/info /v1/model/info /model_group/info"
-		info      = "/key/info /key/list /team/info /team/list /user/info /health /models /v1/models " + modelInfo
+		info      = "/key/info /v2/key/info /key/list /team/info /team/list /user/info /health /models /v1/models " + modelInfo
 		keys      = "/key/generate /key/update /key/delete /key/info /key/list /key/block /key/unblock /key/regenerate " +
-			"/key/*/regenerate /spend/logs"
+			"/key/*/regenerate /key/*/reset_spend /key/aliases /spend/logs"
 		management = "/user/new /user/update /user/delete /user/info /user/list " +
 			"/team/new /team/update /team/delete /team/info /team/list /team/block /team/unblock /team/member_add /team/member_delete " +
 			"/budget/new /budget/info /model/info /audit " + keys
@@ -32,7 +32,7 @@ func groups() map[string]string {
 		"key_management_routes":        keys,
 		"management_routes":            management,
 		"spend_tracking_routes":        "/spend/keys /spend/users /spend/logs",
-		"global_spend_tracking_routes": "/global/spend/keys /global/spend/models /global/spend/teams",
+		"global_spend_tracking_routes": "/global/spend /global/spend/logs /global/spend/keys /global/spend/models /global/spend/teams",
 	}
 }
 

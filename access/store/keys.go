@@ -18,11 +18,21 @@ type KeyQuery struct {
 	BudgetID string
 	// Search is a token, or part of an alias in any case.
 	Search string
+	// Named leaves out keys without an alias.
+	Named bool
+	// Within leaves out what is in no reach; nil does not.
+	Within *Reach
 	// Limit 0 is all.
 	Offset, Limit int
 	// SortBy is created_at by default; updated_at, alias, token, name, team_id, user_id, expires, spend or max_budget.
 	SortBy     string
 	Descending bool
+}
+
+// Reach is keys of a user, and of teams.
+type Reach struct {
+	UserID  string
+	TeamIDs []string
 }
 
 func (q KeyQuery) filter(s *Store) (f filter) {
@@ -32,6 +42,12 @@ func (q KeyQuery) filter(s *Store) (f filter) {
 	f.equal("r.user_id", q.UserID)
 	f.equal("r.budget_id", q.BudgetID)
 	f.search(q.Search, "r.token", "r.alias")
+	if q.Named {
+		f.conditions = append(f.conditions, "r.alias <> ''")
+	}
+	if q.Within != nil {
+		f.either("r.user_id <> '' AND r.user_id = ?", q.Within.UserID, "r.team_id <> '' AND r.team_id"+s.db.In("?"), database.List(append([]string{}, q.Within.TeamIDs...)))
+	}
 	return f
 }
 

@@ -73,6 +73,16 @@ func (f *filter) add(condition string, arg any, given bool) {
 
 func (f *filter) equal(column, value string) { f.add(column+" = ?", value, value != "") }
 
+// either takes two conditions of which one must hold, each with a mark as in add.
+func (f *filter) either(one string, first any, other string, second any) {
+	var both filter
+	both.args = f.args
+	both.add(one, first, true)
+	both.add(other, second, true)
+	f.args = both.args
+	f.conditions = append(f.conditions, "("+strings.Join(both.conditions, " OR ")+")")
+}
+
 // search finds a text that is an id, or part of one of the columns in any case (of ASCII's letters).
 func (f *filter) search(text, id string, columns ...string) {
 	if text == "" {

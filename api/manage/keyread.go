@@ -37,6 +37,49 @@ func (h *Handler) keyInfo(c *call) (any, error) {
 	return reply.Object{"key": named, "info": shown}, nil
 }
 
+// mostNamed bounds how many keys can be asked about at a time, as everybody who has a key may ask.
+const mostNamed = 1000
+
+// keysInfo answers about several keys; those that the caller may not see are left out, as are those that are not there.
+func (h *Handler) keysInfo(c *call) (any, error) {
+	names, err := namesIn(c)
+	if err != nil {
+		return nil, err
+	}
+	if n := len(names.Keys) + len(names.Aliases); n > mostNamed {
+		return nil, reply.Bad("keys", "%d keys are named; at most %d can be asked about at a time", n, mostNamed)
+	}
+	_, found, err := h.keysNamed(c, names)
+	if err != nil {
+		return nil, err
+	}
+	visible, err := h.visible(c, found)
+	if err != nil {
+		return nil, err
+	}
+	shown, err := h.keyRows(c, visible)
+	for _, row := range shown {
+		delete(row, "token")
+	}
+	return reply.Object{"key": c.body.Values["keys"], "info": shown}, err
+}
+
+// visible are those keys that the caller may see, each once.
+func (h *Handler) visible(c *call, keys []record.Key) (visible []record.Key, err error) {
+	seen := map[string]bool{}
+	for _, k := range keys {
+		may, err := h.maySee(c, k)
+		if err != nil {
+			return nil, err
+		}
+		if may && !seen[k.Token] {
+			visible = append(visible, k)
+		}
+		seen[k.Token] = true
+	}
+	return visible, nil
+}
+
 // maySee is LiteLLM's rule: viewers see all keys, others their own, those of their user, and those of its teams.
 func (h *Handler) maySee(c *call, k record.Key) (bool, error) {
 	switch user := c.user(); {
@@ -103,6 +146,42 @@ func (h *Handler) scope(c *call, q *store.KeyQuery) error {
 	}
 	q.UserID = user
 	return nil
+}
+
+// keyAliases answers with a page of the aliases of keys, in order: those of everybody to viewers, to others those of their
+// user and of its teams.
+func (h *Handler) keyAliases(c *call) (any, error) {
+	p, err := c.page("size", 50)
+	if err != nil {
+		return nil, err
+	}
+	q := store.KeyQuery{
+		Named: true, Search: c.query.Get("search"), TeamID: c.query.Get("team_id"), SortBy: "alias", Offset: p.offset(), Limit: p.size,
+	}
+	if !c.views() {
+		if q.Within, err = h.reach(c); err != nil {
+			return nil, err
+		}
+	}
+	found, total, err := h.Store.Keys(c, q)
+	names := make([]string, len(found))
+	for i, k := range found {
+		names[i] = k.Alias
+	}
+	return reply.Object{"aliases": names, "total_count": total, "current_page": p.number, "total_pages": p.pages(total), "size": p.size}, err
+}
+
+// reach is the keys of the caller's user and of its teams; none for a key that has no user.
+func (h *Handler) reach(c *call) (*store.Reach, error) {
+	reach := &store.Reach{UserID: c.user()}
+	if reach.UserID == "" {
+		return reach, nil
+	}
+	teams, _, err := h.Store.Teams(c, store.TeamQuery{UserID: reach.UserID})
+	for _, t := range teams {
+		reach.TeamIDs = append(reach.TeamIDs, t.ID)
+	}
+	return reach, err
 }
 
 func (h *Handler) listed(c *call, keys []record.Key) (any, error) {

@@ -3,7 +3,6 @@ package manage
 import (
 	"context"
 	"errors"
-	"strings"
 
 	"github.com/nestor-gateway/nestor/access/record"
 	"github.com/nestor-gateway/nestor/access/store"
@@ -56,25 +55,25 @@ func (h *Handler) taken(ctx context.Context, err error, alias, except string) er
 	if !errors.Is(err, store.ErrTaken) {
 		return err
 	}
-	if token, found := h.tokenByAlias(ctx, alias); found == nil && token != except {
+	if k, found := h.keyByAlias(ctx, alias); found == nil && k.Token != except {
 		return reply.Bad("key_alias", "Key with alias '%.200s' already exists. Unique key aliases across all keys are required.", alias)
 	}
 	return reply.Bad("key", "this key exists already")
 }
 
-// tokenByAlias finds a key by its alias, which is never empty then.
-func (h *Handler) tokenByAlias(ctx context.Context, alias string) (string, error) {
+// keyByAlias finds a key by its alias, which is never empty then.
+func (h *Handler) keyByAlias(ctx context.Context, alias string) (record.Key, error) {
 	if alias == "" {
-		return "", reply.NotFound("key_alias", "Key not found: no alias is given.")
+		return record.Key{}, reply.NotFound("key_alias", "Key not found: no alias is given.")
 	}
 	found, _, err := h.Store.Keys(ctx, store.KeyQuery{Alias: alias, Limit: 1})
 	switch {
 	case err != nil:
-		return "", err
+		return record.Key{}, err
 	case len(found) == 0:
-		return "", reply.NotFound("key_alias", "Key not found. No key with key_alias='%.200s'.", alias)
+		return record.Key{}, reply.NotFound("key_alias", "Key not found. No key with key_alias='%.200s'.", alias)
 	}
-	return found[0].Token, nil
+	return found[0], nil
 }
 
 // keyNamed is the token of the key that a body is about: `key`, or `key_alias` where that is all there is.
@@ -90,7 +89,8 @@ func (h *Handler) keyNamed(c *call) (string, error) {
 	case alias == "":
 		return "", reply.Bad("key", "either key or key_alias must be provided")
 	}
-	return h.tokenByAlias(c, alias)
+	k, err := h.keyByAlias(c, alias)
+	return k.Token, err
 }
 
 func (h *Handler) updateKey(c *call) (any, error) {
@@ -152,10 +152,10 @@ func (h *Handler) changeKey(c *call, token string, change keyChange) (record.Key
 	if err != nil {
 		return after, h.taken(c, err, planned.Alias, token)
 	}
-	h.apply(c, record.OfKey, token)
 	if after.Token != token {
 		h.apply(c, record.OfKey, after.Token)
 	}
+	h.apply(c, record.OfKey, token)
 	return after, nil
 }
 
@@ -196,8 +196,8 @@ func (h *Handler) keyToRegenerate(c *call) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if key == "" && c.path != "/key/regenerate" {
-		key, _ = strings.CutSuffix(strings.TrimPrefix(c.path, "/key/"), "/regenerate")
+	if key == "" {
+		key, _, _ = keyInPath(c.path)
 	}
 	switch {
 	case key == "":
@@ -232,45 +232,57 @@ func (h *Handler) setBlocked(c *call, blocked bool) (any, error) {
 }
 
 func (h *Handler) deleteKeys(c *call) (any, error) {
-	var d form.Deletion
-	if err := form.KeyDelete().Apply(c.body, &d); err != nil {
-		return nil, err
-	}
-	deleted, tokens, err := h.keysToDelete(c, d)
+	names, err := namesIn(c)
 	if err != nil {
 		return nil, err
+	}
+	named, found, err := h.keysNamed(c, names)
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 {
+		return nil, reply.NotFound("keys", "No keys found")
+	}
+	tokens := make([]string, len(found))
+	for i, k := range found {
+		tokens[i] = k.Token
 	}
 	if _, err := h.Store.DeleteKeys(c, tokens, c.audit()); err != nil {
 		return nil, err
 	}
 	h.apply(c, record.OfKey, tokens...)
-	return reply.Object{"deleted_keys": deleted}, nil
+	return reply.Object{"deleted_keys": named}, nil
 }
 
-// keysToDelete finds the keys there are, as they were named and by token. Names of none are passed over, unless all are.
-func (h *Handler) keysToDelete(c *call, d form.Deletion) (named, tokens []string, err error) {
-	if len(d.Keys) == 0 && len(d.Aliases) == 0 {
-		return nil, nil, reply.Bad("keys", "At least one of 'keys' or 'key_aliases' must be provided.")
+// namesIn reads a body that names keys.
+func namesIn(c *call) (names form.Names, err error) {
+	if err := form.KeyNames().Apply(c.body, &names); err != nil {
+		return names, err
 	}
-	for _, key := range d.Keys {
-		if _, err := h.Store.Key(c, tokenOf(key)); err == nil {
-			named, tokens = append(named, key), append(tokens, tokenOf(key))
-		} else if !errors.Is(err, store.ErrNotFound) {
-			return nil, nil, err
+	if len(names.Keys)+len(names.Aliases) == 0 {
+		return names, reply.Bad("keys", "At least one of 'keys' or 'key_aliases' must be provided.")
+	}
+	return names, nil
+}
+
+// keysNamed finds keys, and how each is named. Names of none are passed over.
+func (h *Handler) keysNamed(c *call, names form.Names) (named []string, found []record.Key, err error) {
+	byKey := func(ctx context.Context, key string) (record.Key, error) { return h.key(ctx, tokenOf(key)) }
+	for _, by := range []struct {
+		names []string
+		find  func(context.Context, string) (record.Key, error)
+	}{{names.Keys, byKey}, {names.Aliases, h.keyByAlias}} {
+		for _, name := range by.names {
+			k, err := by.find(c, name)
+			switch {
+			case err == nil:
+				named, found = append(named, name), append(found, k)
+			case !isNotFound(err):
+				return nil, nil, err
+			}
 		}
 	}
-	for _, alias := range d.Aliases {
-		token, err := h.tokenByAlias(c, alias)
-		if err == nil {
-			named, tokens = append(named, alias), append(tokens, token)
-		} else if !isNotFound(err) {
-			return nil, nil, err
-		}
-	}
-	if len(tokens) == 0 {
-		return nil, nil, reply.NotFound("keys", "No keys found")
-	}
-	return named, tokens, nil
+	return named, found, nil
 }
 
 func isNotFound(err error) bool {

@@ -341,3 +341,76 @@ func TestTheAuditLogSaysWhoChangedWhat(t *testing.T) {
 	r.done(r.post("/key/update", `{"key": "`+key+`", "tags": ["`+long+`"]}`))
 	mustEqual(t, any(object{"key": token, "tags": "5004 bytes"}), r.done(r.get("/audit"))["audit_logs"].([]any)[0].(object)["updated_values"])
 }
+
+func TestSeveralKeysAreShownToWhoMaySeeThem(t *testing.T) {
+	r := newRig(t)
+	r.done(r.post("/team/new", `{"team_id": "t1", "members_with_roles": [{"user_id": "ann", "role": "user"}]}`))
+	of := map[string]string{
+		"ann": r.generate(`{"key_alias": "of ann", "user_id": "ann"}`), "bob": r.generate(`{"key_alias": "of bob", "user_id": "bob"}`),
+		"team": r.generate(`{"key_alias": "of t1", "team_id": "t1"}`), "nobody": r.generate(`{"key_alias": "of nobody"}`),
+	}
+	body := fmt.Sprintf(`{"keys": [%q, %q, "sk-nobody-has-this-key"], "key_aliases": ["of ann", "of t1", "of bob", "none"]}`, of["nobody"], record.TokenOf(of["bob"]))
+	keys := []any{of["nobody"], record.TokenOf(of["bob"]), "sk-nobody-has-this-key"}
+	for who, want := range map[string][]any{
+		master: {"of nobody", "of bob", "of ann", "of t1"}, of["ann"]: {"of ann", "of t1"}, of["bob"]: {"of bob"}, of["team"]: {"of t1"}, of["nobody"]: {"of nobody"},
+	} {
+		got := r.done(r.ask(who, http.MethodPost, "/v2/key/info", body))
+		mustEqual(t, any(keys), got["key"])
+		mustEqual(t, want, column(got["info"], "key_alias"))
+		for _, token := range column(got["info"], "token") {
+			mustEqual(t, nil, token)
+		}
+	}
+	mustEqual(t, reply{200, object{"key": nil, "info": []any{}}}, r.post("/v2/key/info", `{"key_aliases": ["none"]}`))
+	mustEqual(t, bad("keys", "At least one of 'keys' or 'key_aliases' must be provided."), r.post("/v2/key/info", `{"keys": []}`))
+	mustEqual(t, bad("keys", "1001 keys are named; at most 1000 can be asked about at a time"),
+		r.post("/v2/key/info", `{"keys": ["x"`+strings.Repeat(`, "x"`, 1000)+`]}`))
+}
+
+func TestAliasesAreListedToWhoMaySeeTheirKeys(t *testing.T) {
+	r := newRig(t)
+	r.done(r.post("/team/new", `{"team_id": "t1", "members_with_roles": [{"user_id": "ann", "role": "user"}]}`))
+	ann, alone := r.generate(`{"key_alias": "b of ann", "user_id": "ann"}`), r.generate(`{}`)
+	bob := r.generate(`{"key_alias": "c of bob", "team_id": "t1"}`)
+	r.generate(`{"key_alias": "a of bob", "user_id": "bob"}`)
+	page := func(total, number, pages, size float64, names ...any) reply {
+		return reply{200, object{"aliases": append([]any{}, names...), "total_count": total, "current_page": number, "total_pages": pages, "size": size}}
+	}
+	mustEqual(t, page(3, 1, 1, 50, "a of bob", "b of ann", "c of bob"), r.get("/key/aliases"))
+	mustEqual(t, page(3, 2, 2, 2, "c of bob"), r.get("/key/aliases?size=2&page=2"))
+	mustEqual(t, page(2, 1, 1, 50, "a of bob", "c of bob"), r.get("/key/aliases?search=BOB"))
+	mustEqual(t, page(1, 1, 1, 50, "c of bob"), r.get("/key/aliases?team_id=t1"))
+	mustEqual(t, page(2, 1, 1, 50, "b of ann", "c of bob"), r.ask(ann, http.MethodGet, "/key/aliases", ""))
+	mustEqual(t, page(0, 1, 0, 50), r.ask(alone, http.MethodGet, "/key/aliases", ""))
+	mustEqual(t, page(0, 1, 0, 50), r.ask(bob, http.MethodGet, "/key/aliases", ""))
+	mustEqual(t, bad("size", `size must be a whole number from 1 to 100, not "101"`), r.get("/key/aliases?size=101"))
+}
+
+func TestSpendIsResetToLessAndNoMoreThanABudget(t *testing.T) {
+	r := newRig(t)
+	r.done(r.post("/budget/new", `{"budget_id": "b1", "max_budget": 2}`))
+	key := r.generate(`{"key_alias": "a", "spend": 5, "max_budget": 4, "budget_id": "b1", "budget_duration": "30d"}`)
+	token := record.TokenOf(key)
+	path := "/key/" + token + "/reset_spend"
+	for body, want := range map[string]reply{
+		`{}`:                            bad("reset_to", "reset_to must be provided"),
+		`{"reset_to": null}`:            bad("reset_to", "reset_to must be provided"),
+		`{"reset_to": -1}`:              bad("reset_to", "reset_to must be a number of at least 0, not -1"),
+		`{"reset_to": true}`:            bad("reset_to", "reset_to must be a number of at least 0, not true"),
+		`{"reset_to": "NaN"}`:           bad("reset_to", `reset_to must be a number of at least 0, not "NaN"`),
+		`{"reset_to": 1e300}`:           bad("reset_to", "reset_to must be at most 4611686018.427388, not 1e300"),
+		`{"reset_to": 6}`:               bad("reset_to", "reset_to (6) must be <= current spend (5)"),
+		`{"reset_to": 4.5}`:             bad("reset_to", "reset_to (4.5) must be <= budget (4)"),
+		`{"reset_to": 3}`:               bad("reset_to", "reset_to (3) must be <= budget (2)"),
+		`{"reset_to": 1, "reason": ""}`: bad("reason", `"reason" is no field of this request`),
+	} {
+		mustEqual(t, want, r.post(path, body))
+	}
+	mustEqual(t, reply{200, object{"key_hash": token, "spend": 1.5, "previous_spend": 5.0, "max_budget": 4.0, "budget_reset_at": "2026-04-01T00:00:00Z"}},
+		r.post(path, `{"reset_to": 1.5}`))
+	mustEqual(t, any(1.5), r.done(r.get("/key/info?key=" + token))["info"].(object)["spend"])
+	mustEqual(t, any(1.5), r.done(r.post("/key/"+key+"/reset_spend", `{"reset_to": 0}`))["previous_spend"])
+	mustEqual(t, missing("key", "Key not found."), r.post("/key/sk-nobody-has-this-key/reset_spend", `{"reset_to": 0}`))
+	mustEqual(t, forbidden("Only the master key, or a key of a user with the role proxy_admin, can call /key/{key}/reset_spend."),
+		r.ask(key, http.MethodPost, path, `{"reset_to": 0}`))
+}

@@ -60,13 +60,23 @@ func New(o Options) *Handler {
 
 // Route names the route of a path, without the key that may be in it; "" for a path that is none of these.
 func (h *Handler) Route(path string) string {
-	if _, named := strings.CutPrefix(path, "/key/"); named && strings.HasSuffix(path, "/regenerate") && path != "/key/regenerate" {
-		return "/key/{key}/regenerate"
+	if _, action, named := keyInPath(path); named {
+		path = "/key/{key}/" + action
 	}
 	if _, ok := h.routes[path]; ok {
 		return path
 	}
 	return ""
+}
+
+// keyInPath takes a path such as /key/sk-x/regenerate apart.
+func keyInPath(path string) (key, action string, named bool) {
+	rest, ok := strings.CutPrefix(path, "/key/")
+	last := strings.LastIndexByte(rest, '/')
+	if !ok || last < 0 {
+		return "", "", false
+	}
+	return rest[:last], rest[last+1:], true
 }
 
 // ServeHTTP expects a path that Route names.

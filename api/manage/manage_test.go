@@ -19,13 +19,14 @@ func everyRoute() []struct{ method, path, body string } {
 		{"POST", "/key/generate", `{}`}, {"POST", "/key/update", `{"key": "k"}`}, {"POST", "/key/regenerate", `{"key": "k"}`},
 		{"POST", "/key/k/regenerate", ``}, {"POST", "/key/delete", `{"keys": ["k"]}`}, {"POST", "/key/block", `{"key": "k"}`},
 		{"POST", "/key/unblock", `{"key": "k"}`}, {"GET", "/key/info", ``}, {"GET", "/key/list", ``},
+		{"GET", "/key/aliases", ``}, {"POST", "/key/k/reset_spend", `{"reset_to": 0}`}, {"POST", "/v2/key/info", `{"keys": ["k"]}`},
 		{"POST", "/team/new", `{"team_id": "t"}`}, {"POST", "/team/update", `{"team_id": "t"}`}, {"POST", "/team/block", `{"team_id": "t"}`},
-		{"POST", "/team/unblock", `{"team_id": "t"}`}, {"POST", "/team/member_add", `{}`}, {"POST", "/team/member_delete", `{}`},
+		{"POST", "/team/unblock", `{"team_id": "t"}`}, {"POST", "/team/member_add", `{}`}, {"POST", "/team/member_update", `{}`}, {"POST", "/team/member_delete", `{}`},
 		{"GET", "/team/info?team_id=t", ``}, {"GET", "/team/list", ``}, {"POST", "/team/delete", `{"team_ids": ["t"]}`},
 		{"POST", "/user/new", `{}`}, {"POST", "/user/update", `{}`}, {"POST", "/user/delete", `{}`}, {"GET", "/user/info", ``}, {"GET", "/user/list", ``},
 		{"POST", "/budget/new", `{}`}, {"POST", "/budget/update", `{}`}, {"POST", "/budget/delete", `{}`}, {"POST", "/budget/info", `{}`}, {"GET", "/budget/list", ``},
 		{"GET", "/spend/logs", ``}, {"GET", "/spend/keys", ``}, {"GET", "/spend/users", ``},
-		{"GET", "/global/spend/keys", ``}, {"GET", "/global/spend/models", ``}, {"GET", "/global/spend/teams", ``}, {"GET", "/audit", ``},
+		{"GET", "/global/spend", ``}, {"GET", "/global/spend/logs", ``}, {"GET", "/global/spend/keys", ``}, {"GET", "/global/spend/models", ``}, {"GET", "/global/spend/teams", ``}, {"GET", "/audit", ``},
 	}
 }
 
@@ -43,6 +44,8 @@ func TestWhoMayCallWhat(t *testing.T) {
 		switch {
 		case path == "/budget/info":
 			return view
+		case path == "/v2/key/info":
+			return own
 		case method == "POST":
 			return change
 		case strings.HasPrefix(path, "/global") || path == "/audit" || path == "/budget/list" || path == "/user/list":
@@ -127,7 +130,8 @@ func TestRoutesAreNamedWithoutKeys(t *testing.T) {
 	r := newRig(t)
 	for path, want := range map[string]string{
 		"/key/generate": "/key/generate", "/key/regenerate": "/key/regenerate", "/key/sk-secret/regenerate": "/key/{key}/regenerate",
-		"/key/a/b/regenerate": "/key/{key}/regenerate", "/key": "", "/key/generate/": "", "/v1/models": "", "/": "", "/audit": "/audit",
+		"/key/a/b/regenerate": "/key/{key}/regenerate", "/key": "", "/key/generate/": "", "/key/sk-secret/reset_spend": "/key/{key}/reset_spend",
+		"/key/sk-secret/info": "", "/key//regenerate": "/key/{key}/regenerate", "/v2/key/info": "/v2/key/info", "/v1/models": "", "/": "", "/audit": "/audit",
 	} {
 		if got := r.handler.Route(path); got != want {
 			t.Errorf("Route(%q) = %q, want %q", path, got, want)

@@ -1,6 +1,7 @@
 package manage
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -129,6 +130,42 @@ func (h *Handler) stamp(c *call) record.Stamp {
 	return record.Stamp{CreatedAt: now, UpdatedAt: now, CreatedBy: c.author(), UpdatedBy: c.author()}
 }
 
+// updateMember changes the role of a member, and with user_id also the email address that the team has of it.
+func (h *Handler) updateMember(c *call) (any, error) {
+	var m form.Membership
+	if err := form.MemberUpdate().Apply(c.body, &m); err != nil {
+		return nil, err
+	}
+	if m.One.UserID == "" && m.One.Email == "" {
+		return nil, noMemberNamed()
+	}
+	var changed record.Member
+	_, err := h.changeTeam(c, m.Team, func(t *record.Team) error {
+		at := slices.IndexFunc(t.Members, func(other record.Member) bool { return same(m.One, other) })
+		if at < 0 {
+			return reply.NotFound("user_id", "User %.200s is not a member of team %.200s", cmp.Or(m.One.UserID, m.One.Email), t.ID)
+		}
+		changed = t.Members[at]
+		if m.One.Role != "" {
+			changed.Role, changed.Email = m.One.Role, cmp.Or(m.One.Email, changed.Email)
+		}
+		t.Members[at] = changed
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return reply.Object{
+		"team_id": m.Team, "user_id": row.OrNull(changed.UserID), "user_email": row.OrNull(m.One.Email),
+		"max_budget_in_team": nil, "tpm_limit": nil, "rpm_limit": nil, "budget_duration": nil, "allowed_models": c.body.Values["allowed_models"],
+		"temp_budget_increase": nil, "temp_budget_expiry": nil,
+	}, nil
+}
+
+func noMemberNamed() error {
+	return reply.Bad("user_id", "Either user_id or user_email needs to be passed in")
+}
+
 // deleteMember takes somebody out of a team, once the keys that they have in it are deleted: where that fails they are
 // members still, and can be taken out again.
 func (h *Handler) deleteMember(c *call) (any, error) {
@@ -137,7 +174,7 @@ func (h *Handler) deleteMember(c *call) (any, error) {
 		return nil, err
 	}
 	if m.One.UserID == "" && m.One.Email == "" {
-		return nil, reply.Bad("user_id", "Either user_id or user_email needs to be passed in")
+		return nil, noMemberNamed()
 	}
 	t, err := h.team(c, m.Team)
 	if err != nil {

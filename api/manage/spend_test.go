@@ -105,7 +105,12 @@ func TestSpendOfKeysModelsAndTeams(t *testing.T) {
 		"total_spend_per_team": []any{object{"team_id": "t2", "total_spend": 4.0}, object{"team_id": "Core", "total_spend": 1.25},
 			object{"team_id": "Unassigned", "total_spend": 0.5}},
 	}}, r.get("/global/spend/teams"))
+	mustEqual(t, reply{200, object{"spend": 5.75, "max_budget": 0.0}}, r.get("/global/spend"))
+	mustEqual(t, reply{200, []any{object{"date": "2026-03-01", "spend": 1.75}, object{"date": "2026-03-03", "spend": 4.0}}}, r.get("/global/spend/logs"))
+	mustEqual(t, reply{200, []any{object{"date": "2026-03-01", "spend": 1.25, "api_key": record.TokenOf(ann)}}}, r.get("/global/spend/logs?api_key="+ann))
 	r.now = r.now.AddDate(0, 0, 60)
+	mustEqual(t, reply{200, object{"spend": 0.0, "max_budget": 0.0}}, r.get("/global/spend"))
+	mustEqual(t, reply{200, []any{}}, r.get("/global/spend/logs"))
 	mustEqual(t, reply{200, []any{}}, r.get("/global/spend/models"))
 	mustEqual(t, bad("limit", `limit must be a whole number from 1 to 10000, not "0"`), r.get("/global/spend/models?limit=0"))
 }

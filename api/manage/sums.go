@@ -77,6 +77,40 @@ func (h *Handler) spendUsers(c *call) (any, error) {
 	return rows, err
 }
 
+// globalSpend answers with the sum of all that was spent. There is no budget of the whole: LiteLLM has 0 for none.
+func (h *Handler) globalSpend(c *call) (any, error) {
+	q, err := h.recent(c)
+	if err != nil {
+		return nil, err
+	}
+	days, err := h.Store.SpendBy(c, store.ByDay, q)
+	var all record.Nano
+	for _, d := range days {
+		all += d.Cost
+	}
+	return reply.Object{"spend": all.USD(), "max_budget": 0.0}, err
+}
+
+// globalDays answers with what was spent by day, by all or by one key.
+func (h *Handler) globalDays(c *call) (any, error) {
+	q, err := h.recent(c)
+	if err != nil {
+		return nil, err
+	}
+	if key := c.query.Get("api_key"); key != "" {
+		q.Token = tokenOf(key)
+	}
+	days, err := h.Store.SpendBy(c, store.ByDay, q)
+	rows := make([]reply.Object, len(days))
+	for i, d := range days {
+		rows[i] = reply.Object{"date": d.Name, "spend": d.Cost.USD()}
+		if q.Token != "" {
+			rows[i]["api_key"] = q.Token
+		}
+	}
+	return rows, err
+}
+
 func (h *Handler) globalKeys(c *call) (any, error) {
 	q, err := h.recent(c)
 	if err != nil {

@@ -269,3 +269,43 @@ func TestWhatFailsHalfwayInATeamCanBeAskedForAgain(t *testing.T) {
 	r.done(r.post("/team/member_delete", `{"team_id": "t1", "user_id": "ann"}`))
 	mustEqual(t, 401, r.ask(key, http.MethodGet, "/key/info", "").Status)
 }
+
+func TestAMemberGetsAnotherRole(t *testing.T) {
+	r := newRig(t)
+	r.done(r.post("/team/new", `{"team_id": "t1", "members_with_roles": [{"user_id": "ann", "role": "user"}, {"user_email": "bob@example.com", "role": "user"}]}`))
+	answer := func(user, email, models any) reply {
+		return reply{200, object{"team_id": "t1", "user_id": user, "user_email": email, "max_budget_in_team": nil, "tpm_limit": nil, "rpm_limit": nil,
+			"budget_duration": nil, "allowed_models": models, "temp_budget_increase": nil, "temp_budget_expiry": nil}}
+	}
+	members := func(want ...record.Member) {
+		t.Helper()
+		team, err := r.store.Team(t.Context(), "t1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustEqual(t, want, team.Members)
+	}
+	ann, bob := record.Member{UserID: "ann", Role: "user"}, record.Member{Email: "bob@example.com", Role: "user"}
+	mustEqual(t, answer("ann", nil, nil), r.post("/team/member_update", `{"team_id": "t1", "user_id": "ann"}`))
+	members(ann, bob)
+	mustEqual(t, answer("ann", "ann@example.com", []any{}),
+		r.post("/team/member_update", `{"team_id": "t1", "user_id": "ann", "user_email": "ann@example.com", "role": "admin", "allowed_models": []}`))
+	ann.Role, ann.Email = "admin", "ann@example.com"
+	members(ann, bob)
+	mustEqual(t, answer(nil, "bob@example.com", nil), r.post("/team/member_update", `{"team_id": "t1", "user_email": "bob@example.com", "role": "admin"}`))
+	bob.Role = "admin"
+	members(ann, bob)
+	for body, want := range map[string]reply{
+		`{"team_id": "t1"}`:                                         bad("user_id", "Either user_id or user_email needs to be passed in"),
+		`{"user_id": "ann"}`:                                        bad("team_id", "team_id must be provided"),
+		`{"team_id": "t2", "user_id": "ann"}`:                       missing("team_id", "Team not found, passed team_id=t2"),
+		`{"team_id": "t1", "user_id": "cleo", "role": "user"}`:      missing("user_id", "User cleo is not a member of team t1"),
+		`{"team_id": "t1", "user_id": "ann", "role": "boss"}`:       bad("role", "role must be admin or user"),
+		`{"team_id": "t1", "user_id": "ann", "rpm_limit": 5}`:       bad("rpm_limit", "rpm_limit is not supported by Nestor, and the request would not do what it says: leave it out"),
+		`{"team_id": "t1", "user_id": "ann", "members": ["cleo"]}`:  bad("members", `"members" is no field of this request`),
+		`{"team_id": "t1", "user_id": "ann", "allowed_models": 17}`: bad("allowed_models", "allowed_models is not supported by Nestor, and the request would not do what it says: leave it out"),
+	} {
+		mustEqual(t, want, r.post("/team/member_update", body))
+	}
+	members(ann, bob)
+}

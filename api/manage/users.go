@@ -66,7 +66,7 @@ func (h *Handler) checkUser(c *call, asked form.User) error {
 	if asked.WithoutKey {
 		return nil
 	}
-	if _, err := h.tokenByAlias(c, asked.Key.Alias); err == nil {
+	if _, err := h.keyByAlias(c, asked.Key.Alias); err == nil {
 		return h.taken(c, store.ErrTaken, asked.Key.Alias, "")
 	} else if !isNotFound(err) {
 		return err

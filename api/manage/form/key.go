@@ -9,6 +9,7 @@ import (
 
 	"github.com/nestor-gateway/nestor/access/budget"
 	"github.com/nestor-gateway/nestor/access/record"
+	"github.com/nestor-gateway/nestor/api/reply"
 )
 
 // Key is a key with what only requests about it have.
@@ -133,13 +134,26 @@ func setKeyType(to *[]string, value json.RawMessage) error {
 	return nil
 }
 
-// Deletion is the body of /key/delete.
-type Deletion struct{ Keys, Aliases []string }
+// Names is the body of a request about several keys.
+type Names struct{ Keys, Aliases []string }
 
-// KeyDelete are its fields.
-func KeyDelete() Fields[Deletion] {
-	return Fields[Deletion]{
-		texts("keys", func(d *Deletion) *[]string { return &d.Keys }),
-		texts("key_aliases", func(d *Deletion) *[]string { return &d.Aliases }),
+// KeyNames are its fields.
+func KeyNames() Fields[Names] {
+	return Fields[Names]{
+		texts("keys", func(n *Names) *[]string { return &n.Keys }),
+		texts("key_aliases", func(n *Names) *[]string { return &n.Aliases }),
 	}
+}
+
+// OnlyAmount reads a body that has one amount of USD, and nothing else.
+func OnlyAmount(b Body, name string) (record.Nano, error) {
+	var v *record.Nano
+	err := Fields[*record.Nano]{money(name, func(to **record.Nano) **record.Nano { return to })}.Apply(b, &v)
+	if err == nil && v == nil {
+		err = reply.Bad(name, "%s must be provided", name)
+	}
+	if err != nil {
+		return 0, err
+	}
+	return *v, nil
 }

@@ -11,7 +11,7 @@ import (
 // Membership is the body of /team/member_add and /team/member_delete.
 type Membership struct {
 	Team string
-	// Members are to be added, One is to be deleted.
+	// Members are to be added, One is to be changed or deleted.
 	Members []record.Member
 	One     record.Member
 }
@@ -32,6 +32,21 @@ func MemberDelete() Fields[Membership] {
 		id("user_email", func(m *Membership) *string { return &m.One.Email }),
 	}
 }
+
+// MemberUpdate are the fields of /team/member_update. An empty list of models is no restriction.
+func MemberUpdate() Fields[Membership] {
+	return slices.Concat(MemberDelete(), Fields[Membership]{
+		{"role", func(m *Membership, value json.RawMessage) error {
+			if json.Unmarshal(value, &m.One.Role) != nil || m.One.Role != "" && !isSeatRole(m.One.Role) {
+				return errors.New("must be admin or user")
+			}
+			return nil
+		}},
+	}, unsupported[Membership]("max_budget_in_team", "tpm_limit", "rpm_limit", "budget_duration", "allowed_models",
+		"temp_budget_increase", "temp_budget_expiry"))
+}
+
+func isSeatRole(role string) bool { return role == "admin" || role == "user" }
 
 // setMembers takes one member, or a list of them.
 func setMembers(to *[]record.Member, value json.RawMessage) error {
@@ -66,7 +81,7 @@ func memberFrom(value json.RawMessage) (record.Member, error) {
 		return m, errors.New("must be an object of user_id or user_email, and role, or a list of such")
 	case m.UserID == "" && m.Email == "":
 		return m, errors.New("has somebody with neither user_id nor user_email")
-	case m.Role != "admin" && m.Role != "user":
+	case !isSeatRole(m.Role):
 		return m, errors.New("has somebody whose role is neither admin nor user")
 	}
 	return m, nil
