@@ -21,7 +21,7 @@ func groups() map[string]string {
 		keys      = "/key/generate /key/update /key/delete /key/info /key/list /key/block /key/unblock /key/regenerate " +
 			"/key/*/regenerate /key/*/reset_spend /key/aliases /spend/logs"
 		management = "/user/new /user/update /user/delete /user/info /user/list " +
-			"/team/new /team/update /team/delete /team/info /team/list /team/block /team/unblock /team/member_add /team/member_delete " +
+			"/team/new /team/update /team/delete /team/info /team/list /team/block /team/unblock /team/member_add /team/member_update /team/member_delete " +
 			"/budget/new /budget/info /model/info /audit " + keys
 	)
 	return map[string]string{

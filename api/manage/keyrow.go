@@ -9,8 +9,6 @@ import (
 	"github.com/nestor-gateway/nestor/api/reply"
 )
 
-// Rows have LiteLLM's columns. Those that Nestor has no use for are there with what they are when unused.
-
 // keyRow is a key as it is shown, with the budget that it refers to.
 func (h *Handler) keyRow(ctx context.Context, k record.Key) (reply.Object, error) {
 	rows, err := h.keyRows(ctx, []record.Key{k})

@@ -55,7 +55,7 @@ func (h *Handler) taken(ctx context.Context, err error, alias, except string) er
 	if !errors.Is(err, store.ErrTaken) {
 		return err
 	}
-	if k, found := h.keyByAlias(ctx, alias); found == nil && k.Token != except {
+	if k, err := h.keyByAlias(ctx, alias); err == nil && k.Token != except {
 		return reply.Bad("key_alias", "Key with alias '%.200s' already exists. Unique key aliases across all keys are required.", alias)
 	}
 	return reply.Bad("key", "this key exists already")

@@ -29,7 +29,7 @@ func (h *Handler) addMembers(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	users, err := h.userRows(c, m.Members)
+	users, err := h.usersOf(c, m.Members)
 	if err != nil {
 		return nil, err
 	}
@@ -105,24 +105,20 @@ func (h *Handler) makeUsers(c *call, members []record.Member) error {
 	return nil
 }
 
-// userRows are the users of members, as far as they are known.
-func (h *Handler) userRows(c *call, members []record.Member) ([]reply.Object, error) {
-	rows := []reply.Object{}
+// usersOf are the users that members are, as they are shown.
+func (h *Handler) usersOf(ctx context.Context, members []record.Member) ([]reply.Object, error) {
+	var users []record.User
 	for _, m := range members {
 		if m.UserID == "" {
 			continue
 		}
-		u, err := h.user(c, m.UserID)
+		u, err := h.user(ctx, m.UserID)
 		if err != nil {
 			return nil, err
 		}
-		shown, err := h.userRow(c, u)
-		if err != nil {
-			return nil, err
-		}
-		rows = append(rows, shown)
+		users = append(users, u)
 	}
-	return rows, nil
+	return h.userRows(ctx, users)
 }
 
 func (h *Handler) stamp(c *call) record.Stamp {

@@ -2,14 +2,19 @@ package manage_test
 
 import (
 	"cmp"
+	"context"
 	"crypto/rand"
 	"fmt"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/nestor-gateway/nestor/access"
 	"github.com/nestor-gateway/nestor/access/budget"
 	"github.com/nestor-gateway/nestor/access/record"
+	"github.com/nestor-gateway/nestor/access/store"
+	"github.com/nestor-gateway/nestor/ratelimit"
 )
 
 // spent writes rows of the spend log, one a tuple of day in March 2026, token, team, user, model and dollars.
@@ -136,4 +141,35 @@ func TestARegeneratedKeyKeepsItsSpend(t *testing.T) {
 	got := r.done(r.post("/key/"+ann+"/regenerate", ""))
 	mustEqual(t, any(1.25), got["spend"])
 	mustEqual(t, any(got["token"]), r.get("/global/spend/keys").Body.([]any)[1].(object)["api_key"])
+}
+
+// With a budget that is used up, a reset is all that a key needs.
+func TestAResetOfSpendLetsRequestsInAtOnce(t *testing.T) {
+	r := newRig(t)
+	ledger := budget.New(budget.Options{Bank: r.store, Replica: "r", Exclusive: true})
+	var work sync.WaitGroup
+	ctx, stop := context.WithCancel(t.Context())
+	t.Cleanup(func() { stop(); work.Wait() })
+	work.Go(func() { ledger.Run(ctx) })
+	r.index = access.New(access.Options{Store: r.store, NotFound: store.ErrNotFound, Accounts: ledger})
+	r.index.SetMaster(master)
+	r.handler.Apply = r.index.Apply
+	key := r.generate(`{"max_budget": 1, "spend": 1}`)
+	who, denial := r.index.Authenticate(func(string) string { return "Bearer " + key })
+	if denial != nil {
+		t.Fatal(denial)
+	}
+	reserve := func(id byte, amount record.Nano) *budget.Denial {
+		return ledger.Reserve(t.Context(), budget.Reservation{ID: ratelimit.ID{id}, Accounts: who.Accounts(nil), Amount: amount, Least: amount, Life: time.Minute})
+	}
+	if reserve(1, 1) == nil {
+		t.Error("what is used up can be spent")
+	}
+	r.done(r.post("/key/"+record.TokenOf(key)+"/reset_spend", `{"reset_to": 0.25}`))
+	if denial := reserve(2, record.FromUSD(0.75)); denial != nil {
+		t.Errorf("what is left is denied: %+v", denial)
+	}
+	if reserve(3, 1) == nil {
+		t.Error("more than is left can be spent")
+	}
 }

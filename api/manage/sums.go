@@ -68,13 +68,10 @@ func (h *Handler) spendUsers(c *call) (any, error) {
 		q.IDs = []string{id}
 	}
 	users, _, err := h.Store.Users(c, q)
-	rows := make([]reply.Object, len(users))
-	for i, u := range users {
-		if rows[i], err = h.userRow(c, u); err != nil {
-			return nil, err
-		}
+	if err != nil {
+		return nil, err
 	}
-	return rows, err
+	return h.userRows(c, users)
 }
 
 // globalSpend answers with the sum of all that was spent. There is no budget of the whole: LiteLLM has 0 for none.
@@ -187,12 +184,13 @@ func (h *Handler) globalTeams(c *call) (any, error) {
 	daily, totals := []reply.Object{}, map[string]record.Nano{}
 	err = h.eachDay(c, q, func(day string, q store.SpendQuery, _ store.Sum) error {
 		sums, err := h.Store.SpendBy(c, store.ByTeam, q)
-		row := reply.Object{"date": day}
+		shown := reply.Object{}
 		for name, cost := range named(sums, names) {
-			row[name] = cents(cost)
+			shown[name] = cents(cost)
 			totals[name] += cost
 		}
-		daily = append(daily, row)
+		shown["date"] = day
+		daily = append(daily, shown)
 		return err
 	})
 	return reply.Object{"daily_spend": daily, "teams": slices.Sorted(maps.Keys(totals)), "total_spend_per_team": topTeams(totals)}, err

@@ -123,35 +123,58 @@ func take(t *record.Team, m record.Member) error {
 	return join(t, []record.Member{m})
 }
 
-// updateUser changes a user named by id or by email.
+// updateUser changes a user named by id or by email, or makes one where there is none, as LiteLLM does.
 func (h *Handler) updateUser(c *call) (any, error) {
 	id, err := h.userNamed(c)
 	if err != nil {
 		return nil, err
 	}
-	u, err := h.Store.UpdateUser(c, id, c.audit(), func(u *record.User) error {
-		asked := form.User{User: *u}
-		if err := form.UserUpdate(h.now()).Apply(c.body, &asked); err != nil {
-			return err
-		}
-		asked.ID, asked.UpdatedAt, asked.UpdatedBy = id, h.now(), c.author()
-		*u = asked.User
-		return nil
-	})
+	u, err := h.changeUser(c, id)
 	if errors.Is(err, store.ErrNotFound) {
-		return nil, noUser(id)
+		u, err = h.makeUser(c, cmp.Or(id, newID()))
 	}
 	if err != nil {
 		return nil, err
 	}
-	h.apply(c, record.OfUser, id)
 	shown, err := h.userRow(c, u)
 	if err != nil {
 		return nil, err
 	}
-	return reply.Object{"user_id": id, "data": shown}, nil
+	return reply.Object{"user_id": u.ID, "data": shown}, nil
 }
 
+// makeUser makes a user without a key of what a body would change.
+func (h *Handler) makeUser(c *call, id string) (record.User, error) {
+	u, err := h.userUpdated(c, record.User{ID: id, Role: record.RoleInternal, Stamp: h.stamp(c)})
+	if err != nil {
+		return u, err
+	}
+	if err := h.checkEmail(c, u.Email); err != nil {
+		return u, err
+	}
+	return u, h.insertUser(c, form.User{User: u})
+}
+
+func (h *Handler) changeUser(c *call, id string) (record.User, error) {
+	u, err := h.Store.UpdateUser(c, id, c.audit(), func(u *record.User) (err error) {
+		*u, err = h.userUpdated(c, *u)
+		return err
+	})
+	if err == nil {
+		h.apply(c, record.OfUser, id)
+	}
+	return u, err
+}
+
+// userUpdated is what a body makes of a user.
+func (h *Handler) userUpdated(c *call, u record.User) (record.User, error) {
+	asked := form.User{User: u}
+	err := form.UserUpdate(h.now()).Apply(c.body, &asked)
+	asked.ID, asked.UpdatedAt, asked.UpdatedBy = u.ID, h.now(), c.author()
+	return asked.User, err
+}
+
+// userNamed is the id of the user that a body is about; "" where nobody has the email address in it.
 func (h *Handler) userNamed(c *call) (string, error) {
 	id, err := c.body.Text("user_id")
 	if err != nil || id != "" {
@@ -168,8 +191,10 @@ func (h *Handler) userNamed(c *call) (string, error) {
 	switch {
 	case err != nil:
 		return "", err
-	case len(found) != 1:
-		return "", reply.NotFound("user_email", "%d users have the email %.200s: name one by user_id", len(found), email)
+	case len(found) > 1:
+		return "", reply.NotFound("user_email", "several users have the email %.200s: name one by user_id", email)
+	case len(found) == 0:
+		return "", nil
 	}
 	return found[0].ID, nil
 }
@@ -243,15 +268,30 @@ func (h *Handler) userWithAll(ctx context.Context, u record.User) (any, error) {
 
 // userRow is a user as it is shown, with its teams.
 func (h *Handler) userRow(ctx context.Context, u record.User) (reply.Object, error) {
-	teams, _, err := h.Store.Teams(ctx, store.TeamQuery{UserID: u.ID})
+	rows, err := h.userRows(ctx, []record.User{u})
 	if err != nil {
 		return nil, err
 	}
-	var ids []string
-	for _, t := range teams {
-		ids = append(ids, t.ID)
+	return rows[0], nil
+}
+
+func (h *Handler) userRows(ctx context.Context, users []record.User) ([]reply.Object, error) {
+	var q store.TeamQuery
+	if len(users) == 1 {
+		q.UserID = users[0].ID
 	}
-	return row.User(u, ids), nil
+	teams, _, err := h.Store.Teams(ctx, q)
+	joined := map[string][]string{} // the teams of a user
+	for _, t := range teams {
+		for _, m := range t.Members {
+			joined[m.UserID] = append(joined[m.UserID], t.ID)
+		}
+	}
+	rows := make([]reply.Object, len(users))
+	for i, u := range users {
+		rows[i] = row.User(u, joined[u.ID])
+	}
+	return rows, err
 }
 
 // listUsers answers with a page of users.
@@ -276,11 +316,16 @@ func (h *Handler) listUsers(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows := make([]reply.Object, len(found))
+	rows, err := h.userRows(c, found)
+	if err != nil {
+		return nil, err
+	}
 	for i, u := range found {
-		if rows[i], err = h.userWithCount(c, u); err != nil {
+		_, count, err := h.Store.Keys(c, store.KeyQuery{UserID: u.ID, Limit: 1})
+		if err != nil {
 			return nil, err
 		}
+		rows[i]["key_count"] = count
 	}
 	return reply.Object{"users": rows, "total": total, "page": p.number, "page_size": p.size, "total_pages": p.pages(total)}, nil
 }
@@ -290,14 +335,4 @@ func userColumns() map[string]string {
 		"created_at": "created_at", "updated_at": "updated_at", "user_id": "id", "user_email": "email", "user_alias": "alias",
 		"user_role": "role", "spend": "spend", "max_budget": "max_budget",
 	}
-}
-
-func (h *Handler) userWithCount(ctx context.Context, u record.User) (reply.Object, error) {
-	shown, err := h.userRow(ctx, u)
-	if err != nil {
-		return nil, err
-	}
-	_, count, err := h.Store.Keys(ctx, store.KeyQuery{UserID: u.ID, Limit: 1})
-	shown["key_count"] = count
-	return shown, err
 }

@@ -93,9 +93,23 @@ func TestAUserIsUpdatedByIDOrEmail(t *testing.T) {
 	mustEqual(t, object{"user_role": "proxy_admin", "rpm_limit": nil, "updated_at": "2026-03-04T06:06:07Z", "user_email": "ann@example.com"},
 		pick(got["data"], "user_role", "rpm_limit", "updated_at", "user_email"))
 	mustEqual(t, any("ann"), r.done(r.post("/user/update", `{"user_email": "ann@example.com", "max_budget": 2}`))["user_id"])
-	mustEqual(t, missing("user_email", "0 users have the email x: name one by user_id"), r.post("/user/update", `{"user_email": "x"}`))
-	mustEqual(t, missing("user_id", "User not found, passed user_id=bob"), r.post("/user/update", `{"user_id": "bob"}`))
 	mustEqual(t, bad("user_id", "Either user id or user email must be provided"), r.post("/user/update", `{}`))
+}
+
+func TestAnUpdateOfAUserWhoIsNotThereMakesOneWithoutAKey(t *testing.T) {
+	r := newRig(t)
+	got := r.done(r.post("/user/update", `{"user_id": "bob", "max_budget": 2}`))
+	mustEqual(t, any("bob"), got["user_id"])
+	mustEqual(t, object{"user_id": "bob", "user_role": "internal_user", "max_budget": 2.0, "created_by": "default_user_id"},
+		pick(got["data"], "user_id", "user_role", "max_budget", "created_by"))
+	id := r.done(r.post("/user/update", `{"user_email": "cleo@example.com"}`))["user_id"].(string)
+	mustEqual(t, any(id), r.done(r.post("/user/update", `{"user_email": "cleo@example.com", "max_budget": 3}`))["user_id"])
+	mustEqual(t, bad("user_email", "User with email Cleo@example.com already exists in User table"),
+		r.post("/user/update", `{"user_id": "dora", "user_email": "Cleo@example.com"}`))
+	mustEqual(t, bad("teams", "teams is not supported by Nestor, and the request would not do what it says: leave it out"),
+		r.post("/user/update", `{"user_id": "dora", "teams": ["t1"]}`))
+	mustEqual(t, []any{"bob", id}, column(r.done(r.get("/user/list?sort_order=asc&sort_by=max_budget"))["users"], "user_id"))
+	mustEqual(t, 0, keysIn(t, r))
 }
 
 func TestADeletedUserTakesItsKeysAndSeatsAlong(t *testing.T) {
