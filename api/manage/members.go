@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/nestor-gateway/nestor/access/record"
@@ -53,14 +54,20 @@ func (h *Handler) letIn(c *call, m form.Membership) (record.Team, error) {
 	return h.changeTeam(c, m.Team, func(t *record.Team) error { return join(t, m.Members) })
 }
 
+// join adds those who are not members yet. It refuses where all are, as LiteLLM does.
 func join(t *record.Team, members []record.Member) error {
+	before := len(t.Members)
 	for _, m := range members {
-		if slices.ContainsFunc(t.Members, func(other record.Member) bool { return same(m, other) }) {
-			return reply.Failure(400, "team_member_already_in_team", "member", "User="+m.UserID+m.Email+" is already in team "+t.ID)
+		if !slices.ContainsFunc(t.Members, func(other record.Member) bool { return same(m, other) }) {
+			t.Members = append(t.Members, m)
 		}
-		t.Members = append(t.Members, m)
 	}
-	return nil
+	if len(t.Members) > before {
+		return nil
+	}
+	first := members[0]
+	return reply.Failure(400, "team_member_already_in_team", "member",
+		fmt.Sprintf("User=%.200s is already in team %.200s", cmp.Or(first.UserID, first.Email), t.ID))
 }
 
 // same: by id where both have one, else by email.

@@ -83,7 +83,7 @@ func TestRequestsForTeamsThatCantBeMeantAreRefused(t *testing.T) {
 		{"/team/member_add", `{"team_id": "t1", "member": {"id": "x"}}`, bad("member", member)},
 		{"/team/member_add", `{"team_id": "t1", "member": "x"}`, bad("member", member)},
 		{"/team/member_add", `{"team_id": "t2", "member": {"user_id": "x", "role": "user"}}`, missing("team_id", "Team not found, passed team_id=t2")},
-		{"/team/member_add", `{"team_id": "t1", "member": [{"user_id": "x", "role": "user"}, {"user_id": "ann", "role": "user"}]}`,
+		{"/team/member_add", `{"team_id": "t1", "member": [{"user_id": "ann", "role": "admin"}]}`,
 			failure(400, "team_member_already_in_team", "User=ann is already in team t1", "member", "400")},
 		{"/team/member_add", `{"team_id": "t1", "member": {"user_id": "x", "role": "user"}, "max_budget_in_team": 1}`,
 			bad("max_budget_in_team", "max_budget_in_team is not supported by Nestor, and the request would not do what it says: leave it out")},
@@ -110,6 +110,11 @@ func TestMembersComeAndGoWithTheirUsersAndKeys(t *testing.T) {
 	mustEqual(t, []any{"ann", "bob"}, column(got["updated_users"], "user_id"))
 	mustEqual(t, []any{"internal_user", "internal_user"}, column(got["updated_users"], "user_role"))
 	mustEqual(t, any([]any{"t1"}), r.done(r.get("/user/info?user_id=ann"))["user_info"].(object)["teams"])
+
+	more := r.done(r.post("/team/member_add", `{"team_id": "t1", "member": [{"user_id": "ann", "role": "user"}, {"user_id": "cleo", "role": "user"}, {"user_id": "cleo", "role": "user"}]}`))
+	mustEqual(t, []any{"ann", "bob", "cleo"}, column(more["members_with_roles"], "user_id"))
+	mustEqual(t, []any{"admin", "user", "user"}, column(more["members_with_roles"], "role"))
+	r.done(r.post("/team/member_delete", `{"team_id": "t1", "user_id": "cleo"}`))
 
 	theirs, elsewhere := r.generate(`{"team_id": "t1", "user_id": "bob"}`), r.generate(`{"user_id": "bob"}`)
 	left := r.done(r.post("/team/member_delete", `{"team_id": "t1", "user_email": "bob@example.com"}`))
