@@ -307,12 +307,20 @@ func TestCostsAreToldAndCounted(t *testing.T) {
 			rows, _ := g.manage("/spend/logs?api_key="+key, "")[""].([]any)
 			return len(rows) == 2
 		})
+		rows, _ := g.manage("/spend/logs?api_key="+key, "")[""].([]any)
+		if user := rows[0].(map[string]any)["end_user"]; user != "mock:" {
+			t.Errorf("the spend log says that a request was for %q", user)
+		}
+		several := g.manage("/v2/key/info", `{"keys": ["`+key+`"]}`)["info"].([]any)
+		if all := g.manage("/global/spend", "")["spend"]; len(several) != 1 || !near(all.(float64), several[0].(map[string]any)["spend"].(float64)) {
+			t.Errorf("all have spent %v, and the key %v", all, several)
+		}
 		info := g.manage("/user/info?user_id=ann", "")["user_info"].(map[string]any)
 		if user != "ann" || !near(info["spend"].(float64), 2*cost) {
 			t.Errorf("the user has spent %v, want %v", info["spend"], 2*cost)
 		}
 		models := map[string]bool{}
-		rows, _ := g.manage("/global/spend/models", "")[""].([]any)
+		rows, _ = g.manage("/global/spend/models", "")[""].([]any)
 		for _, row := range rows {
 			models[fmt.Sprint(row.(map[string]any)["model"])] = true
 		}
