@@ -115,8 +115,12 @@ func TestTeamsAndUsersAreFound(t *testing.T) {
 		}
 		must(t, s.InsertUser(ctx(), record.User{ID: "u1", Email: "A@example.com", Role: record.RoleAdmin}, by("/user/new")))
 		must(t, s.InsertUser(ctx(), record.User{ID: "u2", Email: "b@example.com", Role: record.RoleInternal}, by("/user/new")))
+		if found, total, err := s.Users(ctx(), store.UserQuery{IDs: []string{"u3"}}); err != nil || len(found)+total > 0 {
+			t.Errorf("%d users that are not there, %v", total, err)
+		}
 		for want, q := range map[string]store.UserQuery{
-			"u1": {Email: "A@example.com"}, "u2": {Role: record.RoleInternal}, "u1u2": {Search: "EXAMPLE"}, "": {IDs: []string{"u3"}},
+			"u1": {Email: "A@example.com"}, "u2": {Role: record.RoleInternal}, "u1u2": {Search: "EXAMPLE"}, "u2u1": {EmailPart: "@Example", Descending: true},
+			"": {EmailPart: "u%"},
 		} {
 			found, total, err := s.Users(ctx(), q)
 			must(t, err)

@@ -16,6 +16,8 @@ type UserQuery struct {
 	IDs []string
 	// Email and Role are exact.
 	Email, Role string
+	// EmailPart is part of an email address in any case.
+	EmailPart string
 	// Search is an id, or part of an alias or an email address in any case.
 	Search string
 	// Limit 0 is all.
@@ -29,6 +31,7 @@ func (q UserQuery) filter(s *Store) (f filter) {
 	f.add("r.id"+s.db.In("?"), database.List(q.IDs), q.IDs != nil)
 	f.equal("r.email", q.Email)
 	f.equal("r.role", q.Role)
+	f.add("lower(r.email) LIKE lower(?) ESCAPE '\\'", containing(q.EmailPart), q.EmailPart != "")
 	f.search(q.Search, "r.id", "r.alias", "r.email")
 	return f
 }

@@ -57,17 +57,22 @@ func (h *Handler) letIn(c *call, m form.Membership) (record.Team, error) {
 // join adds those who are not members yet. It refuses where all are, as LiteLLM does.
 func join(t *record.Team, members []record.Member) error {
 	before := len(t.Members)
-	for _, m := range members {
-		if !slices.ContainsFunc(t.Members, func(other record.Member) bool { return same(m, other) }) {
-			t.Members = append(t.Members, m)
-		}
-	}
-	if len(t.Members) > before {
+	if t.Members = joined(t.Members, members); len(t.Members) > before {
 		return nil
 	}
 	first := members[0]
 	return reply.Failure(400, "team_member_already_in_team", "member",
 		fmt.Sprintf("User=%.200s is already in team %.200s", cmp.Or(first.UserID, first.Email), t.ID))
+}
+
+// joined has everybody once.
+func joined(there, more []record.Member) []record.Member {
+	for _, m := range more {
+		if !slices.ContainsFunc(there, func(other record.Member) bool { return same(m, other) }) {
+			there = append(there, m)
+		}
+	}
+	return there
 }
 
 // same: by id where both have one, else by email.

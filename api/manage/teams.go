@@ -27,6 +27,7 @@ func (h *Handler) newTeam(c *call) (any, error) {
 	if err := h.identify(c, t.Members); err != nil {
 		return nil, err
 	}
+	t.Members = joined(nil, t.Members)
 	if err := h.insertTeam(c, t); err != nil {
 		return nil, err
 	}

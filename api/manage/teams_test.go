@@ -103,6 +103,9 @@ func TestMembersComeAndGoWithTheirUsersAndKeys(t *testing.T) {
 	r := newRig(t)
 	r.done(r.post("/team/new", `{"team_id": "t1"}`))
 	r.done(r.post("/user/new", `{"user_id": "bob", "user_email": "bob@example.com", "auto_create_key": false}`))
+	twice := r.done(r.post("/team/new", `{"team_id": "t2", "members_with_roles": [{"user_id": "ann", "role": "admin"}, {"user_id": "ann", "role": "user"}]}`))
+	mustEqual(t, any([]any{object{"user_id": "ann", "user_email": nil, "role": "admin"}}), twice["members_with_roles"])
+	r.done(r.post("/team/delete", `{"team_ids": ["t2"]}`))
 	got := r.done(r.post("/team/member_add", `{"team_id": "t1", "member": [{"user_id": "ann", "role": "admin"}, {"user_email": "bob@example.com", "role": "user"}]}`))
 	mustEqual(t, any([]any{
 		object{"user_id": "ann", "user_email": nil, "role": "admin"}, object{"user_id": "bob", "user_email": "bob@example.com", "role": "user"},

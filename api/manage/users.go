@@ -79,7 +79,7 @@ func (h *Handler) checkEmail(ctx context.Context, email string) error {
 	if email == "" {
 		return nil
 	}
-	found, _, err := h.Store.Users(ctx, store.UserQuery{Search: email})
+	found, _, err := h.Store.Users(ctx, store.UserQuery{EmailPart: email})
 	if slices.ContainsFunc(found, func(u record.User) bool { return strings.EqualFold(u.Email, email) }) {
 		return reply.Bad("user_email", "User with email %.200s already exists in User table", email)
 	}
@@ -281,15 +281,15 @@ func (h *Handler) userRows(ctx context.Context, users []record.User) ([]reply.Ob
 		q.UserID = users[0].ID
 	}
 	teams, _, err := h.Store.Teams(ctx, q)
-	joined := map[string][]string{} // the teams of a user
+	of := map[string][]string{} // the teams of a user
 	for _, t := range teams {
 		for _, m := range t.Members {
-			joined[m.UserID] = append(joined[m.UserID], t.ID)
+			of[m.UserID] = append(of[m.UserID], t.ID)
 		}
 	}
 	rows := make([]reply.Object, len(users))
 	for i, u := range users {
-		rows[i] = row.User(u, joined[u.ID])
+		rows[i] = row.User(u, of[u.ID])
 	}
 	return rows, err
 }
@@ -304,7 +304,7 @@ func (h *Handler) listUsers(c *call) (any, error) {
 		return nil, err
 	}
 	q := store.UserQuery{
-		Role: c.query.Get("role"), Search: cmp.Or(c.query.Get("search"), c.query.Get("user_email")), Offset: p.offset(), Limit: p.size,
+		Role: c.query.Get("role"), Search: c.query.Get("search"), EmailPart: c.query.Get("user_email"), Offset: p.offset(), Limit: p.size,
 	}
 	if ids := c.query.Get("user_ids"); ids != "" {
 		q.IDs = strings.Split(ids, ",")

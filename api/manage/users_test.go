@@ -145,6 +145,9 @@ func TestUsersAreListedByPage(t *testing.T) {
 	mustEqual(t, []any{"cid", "bob"}, column(got["users"], "user_id"))
 	mustEqual(t, []any{2.0, 1.0}, column(got["users"], "key_count"))
 	mustEqual(t, []any{"ann"}, column(r.done(r.get("/user/list?user_email=ANN"))["users"], "user_id"))
+	r.done(r.post("/user/update", `{"user_id": "bob", "user_alias": "Zoe"}`))
+	mustEqual(t, []any{"bob"}, column(r.done(r.get("/user/list?search=zoe"))["users"], "user_id"))
+	mustEqual(t, []any{}, column(r.done(r.get("/user/list?user_email=zoe"))["users"], "user_id"))
 	mustEqual(t, []any{"ann", "cid"}, column(r.done(r.get("/user/list?user_ids=ann,cid&sort_by=user_id&sort_order=asc"))["users"], "user_id"))
 	mustEqual(t, []any{}, column(r.done(r.get("/user/list?role=proxy_admin"))["users"], "user_id"))
 }
