@@ -80,6 +80,7 @@ func TestRequestsForKeysThatCantBeMeantAreRefused(t *testing.T) {
 		`{"max_budget": "NaN"}`:                      bad("max_budget", `max_budget must be a number of at least 0, not "NaN"`),
 		`{"max_budget": 1e300}`:                      bad("max_budget", "max_budget must be at most 4611686018.427388, not 1e300"),
 		`{"rpm_limit": 1.5}`:                         bad("rpm_limit", "rpm_limit must be a whole number from 0 to 9007199254740992, not 1.5"),
+		`{"rpm_limit": ""}`:                          bad("rpm_limit", `rpm_limit must be a number of at least 0, not ""`),
 		`{"model_rpm_limit": {"a": "x"}}`:            bad("model_rpm_limit", `model_rpm_limit of "a" must be a number of at least 0, not "x"`),
 		`{"model_rpm_limit": 5}`:                     bad("model_rpm_limit", "model_rpm_limit must be an object of whole numbers by model"),
 		`{"duration": "soon"}`:                       bad("duration", `duration "soon" is no duration: write a number above 0 and s, m, h, d, w or mo, for example 30d`),
@@ -164,6 +165,22 @@ func TestAnUpdateChangesWhatItNamesAndNullTakesAway(t *testing.T) {
 		delete(got, "key")
 		mustEqual(t, any(want), any(got))
 	}
+}
+
+// A form that sends all its fields, the empty ones too, must not free a key of its team or let it live for ever.
+func TestEmptyTextsInAnUpdateTakeNothingAway(t *testing.T) {
+	r := newRig(t)
+	r.done(r.post("/team/new", `{"team_id": "t1", "budget_duration": "7d"}`))
+	r.done(r.post("/budget/new", `{"budget_id": "b1"}`))
+	key := r.generate(`{"team_id": "t1", "budget_id": "b1", "duration": "1h", "budget_duration": "30d"}`)
+	bounds := object{"team_id": "t1", "budget_id": "b1", "expires": "2026-03-04T06:06:07Z", "budget_duration": "30d", "budget_reset_at": "2026-04-01T00:00:00Z"}
+	got := r.done(r.post("/key/update", `{"key": "`+key+`", "team_id": "", "budget_id": "", "duration": "", "budget_duration": ""}`))
+	mustEqual(t, bounds, pick(got, "team_id", "budget_id", "expires", "budget_duration", "budget_reset_at"))
+	team := r.done(r.post("/team/update", `{"team_id": "t1", "budget_duration": ""}`))["data"]
+	mustEqual(t, object{"budget_duration": "7d"}, pick(team, "budget_duration"))
+	got = r.done(r.post("/key/update", `{"key": "`+key+`", "team_id": null, "budget_id": null, "duration": null, "budget_duration": null}`))
+	mustEqual(t, object{"team_id": nil, "budget_id": nil, "expires": nil, "budget_duration": nil, "budget_reset_at": nil},
+		pick(got, "team_id", "budget_id", "expires", "budget_duration", "budget_reset_at"))
 }
 
 func TestAnUpdateAnswersWithTheKeyAsItWasNamed(t *testing.T) {

@@ -108,6 +108,16 @@ func id[T any](name string, at func(*T) *string) field[T] {
 	}}
 }
 
+// unlessEmpty changes nothing for an empty text, which LiteLLM takes for no value, or refuses.
+func unlessEmpty[T any](f field[T]) field[T] {
+	return field[T]{f.name, func(to *T, value json.RawMessage) error {
+		if string(value) == `""` {
+			return nil
+		}
+		return f.set(to, value)
+	}}
+}
+
 func flag[T any](name string, at func(*T) *bool) field[T] {
 	return plain(name, "must be true or false", at)
 }
@@ -179,6 +189,17 @@ func money[T any](name string, at func(*T) **record.Nano) field[T] {
 	}}
 }
 
+// most is money that is nil for an empty text, too, as LiteLLM has it of max_budget alone.
+func most[T any](name string, at func(*T) **record.Nano) field[T] {
+	f := money(name, at)
+	return field[T]{name, func(to *T, value json.RawMessage) error {
+		if string(value) == `""` {
+			value = json.RawMessage("null")
+		}
+		return f.set(to, value)
+	}}
+}
+
 // spent is an amount of USD; null changes nothing.
 func spent[T any](name string, at func(*T) *record.Nano) field[T] {
 	return field[T]{name, func(to *T, value json.RawMessage) error {
@@ -202,12 +223,12 @@ func dollars(value json.RawMessage) (*record.Nano, error) {
 	return &amount, nil
 }
 
-// number reads a number of at least 0, also one inside a text, as LiteLLM does; nil for null and an empty text.
+// number reads a number of at least 0, also one inside a text, as LiteLLM does; nil for null.
 func number(value json.RawMessage) (*float64, error) {
-	plain := strings.TrimSpace(strings.Trim(string(value), `"`))
-	if plain == "null" || plain == "" {
+	if isNull(value) {
 		return nil, nil
 	}
+	plain := strings.TrimSpace(strings.Trim(string(value), `"`))
 	n, err := strconv.ParseFloat(plain, 64)
 	if err != nil || !(n >= 0) || math.IsInf(n, 0) {
 		return nil, fmt.Errorf("must be a number of at least 0, not %.100s", value)
@@ -231,13 +252,13 @@ func termFields[T any](now time.Time, at func(*T) *record.Terms) Fields[T] {
 		count("rpm_limit", func(to *T) **int64 { return &at(to).RPM }),
 		count("tpm_limit", func(to *T) **int64 { return &at(to).TPM }),
 		count("max_parallel_requests", func(to *T) **int64 { return &at(to).MaxParallel }),
-		money("max_budget", func(to *T) **record.Nano { return &at(to).MaxBudget }),
+		most("max_budget", func(to *T) **record.Nano { return &at(to).MaxBudget }),
 		money("soft_budget", func(to *T) **record.Nano { return &at(to).SoftBudget }),
-		{"budget_duration", func(to *T, value json.RawMessage) error { return setPeriod(at(to), value, now) }},
+		unlessEmpty(field[T]{"budget_duration", func(to *T, value json.RawMessage) error { return setPeriod(at(to), value, now) }}),
 	}
 }
 
-// setPeriod begins a budget period of that length; null, or an empty text, ends all periods.
+// setPeriod begins a budget period of that length; null ends all periods.
 func setPeriod(t *record.Terms, value json.RawMessage, now time.Time) error {
 	var duration string
 	if json.Unmarshal(value, &duration) != nil {

@@ -31,15 +31,15 @@ func KeyUpdate(now time.Time) Fields[Key] {
 	return slices.Concat(Fields[Key]{
 		text("key", func(k *Key) *string { return &k.Named }),
 		text("key_alias", func(k *Key) *string { return &k.Alias }),
-		id("team_id", func(k *Key) *string { return &k.TeamID }),
+		unlessEmpty(id("team_id", func(k *Key) *string { return &k.TeamID })),
 		id("user_id", func(k *Key) *string { return &k.UserID }),
-		id("budget_id", func(k *Key) *string { return &k.BudgetID }),
+		unlessEmpty(id("budget_id", func(k *Key) *string { return &k.BudgetID })),
 		texts("models", func(k *Key) *[]string { return &k.Models }),
 		aliases("aliases", func(k *Key) *map[string]string { return &k.Aliases }),
 		texts("allowed_routes", func(k *Key) *[]string { return &k.AllowedRoutes }),
 		flag("blocked", func(k *Key) *bool { return &k.Blocked }),
 		spent("spend", func(k *Key) *record.Nano { return &k.Spend }),
-		{"duration", func(k *Key, value json.RawMessage) error { return setExpiry(&k.Expires, value, now) }},
+		unlessEmpty(field[Key]{"duration", func(k *Key, value json.RawMessage) error { return setExpiry(&k.Expires, value, now) }}),
 		{"max_request_size_mb", func(k *Key, value json.RawMessage) error { return setSize(&k.MaxRequestBytes, value) }},
 		{"rpm_limit_type", func(k *Key, value json.RawMessage) error { return k.setLimitType(value) }},
 		{"tpm_limit_type", func(k *Key, value json.RawMessage) error { return k.setLimitType(value) }},
@@ -75,7 +75,7 @@ func setExpiry(to *time.Time, value json.RawMessage, now time.Time) error {
 	if json.Unmarshal(value, &duration) != nil {
 		return errors.New("must be a text, for example \"30d\"")
 	}
-	if duration == "" || duration == "-1" {
+	if isNull(value) || duration == "-1" {
 		*to = time.Time{}
 		return nil
 	}

@@ -52,7 +52,7 @@ func UserNew(now time.Time) Fields[User] {
 		text("key_alias", func(u *User) *string { return &u.Key.Alias }),
 		id("team_id", func(u *User) *string { return &u.Key.TeamID }),
 		aliases("aliases", func(u *User) *map[string]string { return &u.Key.Aliases }),
-		field[User]{"duration", func(u *User, value json.RawMessage) error { return setExpiry(&u.Key.Expires, value, now) }},
+		unlessEmpty(field[User]{"duration", func(u *User, value json.RawMessage) error { return setExpiry(&u.Key.Expires, value, now) }}),
 		field[User]{"teams", func(u *User, value json.RawMessage) error { return u.setTeams(value) }},
 		field[User]{"auto_create_key", func(u *User, value json.RawMessage) error {
 			make := true // for null, too
