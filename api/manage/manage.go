@@ -99,7 +99,11 @@ func (h *Handler) serve(r *http.Request) (any, error) {
 	if denial != nil {
 		return nil, reply.Denied(denial)
 	}
-	c := &call{Context: r.Context(), route: route, path: r.URL.Path, query: r.URL.Query(), who: who, address: addressOf(r)}
+	ctx := r.Context()
+	if e.method == http.MethodPost { // a change is made whole, also when the client leaves
+		ctx = context.WithoutCancel(ctx)
+	}
+	c := &call{Context: ctx, route: route, path: r.URL.Path, query: r.URL.Query(), who: who, address: addressOf(r)}
 	if err := h.admit(c, e.by); err != nil {
 		return nil, err
 	}
@@ -141,12 +145,11 @@ func (h *Handler) problem(r *http.Request, err error) reply.Problem {
 		Message: "the database of keys can't be used now; nothing is known to have changed. See Nestor's log"}
 }
 
-// apply puts changes in force in this process, also when the client does not wait for the answer.
+// apply puts changes in force in this process.
 func (h *Handler) apply(ctx context.Context, kind record.Kind, ids ...string) {
 	if h.Apply == nil {
 		return
 	}
-	ctx = context.WithoutCancel(ctx)
 	for _, id := range ids {
 		if err := h.Apply(ctx, record.Change{Kind: kind, ID: id}); err != nil {
 			h.Log.Warn("a change is in the database and not in force here yet", "kind", kind, "id", id, "error", err)

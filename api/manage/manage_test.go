@@ -177,6 +177,21 @@ func TestAChangeIsPutInForceForClientsThatLeave(t *testing.T) {
 	mustEqual(t, 200, r.ask("sk-chosen-by-me-1234", http.MethodGet, "/key/info", "").Status)
 }
 
+func TestAChangeIsMadeWholeForClientsThatLeave(t *testing.T) {
+	r := newRig(t)
+	r.done(r.post("/team/new", `{"team_id": "t1"}`))
+	ctx, leave := context.WithCancel(t.Context())
+	r.handler.Apply = func(ctx context.Context, c record.Change) error {
+		leave() // once the user is made
+		return r.index.Apply(ctx, c)
+	}
+	request := httptest.NewRequest(http.MethodPost, "/user/new", strings.NewReader(`{"user_id": "ann", "team_id": "t1"}`)).WithContext(ctx)
+	request.Header.Set("Authorization", "Bearer "+master)
+	r.send(request)
+	mustEqual(t, 1, keysIn(t, r))
+	mustEqual(t, any([]any{"t1"}), r.done(r.get("/user/info?user_id=ann"))["user_info"].(object)["teams"])
+}
+
 func TestTextThatNoDatabaseKeepsIsRefused(t *testing.T) {
 	r := newRig(t)
 	for _, path := range []string{"/spend/logs?user_id=%00", "/team/info?team_id=%ff", "/key/list?key_alias=%00", "/audit?object_id=%00"} {
