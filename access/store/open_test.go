@@ -154,6 +154,10 @@ func TestNoErrorShowsACredential(t *testing.T) {
 		"bad setting":     "postgresql://nestor:" + password + "@" + address + "/postgres?sslmode=hidden",
 		"bad limit":       "postgresql://nestor:" + password + "@" + address + "/postgres?connection_limit=many",
 		"other scheme":    "mysql://nestor:" + password + "@" + address + "/postgres",
+		"torn by a mark":  "postgresql://nestor:12#hidden@" + address + "/postgres",
+		"torn by a query": "postgresql://nestor:12?hidden@" + address + "/postgres",
+		"torn by a slash": "postgresql://nestor:12/hidden@" + address + "/postgres",
+		"no slashes":      "nestor-hidden:" + password + "@" + address + "/postgres",
 		"no URL":          "host=hidden password=hidden",
 		"password second": "postgresql://" + address + "/postgres?user=nestor&password=hidden&sslmode=disable",
 	} {

@@ -29,6 +29,9 @@ func check(path string, stdout, stderr io.Writer) error {
 	if err == nil {
 		_, err = redisOf(settings{}, cfg)
 	}
+	if err == nil {
+		err = checkDatabase(cfg)
+	}
 	if err != nil {
 		return report(stderr, err)
 	}

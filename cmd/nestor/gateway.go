@@ -63,6 +63,9 @@ func newGateway(s settings, stderr io.Writer, log *slog.Logger) (*gateway, error
 	tuneCollector()
 	providers := provider.New(os.LookupEnv)
 	cfg, snapshot, notes, err := compile(s.config, providers)
+	if err == nil {
+		err = checkDatabase(cfg)
+	}
 	if err != nil {
 		return nil, report(stderr, err)
 	}

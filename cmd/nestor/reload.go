@@ -139,6 +139,9 @@ func (r *reloader) reload(ctx context.Context) {
 	if err == nil {
 		place, err = redisOf(g.settings, cfg)
 	}
+	if err == nil {
+		err = checkDatabase(cfg)
+	}
 	if err != nil {
 		g.log.Error("config not reloaded: the one in force stays", "error", err)
 		return

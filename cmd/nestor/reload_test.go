@@ -91,6 +91,14 @@ func TestAKeyIsNotTakenAwayAtAnOpenAddress(t *testing.T) {
 	}
 }
 
+func TestADatabaseThatIsNoneChangesNothing(t *testing.T) {
+	g, path := loaded(t, "127.0.0.1:4000", oneModel)
+	r := reloaderOf(t, g)
+	write(t, path, another+"general_settings: {database_url: 'mysql://u:p@h/db'}\n")
+	r.reload(t.Context())
+	g.goesTo(t, "groq/a")
+}
+
 func TestAChangeBeforeTheWatchIsSeen(t *testing.T) {
 	g, path := loaded(t, ":4000", oneModel)
 	write(t, path, another)

@@ -13,7 +13,9 @@ import (
 // Access is what general_settings says about who may call, and where that is kept.
 type Access struct {
 	// Database is database_url, or DATABASE_URL where the file gives none: a PostgreSQL. Empty when there is none.
-	Database Secret
+	// DatabaseAt is the place of database_url in the file; the zero value where it says nothing.
+	Database   Secret
+	DatabaseAt Position
 	// AllowedIPs are the addresses that may call anything; ManagementIPs, a setting of Nestor's own, those that may
 	// change keys, teams, users and budgets. Nil: all.
 	AllowedIPs, ManagementIPs []netip.Prefix
@@ -30,6 +32,9 @@ func (d *decoder) accessKey(f tree.Pair) bool {
 	switch f.Key.Text {
 	case "database_url":
 		d.secret("database_url", f.Value, &a.Database)
+		if a.DatabaseAt = f.Value.At; a.Database == "" {
+			a.DatabaseAt = Position{} // as if it were not there
+		}
 	case "allowed_ips":
 		d.addresses("allowed_ips", f.Value, &a.AllowedIPs)
 	case "management_allowed_ips":

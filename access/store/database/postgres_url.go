@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
+	"maps"
 	"net/url"
 	"slices"
 	"strconv"
@@ -21,17 +23,31 @@ type target struct {
 	secrets     []string
 }
 
-// errURL does not repeat the URL, which has a password.
-var errURL = errors.New(`the URL can't be read: want postgresql://USER:PASSWORD@HOST:PORT/DATABASE, where what is no letter or digit in the password is written as %XX`)
+// URLError says why a URL leads to no PostgreSQL, and what to do. It repeats nothing that may be a credential.
+type URLError struct{ Problem, Hint string }
 
-// parseURL reads a URL as PostgreSQL's own clients do, and as LiteLLM's Prisma does.
+func (e *URLError) Error() string { return "the URL " + e.Problem + ": " + e.Hint }
+
+// CheckURL reports, without connecting, why a URL can't be that of a PostgreSQL. The error is a *URLError.
+func CheckURL(secret config.Secret) error {
+	_, err := parseURL(secret)
+	return err
+}
+
+// unreadable does not repeat the URL, which has a password.
+func unreadable() *URLError {
+	return &URLError{"can't be read", "write postgresql://USER:PASSWORD@HOST:PORT/DATABASE, where what is no letter or digit in the password is written as %XX"}
+}
+
+// parseURL reads a URL as PostgreSQL's own clients do, and as LiteLLM's Prisma does. The error is a *URLError.
 func parseURL(secret config.Secret) (target, error) {
-	u, err := url.Parse(strings.TrimSpace(secret.Reveal()))
-	if err != nil {
-		return target{}, errURL
+	text := strings.TrimSpace(secret.Reveal())
+	u, err := url.Parse(text)
+	if err != nil || torn(u) {
+		return target{}, unreadable()
 	}
 	if u.Scheme != "postgres" && u.Scheme != "postgresql" {
-		return target{}, fmt.Errorf("the scheme of the URL is %q: want postgresql", schemeOf(u))
+		return target{}, otherScheme(u, text)
 	}
 	t := target{connections: connections}
 	query := u.Query()
@@ -41,7 +57,7 @@ func parseURL(secret config.Secret) (target, error) {
 	u.RawQuery = query.Encode()
 	t.config, err = pgx.ParseConfig(u.String())
 	if err != nil {
-		return target{}, errURL
+		return target{}, refused(u, query, err)
 	}
 	if u.Query().Get("connect_timeout") == "" {
 		t.config.ConnectTimeout = dialTime
@@ -51,12 +67,55 @@ func parseURL(secret config.Secret) (target, error) {
 	return t, nil
 }
 
-// schemeOf is empty where what stands there may be something else.
-func schemeOf(u *url.URL) string {
-	if u.Host == "" {
-		return ""
+// torn reports whether a mark in the password has ended what names the host: then a part of the password would pass
+// for the host's port, and be shown.
+func torn(u *url.URL) bool {
+	if u.Fragment != "" || u.User == nil && strings.Contains(u.Path, "@") {
+		return true
 	}
-	return u.Scheme
+	for name := range u.Query() {
+		if strings.Contains(name, "@") {
+			return true
+		}
+	}
+	return false
+}
+
+// otherScheme shows the scheme only where it is one: without the slashes a user's name may stand there.
+func otherScheme(u *url.URL, text string) *URLError {
+	const hint = "write postgresql://USER:PASSWORD@HOST:PORT/DATABASE; without a URL keys are kept in a SQLite file under --data-dir"
+	if u.Scheme == "" || !strings.HasPrefix(text[len(u.Scheme):], "://") {
+		return &URLError{"does not begin with postgresql://", hint}
+	}
+	return &URLError{fmt.Sprintf("begins with %s://, which is no PostgreSQL", u.Scheme), hint}
+}
+
+// settings are those of a URL that have few values.
+func settings() map[string]string {
+	return map[string]string{
+		"sslmode":              "disable allow prefer require verify-ca verify-full",
+		"channel_binding":      "disable prefer require",
+		"target_session_attrs": "any read-write read-only primary standby prefer-standby",
+	}
+}
+
+// refused says what the driver has against a URL. The driver's own text may have parts of the URL in it.
+func refused(u *url.URL, query url.Values, err error) *URLError {
+	if port := u.Port(); port != "" {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return &URLError{"has a port that is none", "write a number from 1 to 65535"}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(settings())) {
+		known := strings.Fields(settings()[name])
+		if v := query.Get(name); v != "" && !slices.Contains(known, v) {
+			return &URLError{"has a value for " + name + " that PostgreSQL does not know", "write one of " + strings.Join(known, ", ")}
+		}
+	}
+	if missing, ok := errors.AsType[*fs.PathError](err); ok {
+		return &URLError{"names a file that can't be read", fmt.Sprintf("see that %s is there: %v", missing.Path, missing.Err)}
+	}
+	return unreadable()
 }
 
 // prisma takes settings out of a query that are Prisma's, and sets PostgreSQL's instead where there are any.
@@ -72,7 +131,7 @@ func (t *target) prisma(query url.Values) error {
 	if v := take("connection_limit"); v != "" {
 		n, err := strconv.Atoi(v)
 		if err != nil || n < 1 {
-			return fmt.Errorf("connection_limit %q in the URL: want a number from 1", v)
+			return &URLError{"has a connection_limit that is none", "write a number from 1"}
 		}
 		t.connections = max(n, 2) // migrations need two at a time
 	}
