@@ -50,13 +50,7 @@ func (s *Server) reserveMoney(ctx context.Context, d *decided) *openai.Error {
 	accounts := d.request.who.Accounts(room[:0])
 	d.keySpend = s.Budgets.Spent(accounts[0]).String()
 	amount, least := d.price()
-	denial := s.Budgets.Reserve(ctx, budget.Reservation{
-		ID:       d.request.hold,
-		Accounts: accounts,
-		Amount:   amount,
-		Least:    least,
-		Life:     Life(s.Signs),
-	})
+	denial := s.holdMoney(ctx, budget.Reservation{ID: d.request.hold, Accounts: accounts, Amount: amount, Least: least, Life: Life(s.Signs)})
 	if denial == nil {
 		return nil
 	}
@@ -65,15 +59,34 @@ func (s *Server) reserveMoney(ctx context.Context, d *decided) *openai.Error {
 	return overBudget(denial)
 }
 
+// holdMoney waits a little where what others hold is in the way: the request before may have ended already, and its log
+// entry be on its way.
+func (s *Server) holdMoney(ctx context.Context, r budget.Reservation) *budget.Denial {
+	denial := s.Budgets.Reserve(ctx, r)
+	if denial == nil || !denial.InFlight {
+		return denial
+	}
+	s.waiters.Await(ctx, func() bool {
+		denial = s.Budgets.Reserve(ctx, r)
+		return denial != nil && denial.InFlight
+	})
+	return denial
+}
+
+// openOutput is the tokens that a completion is thought to have at least that the request sets no bound to. What it is
+// longer than that may pass a budget, by every request that is in flight.
+const openOutput = 4096
+
 // price is what the attempt may cost: by the longest answer that the request allows, all of which has to be there, or else
-// by what answers of the group usually are, for which a request that is alone makes do with less.
+// by a long one, for which a request that is alone makes do with less.
 func (d *decided) price() (amount, least record.Nano) {
 	tariff, input := d.pick.Deployment.Tariff, d.estimate.Input
 	if most := d.mostOutput(); most > 0 {
 		whole := record.Nano(tariff.Most(input, most))
 		return whole, whole
 	}
-	return record.Nano(tariff.Most(input, d.estimate.Output)), record.Nano(tariff.Most(input, 0))
+	long := max(d.estimate.Output, openOutput*d.completions())
+	return record.Nano(tariff.Most(input, long)), record.Nano(tariff.Most(input, 0))
 }
 
 // mostOutput is how many tokens of output the request allows; 0 when it does not say.
@@ -166,12 +179,15 @@ func tokenOf(d *nestorv1.Decision) string {
 	return ""
 }
 
+// originOf is the first token of the key; "" for other callers.
+func originOf(d *nestorv1.Decision) string { return cmp.Or(d.Origin, hex.EncodeToString(d.Key)) }
+
 // accountsOf are the budget accounts that an attempt is paid from.
 func accountsOf(d *nestorv1.Decision) []string {
 	if len(d.Key) == 0 {
 		return nil
 	}
-	accounts := []string{record.AccountOf(record.OfKey, cmp.Or(d.Origin, hex.EncodeToString(d.Key)))}
+	accounts := []string{record.AccountOf(record.OfKey, originOf(d))}
 	if payer, id := record.Payer(d.Team, d.User); id != "" {
 		accounts = append(accounts, record.AccountOf(payer, id))
 	}

@@ -21,8 +21,12 @@ func ownID(id string) string {
 
 // hold is what the attempt reserves of everything that limits it.
 func (s *Server) hold(d *decided) ratelimit.Reservation {
+	caller := ""
+	if k := d.request.who.Key; k != nil {
+		caller = k.Origin
+	}
 	d.estimate = s.book.Guess(d.target.Group, estimate.Request{
-		Bytes: d.fields.TextBytes, BlobTokens: d.fields.BlobTokens, Completions: d.completions(), Most: d.fields.MostOutput(),
+		Caller: caller, Bytes: d.fields.TextBytes, BlobTokens: d.fields.BlobTokens, Completions: d.completions(), Most: d.fields.MostOutput(),
 	})
 	return ratelimit.Reservation{
 		ID:      d.request.hold,

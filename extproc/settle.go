@@ -85,7 +85,7 @@ func (s *Server) learn(e ending.Entry) {
 	if d.Probe || e.Outcome() != ending.Success || !e.Usage.Known() || e.Group == "" || e.Model == "" {
 		return
 	}
-	truth := estimate.Truth{Prompt: e.Usage.Prompt, Completion: e.Usage.Completion, Bytes: d.InputBytes, Completions: d.Completions}
+	truth := estimate.Truth{Caller: originOf(d), Most: d.MostOutput, Prompt: e.Usage.Prompt, Completion: e.Usage.Completion, Bytes: d.InputBytes, Completions: d.Completions}
 	if d.Stream {
 		truth.Sent = e.Sent
 	}

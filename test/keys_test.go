@@ -491,6 +491,50 @@ func TestRequestsOfOneIDAreStillSeveral(t *testing.T) {
 	})
 }
 
+// What a client asked before may be in flight for Nestor still when it asks again: its log entry comes after the answer.
+func TestAClientThatAsksOneAfterTheOtherSpendsAllOfABudget(t *testing.T) {
+	onBoth(t, func(t *testing.T, g *gateway, a *upstream) {
+		// A token of output costs 2,000ths of a dollar: without a bound, one request may always cost more than is left.
+		for fields, budget := range map[string]float64{"": 0.3, `,"max_tokens":40`: 0.3} {
+			key, answers := g.newKey(fmt.Sprintf(`{"max_budget": %v}`, budget)), 0
+			for ; answers < 12; answers++ {
+				r := g.post("/v1/chat/completions", ask("slow", "events=5", fields), bearer(key)...)
+				if r.Status == http.StatusOK {
+					continue
+				}
+				if left := budget - float64(answers)*(prompt+2*5)*token; left > 0.13 {
+					t.Errorf("%q: refused after %d answers with %v left: %s", fields, answers, left, r.Body)
+				}
+				break
+			}
+			if answers < 9 {
+				t.Errorf("%q: %d answers", fields, answers)
+			}
+		}
+	})
+}
+
+// Short answers teach what the next ones are like; nobody gets past a budget by asking for some first.
+func TestShortAnswersAreNoWayPastABudget(t *testing.T) {
+	onBoth(t, func(t *testing.T, g *gateway, a *upstream) {
+		const budget, answer = 0.3, (prompt + 2*50) * token
+		key := g.newKey(fmt.Sprintf(`{"max_budget": %v}`, budget+40*(prompt+2*1)*token))
+		for i := range 40 {
+			if r := g.post("/v1/chat/completions", ask("slow", "events=1", []string{"", `,"max_tokens":1`}[i%2]), bearer(key)...); r.Status != http.StatusOK {
+				t.Fatalf("%d %s", r.Status, r.Body)
+			}
+		}
+		g.together(30, ask("slow", "events=50;delay=100ms"), bearer(key)...)()
+		spent := func() float64 { return g.spent("/key/info?key="+key, "info") - 40*(prompt+2*1)*token }
+		if !soon(10*time.Second, func() bool { return spent() >= answer*0.99 }) {
+			t.Errorf("%v were spent, want that of one answer at least", spent())
+		}
+		if got := spent(); got > budget+answer {
+			t.Errorf("%v of %v were spent", got, budget)
+		}
+	})
+}
+
 // A request that may cost more than what is left is not let in, alone or not.
 func TestAStatedBoundHasToFitIntoTheBudget(t *testing.T) {
 	onBoth(t, func(t *testing.T, g *gateway, a *upstream) {

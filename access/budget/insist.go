@@ -16,8 +16,8 @@ const (
 	pace = 20 * time.Millisecond
 	// barren is for how long the bank isn't asked again that had nothing left.
 	barren = 250 * time.Millisecond
-	// retryUnsure is the guess for when a bank is back.
-	retryUnsure = time.Second
+	// retrySoon is the guess for when a bank is back, or a request in flight has ended.
+	retrySoon = time.Second
 )
 
 // insist asks the bank until the request has what it needs, or has waited long enough. An account was short of it.
@@ -27,7 +27,7 @@ func (l *Ledger) insist(ctx context.Context, q *Reservation, short *Account) *De
 		return l.decide(q, short, true)
 	}
 	if l.barren(q, short) {
-		return l.denial(short, false)
+		return l.denial(q, short, false)
 	}
 	want(q, q.Amount)
 	d := l.persist(ctx, q)
@@ -55,7 +55,7 @@ func (l *Ledger) persist(ctx context.Context, q *Reservation) *Denial {
 			return l.decide(q, short, lost)
 		}
 		if l.barren(q, short) {
-			return l.denial(short, false)
+			return l.denial(q, short, false)
 		}
 		sleep(ctx, pace)
 		err = l.ask(q.Accounts...).wait(ctx)
@@ -76,10 +76,10 @@ func (l *Ledger) decide(q *Reservation, short *Account, lost bool) *Denial {
 		l.despair(q, short)
 	}
 	if !lost || !l.o.Exclusive {
-		return l.denial(short, lost)
+		return l.denial(q, short, lost)
 	}
 	if again, denied := l.try(q, true); denied {
-		return l.denial(again, false)
+		return l.denial(q, again, false)
 	}
 	return nil
 }
@@ -107,7 +107,7 @@ func (l *Ledger) despair(q *Reservation, a *Account) {
 	a.barren, a.scarce = l.now()+barren, q.Amount
 }
 
-func (l *Ledger) denial(a *Account, unsure bool) *Denial {
+func (l *Ledger) denial(q *Reservation, a *Account, unsure bool) *Denial {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := l.o.Now()
@@ -115,9 +115,10 @@ func (l *Ledger) denial(a *Account, unsure bool) *Denial {
 	if a.terms.Max != nil {
 		d.Max = *a.terms.Max
 	}
+	d.InFlight = !unsure && a.held+a.others > 0 && d.Spend+q.Least <= d.Max
 	switch {
-	case unsure:
-		d.RetryAfter = retryUnsure
+	case unsure, d.InFlight:
+		d.RetryAfter = retrySoon
 	case !a.terms.ResetAt.IsZero():
 		d.RetryAfter = max(a.terms.ResetAt.Sub(now), pace) // the bank's clock may be behind
 	}

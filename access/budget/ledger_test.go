@@ -53,7 +53,11 @@ func (r *replica) line(m mode) {
 	r.mode = m
 }
 
-var spent100 = budget.Denial{Max: 100}
+// held100 is that of a budget of 100 which others hold; of free100 there is too little for the request.
+var (
+	held100 = budget.Denial{Max: 100, RetryAfter: time.Second, InFlight: true}
+	free100 = budget.Denial{Max: 100}
+)
 
 func unsure(spend record.Nano) budget.Denial {
 	return budget.Denial{Spend: spend, Max: 100, RetryAfter: time.Second, Unsure: true}
@@ -70,10 +74,10 @@ func TestWhatIsHeldTogetherNeverPassesTheBudget(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		x, y := w.start(), w.start()
 		x.admitted(t, 1, 60, 60)
-		y.denied(t, 2, 41, 41, spent100)
+		y.denied(t, 2, 41, 41, held100)
 		time.Sleep(time.Millisecond)
 		y.admitted(t, 3, 40, 40)
-		x.denied(t, 4, 1, 0, spent100)
+		x.denied(t, 4, 1, 0, held100)
 	})
 }
 
@@ -82,7 +86,7 @@ func TestADenialKeepsNothingFromOthers(t *testing.T) {
 		x, y := w.start(), w.start()
 		x.admitted(t, 1, 60, 60)
 		for n := range uint64(5) {
-			y.denied(t, 2+n, 41+record.Nano(n), 41, spent100)
+			y.denied(t, 2+n, 41+record.Nano(n), 41, held100)
 			x.admitted(t, 100+n, 39, 39)
 			x.ledger.Refund(id(100 + n))
 			time.Sleep(time.Second)
@@ -96,10 +100,10 @@ func TestADenialKeepsNothingFromOthers(t *testing.T) {
 func TestALargeGuessGetsAllThatIsLeftWhenItIsAlone(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		x := w.start()
-		x.denied(t, 1, 500, 100, spent100)
+		x.denied(t, 1, 500, 100, free100)
 		time.Sleep(time.Second)
 		x.admitted(t, 2, 500, 99)
-		x.denied(t, 3, 1, 0, spent100)
+		x.denied(t, 3, 1, 0, held100)
 		x.ledger.Settle(id(2), 130)
 		x.denied(t, 4, 1, 0, budget.Denial{Spend: 130, Max: 100})
 	})
@@ -183,7 +187,7 @@ func TestWhatAReplicaThatIsCutOffHoldsCountsUntilItsLifeEnds(t *testing.T) {
 		time.Sleep(budget.Margin - time.Second)
 		x.admitted(t, 1, 20, 20)
 		time.Sleep(budget.Shortest - time.Second)
-		y.denied(t, 2, 81, 81, spent100)
+		y.denied(t, 2, 81, 81, held100)
 		time.Sleep(5 * time.Second)
 		y.admitted(t, 3, 100, 100)
 	})
@@ -198,7 +202,7 @@ func TestAReplicaThatWasForgottenHasNoLeaseAnyMore(t *testing.T) {
 		y.admitted(t, 1, 100, 100)
 		x.line(well)
 		time.Sleep(2 * time.Second)
-		x.denied(t, 2, 1, 1, spent100)
+		x.denied(t, 2, 1, 1, held100)
 	})
 }
 
@@ -212,7 +216,7 @@ func TestAReplicaThatComesBackSaysWhatItUses(t *testing.T) {
 		time.Sleep(3 * time.Minute)
 		x.line(well)
 		time.Sleep(2 * time.Second)
-		y.denied(t, 2, 61, 61, spent100)
+		y.denied(t, 2, 61, 61, held100)
 		y.admitted(t, 3, 60, 60)
 	})
 }
@@ -227,7 +231,7 @@ func TestAReplicaThatComesBackSaysWhatItHolds(t *testing.T) {
 		time.Sleep(3 * time.Minute)
 		x.line(well)
 		time.Sleep(2 * time.Second)
-		y.denied(t, 2, 71, 71, spent100)
+		y.denied(t, 2, 71, 71, held100)
 		y.admitted(t, 3, 70, 70)
 	})
 }
@@ -239,7 +243,7 @@ func TestADebtIsToldAtOnce(t *testing.T) {
 		time.Sleep(200 * time.Millisecond)
 		x.ledger.Settle(id(1), 90)
 		synctest.Wait()
-		y.denied(t, 2, 11, 11, spent100)
+		y.denied(t, 2, 11, 11, held100)
 		y.admitted(t, 3, 10, 10)
 	})
 }
@@ -260,7 +264,7 @@ func TestARaisedBudgetCountsAtOnce(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		x := w.start()
 		x.admitted(t, 1, 100, 100)
-		x.denied(t, 2, 50, 50, spent100)
+		x.denied(t, 2, 50, 50, held100)
 		w.limit("key:a", 150, "")
 		x.admitted(t, 3, 50, 50)
 	})
@@ -307,7 +311,7 @@ func TestWhatWasHeldAcrossAResetCountsInTheNewPeriod(t *testing.T) {
 		if got := w.bank.Spend("key:a"); got != 40 {
 			t.Errorf("the new period has spent %d, want 40", got)
 		}
-		y.denied(t, 101, 1, 0, budget.Denial{Spend: 40, Max: 100, RetryAfter: 59 * time.Second})
+		y.denied(t, 101, 1, 0, budget.Denial{Spend: 40, Max: 100, RetryAfter: time.Second, InFlight: true})
 	})
 }
 
@@ -378,11 +382,11 @@ func TestAnExclusiveProcessGoesOnWithoutItsBank(t *testing.T) {
 		line.line(refused)
 		time.Sleep(5 * time.Minute)
 		x.admitted(t, 2, 60, 60) // 10 were settled by themselves
-		x.denied(t, 3, 31, 31, budget.Denial{Spend: 10, Max: 100})
+		x.denied(t, 3, 31, 31, budget.Denial{Spend: 10, Max: 100, RetryAfter: time.Second, InFlight: true})
 		x.admitted(t, 4, 30, 30)
 		line.line(well)
 		time.Sleep(2 * time.Second)
-		x.denied(t, 5, 1, 0, budget.Denial{Spend: 10, Max: 100})
+		x.denied(t, 5, 1, 0, budget.Denial{Spend: 10, Max: 100, RetryAfter: time.Second, InFlight: true})
 		l.Refund(id(4))
 		x.admitted(t, 6, 30, 30)
 		stop()
@@ -406,7 +410,7 @@ func TestAnAccountThatWasDeletedAdmitsNothing(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		x := w.start()
 		w.bank.Delete("key:a")
-		x.denied(t, 1, 1, 0, spent100)
+		x.denied(t, 1, 1, 0, free100)
 	})
 }
 
@@ -435,6 +439,6 @@ func TestALongLifeIsToldBeforeTheLeaseIsUsed(t *testing.T) {
 		}
 		x.line(refused)
 		time.Sleep(59 * time.Minute)
-		y.denied(t, 2, 1, 0, spent100)
+		y.denied(t, 2, 1, 0, held100)
 	})
 }

@@ -12,8 +12,10 @@ type Denial struct {
 	Account string
 	// Spend is what the period has cost, Max what it may.
 	Spend, Max record.Nano
-	// RetryAfter is when the budget resets; 0: never. When Unsure it is a guess.
+	// RetryAfter is when the budget resets; 0: never. When Unsure or InFlight it is a guess.
 	RetryAfter time.Duration
+	// InFlight says that what other requests hold is in the way, and not what was spent: some of it comes free.
+	InFlight bool
 	// Unsure says that the bank can't be reached: there may be something left.
 	Unsure bool
 }

@@ -31,7 +31,7 @@ func TestTheFirstAnswerOfASlowBankIsWaitedFor(t *testing.T) {
 		x := &replica{w: w, ledger: l}
 		x.admitted(t, 1, 60, 60)
 		start := time.Now()
-		x.denied(t, 2, 41, 41, spent100)
+		x.denied(t, 2, 41, 41, held100)
 		if waited := time.Since(start); waited > time.Second {
 			t.Errorf("it waited %s", waited)
 		}

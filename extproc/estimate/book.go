@@ -34,10 +34,14 @@ const (
 	stale     = 1000
 	// mostModels bounds what is remembered, at 2 KB a model: beyond it any one is forgotten for a new one.
 	mostModels = 1 << 14
+	// mostCallers bounds those of whose answers something is remembered, at 1 KB each.
+	mostCallers = 1 << 13
 )
 
 // Request is what can be known of a request.
 type Request struct {
+	// Caller is who asks, by any name; "" for nobody in particular.
+	Caller string
 	// Bytes of it that are text, and the tokens of what is none: images, sounds, files.
 	Bytes, BlobTokens int64
 	// Completions is how many are asked for; 0 where the answer is no text.
@@ -54,26 +58,70 @@ func (t Tokens) Total() int64 { return t.Input + t.Output }
 
 // Truth is what an attempt used.
 type Truth struct {
+	// Caller is as in Request.
+	Caller string
 	// Prompt and Completion are tokens, 0 where they are not known. Completion is that of all completions.
 	Prompt, Completion int64
 	// Bytes of the request that are text; 0 when nothing is to be learned from them.
 	Bytes int64
 	// Completions is as in Request.
 	Completions int64
+	// Most is the tokens that the request allowed all completions; 0 when it did not say.
+	Most int64
 	// Sent is the bytes of a stream that came to its end; 0 for others.
 	Sent int64
 }
 
+// completion is how long each completion was, 0 where that is not known. What was as long as it might be says
+// nothing of how long others are.
+func (t *Truth) completion() float64 {
+	if t.Completions == 0 || t.Most > 0 && t.Completion == t.Most {
+		return 0
+	}
+	return float64(t.Completion) / float64(t.Completions)
+}
+
 // Book holds what is known, by model as written in the config, and by the group that is called. A group's guess
-// is the highest of the models that were picked from it. It is safe for concurrent use.
+// is the highest of the models that were picked from it. How long answers are goes by those of who asks, once there
+// are any: nobody's long answers take up the limits of others. It is safe for concurrent use.
 type Book struct {
-	mu     sync.RWMutex
-	models map[string]*model
-	groups map[string]*group
+	mu      sync.RWMutex
+	models  map[string]*model
+	groups  map[string]*group
+	callers map[caller]*answers
 }
 
 // New returns a Book that knows nothing.
-func New() *Book { return &Book{models: map[string]*model{}, groups: map[string]*group{}} }
+func New() *Book {
+	return &Book{models: map[string]*model{}, groups: map[string]*group{}, callers: map[caller]*answers{}}
+}
+
+// caller is who asked for a group.
+type caller struct{ group, name string }
+
+// answers are those that a caller got.
+type answers struct {
+	mu      sync.Mutex
+	count   uint64
+	output  *histogram
+	current atomic.Uint64 // float64 bits
+}
+
+// newAnswers know nothing: one longer one is enough to raise what is assumed, ten shorter ones lower it.
+func newAnswers() *answers {
+	a := &answers{output: startAt(startOutput-1, 1)}
+	store(&a.current, startOutput)
+	return a
+}
+
+func (a *answers) learn(completion float64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.output.add(completion)
+	if a.count++; a.count <= quick || a.count%pace == 0 {
+		store(&a.current, a.output.above(0.9))
+	}
+}
 
 // model is what the attempts at one model taught.
 type model struct {
@@ -113,8 +161,12 @@ func newGroup() *group {
 // Guess says what a request to a group is going to use.
 func (b *Book) Guess(name string, r Request) Tokens {
 	ratio, output := float64(startRatio), float64(startOutput)
-	if g := b.group(name); g != nil {
+	g, own := b.known(name, r.Caller)
+	if g != nil {
 		ratio, output = load(&g.current.ratio), load(&g.current.output)
+	}
+	if own != nil {
+		output = load(&own.current)
 	}
 	if r.Most != nil {
 		output = min(output, float64(*r.Most))
@@ -144,12 +196,32 @@ func Plain(bytes int64) int64 { return (bytes + startRatio - 1) / startRatio }
 func (b *Book) Learn(name, written string, t Truth) {
 	m, g := b.entries(name, written)
 	g.learn(m, m.learn(t))
+	if completion := t.completion(); completion > 0 && t.Caller != "" {
+		b.answers(caller{name, t.Caller}).learn(completion)
+	}
 }
 
-func (b *Book) group(name string) *group {
+// known is what there is of a group and of who asks for it; nil for what there isn't.
+func (b *Book) known(name, who string) (*group, *answers) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	return b.groups[name]
+	if who == "" {
+		return b.groups[name], nil
+	}
+	return b.groups[name], b.callers[caller{name, who}]
+}
+
+// answers makes those that are not there yet.
+func (b *Book) answers(of caller) *answers {
+	b.mu.RLock()
+	a := b.callers[of]
+	b.mu.RUnlock()
+	if a != nil {
+		return a
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return entry(b.callers, of, mostCallers, newAnswers)
 }
 
 // entries makes what is not there yet.
@@ -162,14 +234,14 @@ func (b *Book) entries(name, written string) (*model, *group) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return entry(b.models, written, newModel), entry(b.groups, name, newGroup)
+	return entry(b.models, written, mostModels, newModel), entry(b.groups, name, mostModels, newGroup)
 }
 
-func entry[T any](all map[string]*T, name string, fresh func() *T) *T {
+func entry[K comparable, T any](all map[K]*T, name K, most int, fresh func() *T) *T {
 	if e := all[name]; e != nil {
 		return e
 	}
-	if len(all) == mostModels {
+	if len(all) == most {
 		forgetOne(all)
 	}
 	e := fresh()
@@ -191,8 +263,8 @@ func (m *model) learn(t Truth) bool {
 	if t.Bytes >= telling && t.Prompt > 0 {
 		m.ratio.add(scale * float64(t.Bytes) / float64(t.Prompt))
 	}
-	if t.Completions > 0 && t.Completion > 0 {
-		m.output.add(float64(t.Completion) / float64(t.Completions))
+	if completion := t.completion(); completion > 0 {
+		m.output.add(completion)
 	}
 	if t.Sent > 0 && t.Completion > 0 {
 		m.events.add(float64(t.Sent) / float64(t.Completion))

@@ -50,6 +50,51 @@ func TestGuessesAreWhatNineInTenStayUnder(t *testing.T) {
 	}
 }
 
+// Otherwise who asks for one token at a time would have everybody's next answer guessed to be that short.
+func TestAnAnswerThatWasCutOffSaysNothingOfOthers(t *testing.T) {
+	b := New()
+	for range 200 {
+		b.Learn("g", "m", Truth{Caller: "a", Completion: 2, Completions: 2, Most: 2})
+	}
+	for name, caller := range map[string]string{"everybody": "", "the one who asked": "a"} {
+		if got := b.Guess("g", Request{Caller: caller, Completions: 1}); got.Output < 1024 {
+			t.Errorf("%s: %d, want what is assumed before anything is known", name, got.Output)
+		}
+	}
+	for range 200 {
+		b.Learn("g", "m", Truth{Completion: 1, Completions: 1, Most: 2})
+	}
+	if got := b.Guess("g", Request{Completions: 1}); got.Output > 2 {
+		t.Errorf("%d, want 1: those were whole", got.Output)
+	}
+}
+
+// One caller's long answers take nothing from another's limits, and one long answer of a caller's own is enough to know.
+func TestEachCallersAnswersAreGuessedByTheirOwn(t *testing.T) {
+	b := New()
+	for range 20 {
+		b.Learn("g", "m", Truth{Caller: "short", Completion: 16, Completions: 1})
+	}
+	for range 200 {
+		b.Learn("g", "m", Truth{Caller: "long", Completion: 20_000, Completions: 1})
+	}
+	guess := func(caller string) int64 { return b.Guess("g", Request{Caller: caller, Completions: 1}).Output }
+	if got := guess("short"); got > 18 {
+		t.Errorf("%d for who gets 16 tokens", got)
+	}
+	if guess("long") < 20_000 || guess("new") < 20_000 {
+		t.Errorf("%d and %d for who gets 20,000, and who is new", guess("long"), guess("new"))
+	}
+	b.Learn("g", "m", Truth{Caller: "new", Completion: 16, Completions: 1})
+	if got := guess("new"); got > 1200 {
+		t.Errorf("%d after the first answer, want what is assumed at the start", got)
+	}
+	b.Learn("g", "m", Truth{Caller: "new", Completion: 5000, Completions: 1})
+	if got := guess("new"); got < 5000 {
+		t.Errorf("%d after an answer of 5,000", got)
+	}
+}
+
 func TestOldAnswersFade(t *testing.T) {
 	b := New()
 	samples(b, "g", "m", 2000)
@@ -108,8 +153,11 @@ func TestMemoryIsBounded(t *testing.T) {
 	for n := range mostModels + 10 {
 		b.Learn("g", fmt.Sprint("model-", n), Truth{Completion: 10, Completions: 1})
 	}
-	if len(b.models) != mostModels || len(b.groups["g"].models) > mostMixed {
-		t.Errorf("%d models, %d in a group", len(b.models), len(b.groups["g"].models))
+	for n := range mostCallers + 10 {
+		b.Learn("g", "m", Truth{Caller: fmt.Sprint(n), Completion: 10, Completions: 1})
+	}
+	if len(b.models) != mostModels || len(b.groups["g"].models) > mostMixed || len(b.callers) != mostCallers {
+		t.Errorf("%d models, %d in a group, %d callers", len(b.models), len(b.groups["g"].models), len(b.callers))
 	}
 }
 
