@@ -54,6 +54,12 @@ func (m *mortal) reserve(id byte, tokens int64, life time.Duration) bool {
 	return denial == nil
 }
 
+// again reserves for another attempt at a request that both entities have counted.
+func (m *mortal) again(id byte, tokens int64) {
+	_, _ = m.Reserve(context.Background(), &Reservation{
+		ID: ID{id}, Amounts: Amounts{1, tokens, 1}, Entities: m.entities, Again: len(m.entities), Life: time.Hour})
+}
+
 func (m *mortal) used() (used [2]Amounts) {
 	for i, e := range m.entities {
 		used[i] = m.Usage(e).Used
@@ -82,6 +88,8 @@ func TestDeathBetweenAnyTwoStores(t *testing.T) {
 		{"settle at less requests and more tokens", func(m *mortal) { m.Settle(ID{4}, Amounts{0, 310}) }},
 		{"reserve in a new bucket", func(m *mortal) { m.reserve(5, 70, time.Hour) }},
 		{"refund", func(m *mortal) { m.Refund(ID{5}) }},
+		{"reserve again", func(m *mortal) { m.again(6, 40) }},
+		{"settle what was reserved again", func(m *mortal) { m.Settle(ID{6}, Amounts{1, 10}) }},
 	} {
 		before, now := m.used(), m.now
 		m.recorded, m.record = nil, true

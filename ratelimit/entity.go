@@ -119,7 +119,7 @@ func (d *Denial) after(o *Denial) bool {
 
 // charge takes a reservation's amounts into the window.
 func (e *entity) charge(h *hold, now time.Duration) {
-	a := &h.of.amounts
+	a := h.share(h.of.amounts)
 	h.bucket = e.window.charge(a[Requests], a[Tokens], now)
 }
 
@@ -139,12 +139,13 @@ func (e *entity) release(h *hold) {
 	e.holds.remove(h)
 }
 
-// settle replaces what is held by what was used.
+// settle replaces what is held by what the reservation has used.
 func (e *entity) settle(h *hold, used *Amounts, now time.Duration) {
 	var more, less Amounts
-	for d := range h.of.amounts {
-		more[d] = max(0, used[d]-h.of.amounts[d])
-		less[d] = max(0, h.of.amounts[d]-used[d])
+	held, truth := h.share(h.of.amounts), h.share(*used)
+	for d := range held {
+		more[d] = max(0, truth[d]-held[d])
+		less[d] = max(0, held[d]-truth[d])
 	}
 	if more[Requests]|more[Tokens] != 0 {
 		e.window.charge(more[Requests], more[Tokens], now)

@@ -12,12 +12,23 @@ type hold struct {
 	entity *entity
 	bucket int64         // number of the one that its amounts were charged to
 	place  int           // in the entity's holds
+	again  bool          // the request counts already: see Reservation.Again
 	record *journal.Hold // what outlives the process; nil where nothing does
+}
+
+// share is what the entity holds, or has used, of a reservation's amounts.
+func (h *hold) share(a Amounts) Amounts {
+	if h.again {
+		a[Requests] = 0
+	}
+	return a
 }
 
 func (h *hold) keepIn(record *journal.Hold) {
 	h.record = record
-	record.Put(&journal.Held{ID: h.of.id, Ring: h.entity.window.kept, Bucket: h.bucket, Ends: h.of.ends, Amounts: h.of.amounts})
+	record.Put(&journal.Held{
+		ID: h.of.id, Ring: h.entity.window.kept, Bucket: h.bucket, Ends: h.of.ends, Amounts: h.of.amounts, Again: h.again,
+	})
 }
 
 // holds is a heap of four children each: the hold that ends first is the first.

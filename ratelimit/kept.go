@@ -127,7 +127,7 @@ func (m *Memory) loadReservation(id ID, found []journal.FoundHold, byRing map[*j
 			h.Clear()
 			continue
 		}
-		r.holds = append(r.holds, hold{of: r, entity: byRing[h.Ring], bucket: h.Bucket, record: h.Hold})
+		r.holds = append(r.holds, hold{of: r, entity: byRing[h.Ring], bucket: h.Bucket, again: h.Again, record: h.Hold})
 		r.records[i] = h.Hold
 		r.holds[i].entity.register(&r.holds[i])
 	}

@@ -70,9 +70,15 @@ type Reservation struct {
 	Amounts Amounts
 	// Entities are each there once. The store keeps no reference to the slice.
 	Entities []Entity
+	// Again is how many of the last Entities have counted the request already, for an attempt before this one: of them
+	// no Requests are held, and when it is settled none are counted. Of one that is named before, too, they are.
+	Again int
 	// Life is when the reservation settles by itself, at its Amounts, unless it has been settled before.
 	Life time.Duration
 }
+
+// HasCounted reports whether the i-th entity has counted the request already.
+func (r *Reservation) HasCounted(i int) bool { return i >= len(r.Entities)-r.Again }
 
 // Limiter is the contract of every store; package limitertest holds the suite for it.
 // It is safe for concurrent use.

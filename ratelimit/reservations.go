@@ -31,7 +31,7 @@ func (r *reservation) prepare(n int) {
 }
 
 // add puts an entity in its place by order, once.
-func (r *reservation) add(e *entity) {
+func (r *reservation) add(e *entity, again bool) {
 	i := len(r.holds)
 	for i > 0 && r.holds[i-1].entity.order > e.order {
 		i--
@@ -39,7 +39,7 @@ func (r *reservation) add(e *entity) {
 	if i > 0 && r.holds[i-1].entity == e {
 		return
 	}
-	r.holds = slices.Insert(r.holds, i, hold{of: r, entity: e})
+	r.holds = slices.Insert(r.holds, i, hold{of: r, entity: e, again: again})
 }
 
 func (r *reservation) lock() {

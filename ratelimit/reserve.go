@@ -62,12 +62,12 @@ func (m *Memory) prepare(r *reservation, q *Reservation) (Entity, bool) {
 	r.amounts = bounded(q.Amounts)
 	r.loaded = false
 	r.prepare(len(q.Entities))
-	for _, handle := range q.Entities {
+	for i, handle := range q.Entities {
 		e := m.entity(handle)
 		if e == nil {
 			return handle, false
 		}
-		r.add(e)
+		r.add(e, q.HasCounted(i))
 	}
 	return 0, true
 }
@@ -110,7 +110,9 @@ func (m *Memory) commit(r *reservation, now time.Duration) {
 func (r *reservation) deny(amounts *Amounts, now, opens time.Duration) *Denial {
 	var worst *Denial
 	for i := range r.holds {
-		denial, denied := r.holds[i].entity.deny(amounts, now, opens)
+		h := &r.holds[i]
+		asked := h.share(*amounts)
+		denial, denied := h.entity.deny(&asked, now, opens)
 		if denied && (worst == nil || denial.after(worst)) {
 			worst = &Denial{}
 			*worst = denial

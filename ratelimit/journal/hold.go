@@ -6,11 +6,13 @@ import (
 )
 
 // A hold is eight words, one line of the processor's cache. Its ring is 0 when it holds nothing, else one more
-// than the ring's index.
+// than the ring's index, and heldAgain beside it.
 const (
 	holdRing, holdBucket, holdEnds, holdAmounts, holdID = 0, 1, 2, 3, 6
 
 	holdWords = 8
+
+	heldAgain = 1 << 39 // a file has fewer rings by far
 )
 
 // Hold is the part of a reservation at one entity in the file.
@@ -23,6 +25,7 @@ type Held struct {
 	Bucket  int64 // number of the one that the amounts were charged to
 	Ends    time.Duration
 	Amounts [3]int64
+	Again   bool // of the first amount the ring has none: it counts for another hold
 }
 
 // Put writes the hold; it counts when it is there whole.
@@ -34,7 +37,11 @@ func (h *Hold) Put(v *Held) {
 	}
 	h.raw[holdID] = binary.LittleEndian.Uint64(v.ID[:8])
 	h.raw[holdID+1] = binary.LittleEndian.Uint64(v.ID[8:])
-	h.commit(holdRing, int64(v.Ring.index)+1)
+	ring := int64(v.Ring.index) + 1
+	if v.Again {
+		ring |= heldAgain
+	}
+	h.commit(holdRing, ring)
 }
 
 // Postpone changes when the hold, which is there, ends.
@@ -60,5 +67,6 @@ func (h *Hold) read() (held Held, ring int, err error) {
 	copy(held.Amounts[:], v[holdAmounts:])
 	binary.LittleEndian.PutUint64(held.ID[:8], h.raw[holdID])
 	binary.LittleEndian.PutUint64(held.ID[8:], h.raw[holdID+1])
-	return held, int(v[holdRing]) - 1, nil
+	held.Again = v[holdRing]&heldAgain != 0
+	return held, int(v[holdRing]&^heldAgain) - 1, nil
 }

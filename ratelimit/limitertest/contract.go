@@ -289,6 +289,52 @@ func testLongestWait(t *testing.T, b *bench) {
 	}
 }
 
+// What has counted the request takes part in everything but its Requests, whatever becomes of the attempt.
+func testAgain(t *testing.T, b *bench) {
+	e := b.declare(ratelimit.Amounts{20, none, none}, ratelimit.Amounts{2, 100, 2}, ratelimit.Amounts{1, none, none})
+	again := func(requests, tokens int64, of ...ratelimit.Entity) (ratelimit.ID, *ratelimit.Denial) {
+		q := ratelimit.Reservation{ID: b.newID(), Amounts: ratelimit.Amounts{requests, tokens, 1}, Entities: of, Again: 2, Life: time.Minute / 2}
+		_, denial := b.Reserve(context.Background(), &q)
+		return q.ID, denial
+	}
+	b.Settle(b.admitted(t, ratelimit.Amounts{1, 10, 1}, e...), ratelimit.Amounts{1, 0})
+	for i, end := range []func(id ratelimit.ID){
+		func(id ratelimit.ID) { b.Settle(id, ratelimit.Amounts{1, 5}) },
+		func(id ratelimit.ID) { b.Settle(id, ratelimit.Amounts{5, 25}) },
+		func(id ratelimit.ID) { b.Refund(id) },
+		func(ratelimit.ID) { b.clock.Advance(time.Minute / 2) },
+	} {
+		id, denial := again(1, 20, e...)
+		if denial != nil {
+			t.Fatalf("attempt %d is denied: %+v", i+2, denial)
+		}
+		end(id)
+	}
+	// Of 1 + 1 + 5 + 0 + 1 requests the others have seen one; tokens are all counted.
+	for i, want := range []ratelimit.Amounts{{8, 50, 0}, {1, 50, 0}, {1, 50, 0}} {
+		b.uses(t, e[i], want)
+	}
+	if _, denial := again(13, 60, e...); denial == nil || denial.Entity != e[0] || denial.Dimension != ratelimit.Requests {
+		t.Fatalf("denial is %+v, want requests of what counts every attempt", denial)
+	}
+	if _, denial := again(1, 60, e...); denial == nil || denial.Entity != e[1] || denial.Dimension != ratelimit.Tokens {
+		t.Fatalf("denial is %+v, want tokens of what has counted the request", denial)
+	}
+	b.admitted(t, ratelimit.Amounts{1, 0, 1}, e[1])
+	if id, denial := again(1, 0, e...); denial != nil {
+		t.Fatalf("denied at used-up limits of requests: %+v", denial)
+	} else if _, denial = again(1, 0, e...); denial == nil || denial.Entity != e[1] || denial.Dimension != ratelimit.Parallel {
+		t.Fatalf("denial is %+v, want parallel of what has counted the request", denial)
+	} else {
+		b.Settle(id, ratelimit.Amounts{1, 0})
+	}
+	b.denied(t, ratelimit.Amounts{1, 0, 1}, e[1])
+	// What is named before, too, counts.
+	if _, denial := again(1, 0, e[1], e[0], e[1]); denial == nil || denial.Entity != e[1] {
+		t.Fatalf("denial is %+v, want requests of what is named twice", denial)
+	}
+}
+
 func testNothingNeeded(t *testing.T, b *bench) {
 	e := b.declare(ratelimit.Amounts{none, 100, none})[0]
 	b.admitted(t, ratelimit.Amounts{1, 100, 1}, e)

@@ -64,6 +64,7 @@ func (s Suite) Run(t *testing.T) {
 		"what is larger than a limit is never admitted":  testNever,
 		"a limit of zero admits nothing":                 testZero,
 		"of several denials the longest counts":          testLongestWait,
+		"a request counts once for several attempts":     testAgain,
 		"an amount of zero passes a full limit":          testNothingNeeded,
 		"an entity without limits is counted":            testUnlimited,
 		"the standing is that of the tightest":           testStanding,

@@ -15,10 +15,20 @@ type use struct {
 	at       time.Duration
 	amounts  ratelimit.Amounts
 	entities []int
+	again    int // of the last so many entities no requests are used
 	// A reservation's id, and the end of its life; settled when it is known what was used.
 	id      ratelimit.ID
 	ends    time.Duration
 	settled bool
+}
+
+// share is what is used of the i-th of the entities.
+func (u *use) share(i int) ratelimit.Amounts {
+	amounts := u.amounts
+	if i >= len(u.entities)-u.again {
+		amounts[ratelimit.Requests] = 0
+	}
+	return amounts
 }
 
 // model is an independent account of the same reservations: a list of everything, summed anew each time.
@@ -33,27 +43,28 @@ type model struct {
 func (m *model) used(entity int, over time.Duration) (sum ratelimit.Amounts) {
 	now := m.clock.Now()
 	for _, u := range m.uses {
-		for _, e := range u.entities {
+		for i, e := range u.entities {
 			if e != entity {
 				continue
 			}
+			amounts := u.share(i)
 			if u.at > now-over {
-				sum[ratelimit.Requests] += u.amounts[ratelimit.Requests]
-				sum[ratelimit.Tokens] += u.amounts[ratelimit.Tokens]
+				sum[ratelimit.Requests] += amounts[ratelimit.Requests]
+				sum[ratelimit.Tokens] += amounts[ratelimit.Tokens]
 			}
 			if !u.settled && now < u.ends {
-				sum[ratelimit.Parallel] += u.amounts[ratelimit.Parallel]
+				sum[ratelimit.Parallel] += amounts[ratelimit.Parallel]
 			}
 		}
 	}
 	return sum
 }
 
-// exceeds says whether amounts are more than some entity has left, if what was used counts for a time.
-func (m *model) exceeds(amounts ratelimit.Amounts, entities []int, over time.Duration) bool {
-	for _, e := range entities {
+// exceeds says whether a use is more than some entity has left, if what was used counts for a time.
+func (m *model) exceeds(u *use, over time.Duration) bool {
+	for i, e := range u.entities {
 		used := m.used(e, over)
-		for d, amount := range amounts {
+		for d, amount := range u.share(i) {
 			if amount > 0 && m.most[e][d] != none && used[d]+amount > m.most[e][d] {
 				return true
 			}
@@ -69,10 +80,12 @@ func (m *model) reserve(t *rapid.T) {
 		entities: rapid.SliceOfNDistinct(rapid.IntRange(0, len(m.entities)-1), 1, len(m.entities), rapid.ID).Draw(t, "entities"),
 		id:       m.newID(),
 	}
+	u.again = rapid.IntRange(0, len(u.entities)).Draw(t, "again")
 	q := &ratelimit.Reservation{ID: u.id, Amounts: u.amounts, Life: time.Duration(rapid.IntRange(1, 100_000).Draw(t, "life")) * instant}
 	for _, e := range u.entities {
 		q.Entities = append(q.Entities, m.entities[e])
 	}
+	q.Again = u.again
 	u.ends = u.at + q.Life
 	_, denial := m.Reserve(context.Background(), q)
 	if denial != nil && m.wait(t, q, u, denial) {
@@ -84,7 +97,7 @@ func (m *model) reserve(t *rapid.T) {
 		}
 	}
 	if denial == nil {
-		if m.exceeds(u.amounts, u.entities, window) {
+		if m.exceeds(u, window) {
 			t.Fatalf("%v of %v is admitted", u.amounts, u.entities)
 		}
 		m.uses = append(m.uses, u)
@@ -93,7 +106,7 @@ func (m *model) reserve(t *rapid.T) {
 
 // wait judges a denial, and lets its time pass where the test draws so.
 func (m *model) wait(t *rapid.T, q *ratelimit.Reservation, u *use, denial *ratelimit.Denial) bool {
-	if !m.exceeds(u.amounts, u.entities, window+m.slack) {
+	if !m.exceeds(u, window+m.slack) {
 		t.Fatalf("%v of %v is denied though it is free: %+v", u.amounts, u.entities, denial)
 	}
 	if denial.Never != m.never(u) {
@@ -108,7 +121,7 @@ func (m *model) wait(t *rapid.T, q *ratelimit.Reservation, u *use, denial *ratel
 	// Just before, it must still be denied by the same account; what it holds if it is not would spoil the test.
 	if early := denial.RetryAfter - m.slack - instant; early > 0 {
 		m.clock.Advance(early)
-		if !m.exceeds(u.amounts, u.entities, window) {
+		if !m.exceeds(u, window) {
 			t.Fatalf("told to wait %s, though %s are enough", denial.RetryAfter, early)
 		}
 		m.clock.Advance(denial.RetryAfter - early)
@@ -119,8 +132,8 @@ func (m *model) wait(t *rapid.T, q *ratelimit.Reservation, u *use, denial *ratel
 }
 
 func (m *model) never(u *use) bool {
-	for _, e := range u.entities {
-		for d, amount := range u.amounts {
+	for i, e := range u.entities {
+		for d, amount := range u.share(i) {
 			if amount > m.most[e][d] {
 				return true
 			}
@@ -146,7 +159,7 @@ func (m *model) settle(t *rapid.T) {
 		return
 	}
 	u.settled = true
-	more := &use{at: m.clock.Now(), entities: u.entities, settled: true}
+	more := &use{at: m.clock.Now(), entities: u.entities, again: u.again, settled: true}
 	for _, d := range []ratelimit.Dimension{ratelimit.Requests, ratelimit.Tokens} {
 		more.amounts[d] = max(0, used[d]-u.amounts[d])
 		u.amounts[d] = min(u.amounts[d], used[d])

@@ -46,6 +46,7 @@ func (w *twins) reserve(t *rapid.T) {
 	binary.BigEndian.PutUint64(q.ID[:], w.ids)
 	from := rapid.IntRange(0, 1).Draw(t, "from")
 	q.Entities = w.entities[1][from:]
+	q.Again = rapid.IntRange(0, len(q.Entities)).Draw(t, "again")
 	_, denial := w.shared.Reserve(context.Background(), &q)
 	if denial != nil && !w.young() {
 		return

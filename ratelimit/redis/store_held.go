@@ -22,18 +22,27 @@ type hold struct {
 type part struct {
 	entity *entity
 	bucket int64 // that it was charged to
+	again  bool  // the request counts already: see ratelimit.Reservation.Again
+}
+
+// share is what the entity holds, or has used, of a reservation's amounts.
+func (p *part) share(a ratelimit.Amounts) ratelimit.Amounts {
+	if p.again {
+		a[ratelimit.Requests] = 0
+	}
+	return a
 }
 
 func (h *hold) entities() []part { return h.parts }
 
 // add adds an entity, once.
-func (h *hold) add(e *entity) {
+func (h *hold) add(e *entity, again bool) {
 	for i := range h.parts {
 		if h.parts[i].entity == e {
 			return
 		}
 	}
-	h.parts = append(h.parts, part{entity: e})
+	h.parts = append(h.parts, part{entity: e, again: again})
 }
 
 // reservations are all holds, by id and by their end.
@@ -110,13 +119,10 @@ func (s *Store) Refund(id ratelimit.ID) bool { return s.Settle(id, ratelimit.Amo
 
 func (s *Store) settle(h *hold, used ratelimit.Amounts, now time.Duration) {
 	s.held.remove(h)
-	var more, less [2]int64
-	for d := range more {
-		more[d], less[d] = max(0, used[d]-h.asked[d]), max(0, h.asked[d]-used[d])
-	}
 	for i := range h.parts {
 		p := &h.parts[i]
 		e := p.entity
+		more, less := p.truth(&h.asked, &used)
 		e.held -= h.asked[ratelimit.Parallel]
 		e.touched = now
 		e.denied[ratelimit.Parallel] = refusal{}
@@ -130,6 +136,15 @@ func (s *Store) settle(h *hold, used ratelimit.Amounts, now time.Duration) {
 		s.active[e] = struct{}{}
 	}
 	s.held.keep(h)
+}
+
+// truth is what was used beyond what was asked for, and what was asked for and not used.
+func (p *part) truth(asked, used *ratelimit.Amounts) (more, less [2]int64) {
+	held, truth := p.share(*asked), p.share(*used)
+	for d := range more {
+		more[d], less[d] = max(0, truth[d]-held[d]), max(0, held[d]-truth[d])
+	}
+	return more, less
 }
 
 // tellSoon has Redis told of what was used without a lease, before it grants that to others.

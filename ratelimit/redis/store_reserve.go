@@ -64,12 +64,12 @@ func (s *Store) await(ctx context.Context, channels []chan struct{}) bool {
 }
 
 func (s *Store) resolve(h *hold, q *ratelimit.Reservation) (ratelimit.Entity, bool) {
-	for _, handle := range q.Entities {
+	for i, handle := range q.Entities {
 		e := s.entity(handle)
 		if e == nil {
 			return handle, false
 		}
-		h.add(e)
+		h.add(e, q.HasCounted(i))
 	}
 	return 0, true
 }
@@ -77,9 +77,9 @@ func (s *Store) resolve(h *hold, q *ratelimit.Reservation) (ratelimit.Entity, bo
 // judge returns the denial that lasts longest, and whether Redis has to be asked.
 func (s *Store) judge(h *hold, now time.Duration) (worst *ratelimit.Denial, short bool) {
 	for i := range h.parts {
-		e := h.parts[i].entity
+		e, asked := h.parts[i].entity, h.parts[i].share(h.asked)
 		for d := range ratelimit.Dimension(ratelimit.Dimensions) {
-			v, denial := e.judge(d, h.asked[d], now)
+			v, denial := e.judge(d, asked[d], now)
 			short = short || v == unsure
 			if v == no && (worst == nil || after(&denial, worst)) {
 				worst = new(denial)
@@ -179,9 +179,9 @@ func (e *entity) alone(d ratelimit.Dimension, amount int64, now time.Duration) (
 func (s *Store) commit(h *hold, now time.Duration) {
 	for i := range h.parts {
 		p := &h.parts[i]
-		e := p.entity
-		p.bucket = e.charge([2]int64{h.asked[0], h.asked[1]}, now)
-		e.held += h.asked[ratelimit.Parallel]
+		e, asked := p.entity, p.share(h.asked)
+		p.bucket = e.charge([2]int64{asked[0], asked[1]}, now)
+		e.held += asked[ratelimit.Parallel]
 		e.touched = now
 		e.wants.parallel = max(e.wants.parallel, e.held)
 		s.active[e] = struct{}{}
@@ -211,8 +211,8 @@ func (e *entity) runsLow(now time.Duration) bool {
 func (s *Store) ask(h *hold, now time.Duration) (wait []chan struct{}) {
 	var batch []*entity
 	for i := range h.parts {
-		e := h.parts[i].entity
-		if !e.lacks(&h.asked, now) {
+		e, asked := h.parts[i].entity, h.parts[i].share(h.asked)
+		if !e.lacks(&asked, now) {
 			continue
 		}
 		if e.begin() {
