@@ -232,7 +232,7 @@ func TestPricesOfModelInfoCount(t *testing.T) {
 model_list:
   - {model_name: g, litellm_params: {model: openai/a, input_cost_per_token: 2, output_cost_per_token: 2}}
   - {model_name: g, litellm_params: {model: openai/b}, model_info: {input_cost_per_token: 1, output_cost_per_token: 1}}
-  - {model_name: g, litellm_params: {model: openai/c}, model_info: {input_cost_per_token: nothing}}
+  - {model_name: g, litellm_params: {model: openai/c}, model_info: {input_cost_per_token: null}}
   - {model_name: free, litellm_params: {model: openai/b}, model_info: {input_cost_per_token: 1, output_cost_per_token: 1}}
   - {model_name: free, litellm_params: {model: openai/d, input_cost_per_token: 0, output_cost_per_token: 0}}
 router_settings: {routing_strategy: cost-based-routing}

@@ -82,6 +82,7 @@ type decoder struct {
 	variables   map[string]string
 	credentials map[string]*tree.Node
 	meant       map[string]string
+	meantPrice  map[string]string
 	redis       redisPlaces
 	visited     int
 }
@@ -92,7 +93,7 @@ func newDecoder(env func(string) (string, bool), read func(string) ([]byte, erro
 	}
 	return &decoder{
 		cfg: &Config{}, report: tree.NewReport(), known: known.NewCatalog(), env: env, read: read, splitting: tree.NoSplitting(),
-		variables: map[string]string{}, credentials: map[string]*tree.Node{}, meant: map[string]string{},
+		variables: map[string]string{}, credentials: map[string]*tree.Node{}, meant: map[string]string{}, meantPrice: map[string]string{},
 	}
 }
 

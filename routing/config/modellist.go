@@ -182,7 +182,7 @@ func (d *decoder) other(f tree.Pair, p *Params) {
 		d.defaultParam(f, p)
 		return
 	}
-	if d.uncounted(f) {
+	if d.nearestPrice(key) == "" && d.uncounted(f) {
 		return
 	}
 	if lost, ignored := d.known.Param.Ignored[key]; ignored {
@@ -197,12 +197,21 @@ func (d *decoder) other(f tree.Pair, p *Params) {
 	d.defaultParam(f, p)
 }
 
-// nearestParam remembers its answers: a large file says the same few keys over and over.
 func (d *decoder) nearestParam(key string) string {
-	meant, asked := d.meant[key]
+	return nearest(key, d.known.Param.Names, d.meant)
+}
+
+// nearestPrice is the price that a key most likely means, "" when none is near. No other key of LiteLLM's is.
+func (d *decoder) nearestPrice(key string) string {
+	return nearest(key, d.known.Prices, d.meantPrice)
+}
+
+// nearest remembers its answers: a large file says the same few keys over and over.
+func nearest(key string, names []string, before map[string]string) string {
+	meant, asked := before[key]
 	if !asked {
-		meant = known.Nearest(key, d.known.Param.Names)
-		d.meant[key] = meant
+		meant = known.Nearest(key, names)
+		before[key] = meant
 	}
 	return meant
 }

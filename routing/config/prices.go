@@ -3,9 +3,7 @@ package config
 import (
 	"cmp"
 	"fmt"
-	"math"
 	"strconv"
-	"strings"
 
 	"github.com/nestor-gateway/nestor/routing/config/known"
 	"github.com/nestor-gateway/nestor/routing/config/tree"
@@ -54,8 +52,27 @@ func (d *decoder) price(f tree.Pair, p *Prices) bool {
 	if to == nil {
 		return false
 	}
-	d.weight(f.Key.Text, f.Value, to)
+	d.usd(f.Key.Text, f.Value, to)
 	return true
+}
+
+const (
+	aPrice    = "a number of USD"
+	priceHint = "write the USD for one token, or one request, for example 0.0000015 or 1.5e-6"
+	// leastPrice is what deployment.Tariff counts in.
+	leastPrice = 1e-12
+)
+
+// usd reads a price. LiteLLM takes text that is a number for that number.
+func (d *decoder) usd(key string, v *tree.Node, to **float64) {
+	f, ok := d.number(key, v, aPrice)
+	if !ok {
+		return
+	}
+	*to = &f
+	if f > 0 && f < leastPrice {
+		d.report.WarnOnce(v.At, priceHint, fmt.Sprintf("%s is less than a pico-dollar (1e-12 USD): it counts as one", key))
+	}
 }
 
 // uncounted says of a price that no request costs more for it.
@@ -70,19 +87,19 @@ func (d *decoder) uncounted(f tree.Pair) bool {
 	return true
 }
 
-// infoPrices reads the prices of model_info. What is no price there has always been shown and never refused.
+// infoPrices reads the prices of model_info. It may hold anything else, so a key near a price's is no error.
 func (d *decoder) infoPrices(v *tree.Node, p *Prices) {
 	for _, f := range v.Pairs {
-		to := p.place(f.Key.Text)
-		switch usd, err := strconv.ParseFloat(strings.TrimSpace(f.Value.Text), 64); {
-		case f.Value.IsNull():
-		case to == nil:
+		key := f.Key.Text
+		if f.Value.IsNull() {
+			continue
+		}
+		if to := p.place(key); to != nil {
+			d.usd(key+" of model_info", f.Value, to)
+		} else if meant := d.nearestPrice(key); meant != "" {
+			d.report.WarnOnce(f.Key.At, "write "+meant, fmt.Sprintf("%s of model_info is no price: it does not count in the cost of requests", tree.QuoteKey(key)))
+		} else {
 			d.uncounted(f)
-		case f.Value.Kind != tree.Scalar || err != nil || !(usd >= 0) || math.IsInf(usd, 0):
-			d.report.WarnOnce(f.Key.At, "write a number of 0 or more",
-				fmt.Sprintf("%s of model_info is no price: it is not used", f.Key.Text))
-		default:
-			*to = &usd
 		}
 	}
 }

@@ -226,10 +226,14 @@ func (d *decoder) wrongType(key string, v *tree.Node, want string) {
 	if v.Broken {
 		return
 	}
-	hint := ""
+	hint := "write " + want
 	switch _, isReference := reference(v); {
 	case isReference:
 		hint = "correct the variable's value"
+	case want == aPrice:
+		hint = priceHint
+	case want == "text":
+		hint = "write one text"
 	case strings.Contains(want, "number") && v.Describe() == "text":
 		hint = "write digits only"
 	case want == "a list":

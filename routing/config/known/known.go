@@ -16,7 +16,10 @@ const (
 	moduleSupported = "num_retries request_timeout fallbacks default_fallbacks context_window_fallbacks content_policy_fallbacks max_fallbacks allowed_fails telemetry"
 	proxySupported  = "master_key database_url allowed_ips management_allowed_ips maximum_spend_logs_retention_period disable_spend_logs coordination_redis"
 	groupSupported  = "routing_strategy num_retries timeout rpm tpm max_parallel_requests limits_without_redis fallbacks hidden"
-	paramSupported  = "model custom_llm_provider api_key api_base base_url api_version organization rpm tpm max_parallel_requests weight order timeout request_timeout stream_timeout cooldown_time num_retries input_cost_per_token output_cost_per_token cache_read_input_token_cost cache_creation_input_token_cost output_cost_per_reasoning_token input_cost_per_request input_cost_per_query extra_headers headers extra_body litellm_credential_name"
+	paramSupported  = "model custom_llm_provider api_key api_base base_url api_version organization rpm tpm max_parallel_requests weight order timeout request_timeout stream_timeout cooldown_time num_retries " + prices + " extra_headers headers extra_body litellm_credential_name"
+
+	// prices are those that count, in litellm_params and in model_info.
+	prices = "input_cost_per_token output_cost_per_token cache_read_input_token_cost cache_creation_input_token_cost output_cost_per_reasoning_token input_cost_per_request input_cost_per_query"
 
 	// requestParams are what OpenAI's endpoints, and providers that follow them, take in a request body.
 	requestParams = "functions function_call temperature top_p n stream stream_options stop max_completion_tokens modalities prediction audio max_tokens presence_penalty frequency_penalty logit_bias user response_format seed tools tool_choice parallel_tool_calls logprobs top_logprobs reasoning_effort reasoning thinking web_search_options service_tier prompt_cache_key prompt_cache_retention safety_identifier verbosity store dimensions encoding_format input suffix echo best_of prompt messages"
@@ -50,6 +53,8 @@ type Section struct {
 type Catalog struct {
 	Top, Entry, Router, StrategyArgs, Module, Proxy, Group, Param, Redis, CacheParams Section
 	Request, Provider                                                                 map[string]bool
+	// Prices are the keys of the prices that count.
+	Prices []string
 }
 
 func NewCatalog() *Catalog {
@@ -66,6 +71,7 @@ func NewCatalog() *Catalog {
 		CacheParams:  newSection("cache_params", cacheParamsSupported, cacheParamsKeys),
 		Request:      set(requestParams),
 		Provider:     set(providerParams),
+		Prices:       strings.Fields(prices),
 	}
 	c.Param.Names = append(c.Param.Names, strings.Fields(requestParams)...)
 	return c
