@@ -25,7 +25,9 @@ func (x *Index) compileKey(r *record.Key, h *hash) *Key {
 	if before != nil {
 		had = before.limits
 	}
-	terms := merge(r.Terms, x.budgets[r.BudgetID])
+	budget, known := x.budgets[r.BudgetID]
+	k.lacksBudget = r.BudgetID != "" && !known
+	terms := merge(r.Terms, budget)
 	name := record.AccountOf(record.OfKey, k.Origin)
 	k.limits = limitsOf(x.o.Entities, name, terms, r.ModelRPM, r.ModelTPM, had)
 	k.Account = x.account(name, terms, r.Spend)

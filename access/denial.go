@@ -64,6 +64,11 @@ func missingTeam(id string) *Denial {
 	return unauthenticated(authError, fmt.Sprintf("Team doesn't exist in db. Team=%s.", id))
 }
 
+// missingBudget is a key whose limits are those of a budget that is gone.
+func missingBudget(id string) *Denial {
+	return unauthenticated(authError, fmt.Sprintf("Budget doesn't exist in db. Budget=%s.", id))
+}
+
 // wrongNetwork says "unknown" where a request does not tell from where it comes.
 func wrongNetwork(address netip.Addr) *Denial {
 	from := "unknown"

@@ -15,6 +15,8 @@ type Key struct {
 	team *slot[Team]
 	*profile
 	blocked bool
+	// lacksBudget says that the budget is not known that the key refers to.
+	lacksBudget bool
 	// Expires is zero when it never does.
 	Expires time.Time
 
@@ -85,6 +87,8 @@ func (k *Key) stands(now func() time.Time) *Denial {
 	switch {
 	case k.blocked:
 		return blockedKey()
+	case k.lacksBudget:
+		return missingBudget(k.BudgetID)
 	case !k.Expires.IsZero():
 		if t := now(); t.After(k.Expires) {
 			return expiredKey(k.Expires, t)

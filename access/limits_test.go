@@ -165,9 +165,13 @@ func TestTheLimitsOfABudgetHoldForItsKeysAtOnce(t *testing.T) {
 	m := newMemory()
 	m.addKey("a", record.Key{BudgetID: "b"})
 	x := loaded(t, m, access.Options{Entities: newEntities()})
-	if got := as(t, x, "a").Limits(nil, ""); got != nil {
-		t.Errorf("without the budget: %q", names(got))
+	refused := func() {
+		t.Helper()
+		if _, d := x.Authenticate(bearing(secretOf("a"))); d == nil || d.Status != 401 {
+			t.Errorf("without the budget, whose limits are the key's: %v", d)
+		}
 	}
+	refused()
 	m.budgets["b"] = record.Budget{ID: "b", Terms: record.Terms{RPM: ptr[int64](4)}}
 	if err := x.Apply(t.Context(), record.Change{Kind: record.OfBudget, ID: "b"}); err != nil {
 		t.Fatal(err)
@@ -175,4 +179,9 @@ func TestTheLimitsOfABudgetHoldForItsKeysAtOnce(t *testing.T) {
 	if got := as(t, x, "a").Limits(nil, ""); len(got) != 1 || got[0].Most()[ratelimit.Requests] != 4 {
 		t.Errorf("with the budget: %q", names(got))
 	}
+	m.change(func() { clear(m.budgets) })
+	if err := x.Apply(t.Context(), record.Change{Kind: record.OfBudget, ID: "b"}); err != nil {
+		t.Fatal(err)
+	}
+	refused()
 }
