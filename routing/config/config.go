@@ -49,7 +49,8 @@ type Params struct {
 
 	Provider     string // custom_llm_provider
 	APIKey       Secret
-	APIBase      string // api_base or base_url
+	APIBase      string   // api_base or base_url
+	APIBaseAt    Position // of the value
 	APIVersion   string
 	Organization string
 

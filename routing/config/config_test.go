@@ -111,7 +111,7 @@ func TestInvalidFilesAreExplained(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatal("no files", err)
 	}
-	environment := env(map[string]string{"SECRET_TEXT": "sk-very-secret"})
+	environment := env(map[string]string{"SECRET_TEXT": "sk-very-secret", "TWO_LINES": "sk-very\nsecret"})
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			_, err := Load(file, environment)

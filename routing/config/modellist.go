@@ -132,8 +132,10 @@ func (d *decoder) param(f tree.Pair, p *Params) {
 	case "api_key":
 		d.secret(key, v, &p.APIKey)
 		d.checkPlaceholder(key, v, true)
+		d.checkSendable(key, v, p.APIKey)
 	case "api_base", "base_url":
 		if key == "api_base" || p.APIBase == "" {
+			p.APIBaseAt = v.At
 			d.text(key, v, &p.APIBase)
 			d.checkPlaceholder(key, v, false)
 		}

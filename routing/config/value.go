@@ -57,6 +57,20 @@ func (d *decoder) secret(key string, v *tree.Node, to *Secret) {
 	*to = Secret(text)
 }
 
+// checkSendable reports a credential that no header can carry, without showing it.
+func (d *decoder) checkSendable(key string, v *tree.Node, secret Secret) {
+	text := secret.Reveal()
+	at := strings.IndexFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f })
+	if at < 0 {
+		return
+	}
+	hint := "remove it"
+	if name, isReference := reference(v); isReference {
+		hint = "remove it from the value of " + tree.Clip(name)
+	}
+	d.report.Problem(v.At, hint, "%s has a line break or another control character at character %d of %d", key, at+1, len(text))
+}
+
 // whole reads a whole number of at least least. LiteLLM takes "6" and 6.0 for 6.
 func whole[T int | int64](d *decoder, key string, v *tree.Node, least int64, to **T) {
 	text, _, ok := d.resolve(key, v, "a whole number")

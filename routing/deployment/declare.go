@@ -85,7 +85,11 @@ func (d *declaring) prepare(i int) {
 	a := d.address(provider, e.Params.APIBase)
 	if a.err != nil {
 		if e.Problem == "" {
-			d.file.Problem(e.Position, a.err.Error(), "")
+			at, hint := e.Position, "write api_base into its litellm_params"
+			if e.Params.APIBase != "" {
+				at, hint = e.Params.APIBaseAt, "write it as https://HOST/PATH or http://HOST:PORT/PATH"
+			}
+			d.file.Problem(at, a.err.Error(), hint)
 			return
 		}
 		a = address{base: &url.URL{}}
