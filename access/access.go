@@ -90,6 +90,23 @@ func (p Principal) Limits(to []*Limited, called string) []*Limited {
 	return to
 }
 
+// ModelLimits appends what an attempt in a fallback's group counts on besides: the limits that the key, its team and its
+// user have for the name of that group, which is no alias of the key's any more (see Model).
+func (p Principal) ModelLimits(to []*Limited, model string) []*Limited {
+	if p.Key == nil {
+		return to
+	}
+	names := p.Key.names()
+	to = p.Key.limits.ofModel(to, names, model)
+	if t := p.Key.Team(); t != nil {
+		to = t.limits.ofModel(to, names, model)
+	}
+	if u := p.Key.User(); u != nil {
+		to = u.limits.ofModel(to, names, model)
+	}
+	return to
+}
+
 // Master lets in whoever presents the master key, and nobody else: it is the check of a process without a store.
 // It never changes and may be used by many goroutines.
 type Master struct {

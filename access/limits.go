@@ -1,13 +1,16 @@
 package access
 
 import (
+	"cmp"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
 	"github.com/nestor-gateway/nestor/access/record"
 	"github.com/nestor-gateway/nestor/ratelimit"
+	"github.com/nestor-gateway/nestor/routing/pattern"
 )
 
 // Entities makes and gives up what a limiter keeps limits of. It is safe for concurrent use.
@@ -80,8 +83,21 @@ func (l *Limited) drop() {
 // limits are those of one key, team or user. They never change; the Limited in them do.
 type limits struct {
 	whole *Limited
-	// models is by what a called name stands for.
-	models map[string]*Limited
+	// models is nil where no model has a limit of its own.
+	models *modelLimits
+}
+
+// modelLimits are by what a called name stands for.
+type modelLimits struct {
+	named map[string]*Limited
+	// patterns are those of the names with a *, the one with the most literal characters first.
+	patterns []wildcard
+}
+
+// wildcard is a limit that all names share that match a pattern.
+type wildcard struct {
+	pattern.Pattern
+	*Limited
 }
 
 // of appends what a call with a key counts on.
@@ -89,15 +105,34 @@ func (l *limits) of(to []*Limited, k *Key, called string) []*Limited {
 	if l.whole != nil {
 		to = append(to, l.whole)
 	}
-	if len(l.models) == 0 {
+	if l.models == nil {
 		return to
 	}
 	model, _ := k.model(called)
-	if m := l.models[model]; m != nil {
+	return l.ofModel(to, k.names(), model)
+}
+
+// ofModel appends what requests for a model count on beside the whole: the limits of the name and of what it is an alias of,
+// else those of the longest pattern that one of them matches.
+func (l *limits) ofModel(to []*Limited, names Catalog, model string) []*Limited {
+	if l.models == nil {
+		return to
+	}
+	before := len(to)
+	if m := l.models.named[model]; m != nil {
 		to = append(to, m)
 	}
-	if target, ok := k.names().Alias(model); ok && l.models[target] != nil {
-		to = append(to, l.models[target])
+	target, alias := names.Alias(model)
+	if m := l.models.named[target]; alias && m != nil {
+		to = append(to, m)
+	}
+	if len(to) > before {
+		return to
+	}
+	for i := range l.models.patterns {
+		if w := &l.models.patterns[i]; w.Matches(model) || alias && w.Matches(target) {
+			return append(to, w.Limited)
+		}
 	}
 	return to
 }
@@ -111,15 +146,38 @@ func limitsOf(e Entities, name string, t record.Terms, rpm, tpm map[string]int64
 	l.whole = limited(e, name, amounts(t.RPM, t.TPM, t.MaxParallel), before.whole)
 	for model := range modelsOf(rpm, tpm) {
 		most := amounts(perMinute(rpm, model), perMinute(tpm, model), nil)
-		if m := limited(e, name+"/model:"+model, most, before.models[model]); m != nil {
-			if l.models == nil {
-				l.models = map[string]*Limited{}
-			}
-			l.models[model] = m
+		if m := limited(e, name+"/model:"+model, most, before.named(model)); m != nil {
+			l.add(model, m)
 		}
+	}
+	if l.models != nil {
+		slices.SortFunc(l.models.patterns, longestFirst)
 	}
 	before.dropUnless(l)
 	return l
+}
+
+func (l *limits) add(model string, m *Limited) {
+	if l.models == nil {
+		l.models = &modelLimits{named: map[string]*Limited{}}
+	}
+	l.models.named[model] = m
+	if strings.Contains(model, "*") {
+		l.models.patterns = append(l.models.patterns, wildcard{pattern.New(model), m})
+	}
+}
+
+// longestFirst orders patterns, those of one length by their text: every replica finds the same one.
+func longestFirst(a, b wildcard) int {
+	return cmp.Or(cmp.Compare(b.Literals, a.Literals), cmp.Compare(a.Text, b.Text))
+}
+
+// named is the limit of a name as it is written; nil when there is none.
+func (l limits) named(model string) *Limited {
+	if l.models == nil {
+		return nil
+	}
+	return l.models.named[model]
 }
 
 // dropUnless gives up what is not in the limits that come after.
@@ -127,8 +185,11 @@ func (l limits) dropUnless(after limits) {
 	if l.whole != nil && l.whole != after.whole {
 		l.whole.drop()
 	}
-	for model, m := range l.models {
-		if after.models[model] != m {
+	if l.models == nil {
+		return
+	}
+	for model, m := range l.models.named {
+		if after.named(model) != m {
 			m.drop()
 		}
 	}

@@ -107,6 +107,39 @@ func TestARequestCountsOnItsKeyTeamAndUserAndOnWhatTheyLimitOfItsModel(t *testin
 	}
 }
 
+// All names that match a pattern share its limit; an exact name goes before, then the longest pattern.
+func TestALimitOfAPatternIsSharedByAllThatMatchIt(t *testing.T) {
+	m := newMemory()
+	m.teams["t"] = record.Team{ID: "t", ModelTPM: map[string]int64{"wild/*": 9}}
+	k := m.addKey("a", record.Key{TeamID: "t", Aliases: map[string]string{"mine": "wild/x"},
+		ModelRPM: map[string]int64{"wild/*": 2, "wild/big-*": 1, "wild/exact": 3, "*": 50, "fast": 7}})
+	x := loaded(t, m, access.Options{Entities: newEntities()})
+	x.SetCatalog(aliased{"quick", "wild/big-1"})
+	p, key := as(t, x, "a"), "key:"+k.Token+"/model:"
+	want := map[string][]string{
+		"wild/x": {key + "wild/*", "team:t/model:wild/*"}, "wild/y": {key + "wild/*", "team:t/model:wild/*"},
+		"wild/*": {key + "wild/*", "team:t/model:wild/*"}, "wild/exact": {key + "wild/exact", "team:t/model:wild/*"},
+		"wild/big-1": {key + "wild/big-*", "team:t/model:wild/*"}, "quick": {key + "wild/big-*", "team:t/model:wild/*"},
+		"fast": {key + "fast"}, "other": {key + "*"},
+	}
+	got, fallback := map[string][]string{}, map[string][]string{}
+	for name := range want {
+		got[name], fallback[name] = names(p.Limits(nil, name)), names(p.ModelLimits(nil, name))
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("as called: %s", diff)
+	}
+	if diff := cmp.Diff(want, fallback); diff != "" {
+		t.Errorf("as a fallback: %s", diff)
+	}
+	if got := names(p.Limits(nil, "mine")); !slices.Equal(got, want["wild/x"]) {
+		t.Errorf("by an alias of the key: %q", got)
+	}
+	if got := names(p.ModelLimits(nil, "mine")); !slices.Equal(got, []string{key + "*"}) {
+		t.Errorf("a fallback that only looks like an alias of the key: %q", got)
+	}
+}
+
 func TestEntitiesAreMadeForTheFirstRequestAndFollowTheLimits(t *testing.T) {
 	m, e := newMemory(), newEntities()
 	k := m.addKey("a", record.Key{Terms: record.Terms{RPM: ptr[int64](5)}, ModelRPM: map[string]int64{"fast": 1}})
