@@ -45,6 +45,8 @@ type callers struct {
 	index  *access.Index
 	access atomic.Pointer[config.Access]
 	log    *slog.Logger
+	// anonymous: there is no master key, and everybody is let in.
+	anonymous bool
 
 	// These are nil without a store.
 	store  *store.Store
@@ -104,6 +106,20 @@ func (c *callers) apply(cfg *config.Config, s *routing.Snapshot) {
 	c.index.SetMaster(cfg.MasterKey)
 	c.index.SetCatalog(s)
 	c.index.SetNetworks(cfg.Access.AllowedIPs)
+	c.anonymous = cfg.MasterKey == ""
+}
+
+// tellMaster warns that a config that was read again has taken the master key away, or brought one. client is where
+// clients connect.
+func (c *callers) tellMaster(wasAnonymous bool, client string) {
+	switch {
+	case c.anonymous && !wasAnonymous:
+		c.log.Warn("the config has no master_key any more: everybody who reaches the address may call any model; "+
+			"virtual keys are not looked at: blocked ones are let in too, nothing is charged to any, and nobody can manage them",
+			"address", client, "hint", "set general_settings.master_key: keys are then what they were")
+	case !c.anonymous && wasAnonymous && c.store == nil:
+		c.log.Warn("the config has a master_key now: it is asked for, but there are no virtual keys until nestor is started again")
+	}
 }
 
 // follow keeps the index current.

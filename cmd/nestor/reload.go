@@ -157,12 +157,14 @@ func (r *reloader) reload(ctx context.Context) {
 		g.log.Error("config not reloaded: Envoy did not take its upstreams", "error", err)
 		return
 	}
+	wasAnonymous := g.callers.anonymous
 	g.callers.apply(cfg, snapshot)
 	g.router.Swap(snapshot)
 	r.broken, r.content = false, files
 	r.follow()
 	logNotes(g.log, notes)
 	g.limits.tellMoved(place, g.log)
+	g.callers.tellMaster(wasAnonymous, g.client)
 	sum := snapshot.Summary()
 	g.log.Info("config reloaded", "groups", sum.Groups, "deployments", sum.Deployments, "upstreams", sum.Upstreams)
 }

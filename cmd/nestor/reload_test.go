@@ -12,6 +12,8 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 
+	"github.com/nestor-gateway/nestor/access"
+	"github.com/nestor-gateway/nestor/access/record"
 	"github.com/nestor-gateway/nestor/routing"
 )
 
@@ -88,6 +90,65 @@ func TestAKeyIsNotTakenAwayAtAnOpenAddress(t *testing.T) {
 	g.goesTo(t, "groq/a")
 	if _, denial := g.callers.index.Authenticate(func(string) string { return "" }); denial == nil {
 		t.Error("a request without a key is let in at " + g.client)
+	}
+}
+
+// warnings has a gateway log what is worth a warning.
+func warnings(g *gateway) *strings.Builder {
+	var text strings.Builder
+	g.log = slog.New(slog.NewTextHandler(&text, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	g.callers.log = g.log
+	return &text
+}
+
+func TestAMasterKeyThatGoesOrComesIsWarnedOf(t *testing.T) {
+	for name, tc := range map[string]struct{ before, after, want string }{
+		"it goes":   {oneModel + withKey, another, "everybody who reaches the address may call"},
+		"it comes":  {oneModel, another + withKey, "no virtual keys until nestor is started again"},
+		"it stays":  {oneModel + withKey, another + withKey, ""},
+		"never one": {oneModel, another, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g, path := loaded(t, "127.0.0.1:4000", tc.before)
+			t.Cleanup(g.callers.close)
+			log := warnings(g)
+			write(t, path, tc.after)
+			reloaderOf(t, g).reload(t.Context())
+			g.goesTo(t, "groq/b")
+			if got := log.String(); !strings.Contains(got, tc.want) || tc.want == "" && got != "" || strings.Count(got, "\n") > 1 {
+				t.Errorf("logged %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
+
+// Keys that were given stop meaning anything, and mean the same again when the master key is back.
+func TestWithoutAMasterKeyVirtualKeysAreNotLookedAt(t *testing.T) {
+	g, path := loaded(t, "127.0.0.1:4000", oneModel+withKey)
+	t.Cleanup(g.callers.close)
+	r, index := reloaderOf(t, g), g.callers.index
+	blocked := record.Key{Token: record.TokenOf("sk-blocked"), Blocked: true}
+	if err := g.callers.store.InsertKey(t.Context(), blocked, record.Audit{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := index.Apply(t.Context(), record.Change{Kind: record.OfKey, ID: blocked.Token}); err != nil {
+		t.Fatal(err)
+	}
+	asks := func() (access.Principal, *access.Denial) {
+		return index.Authenticate(func(name string) string { return map[string]string{"x-api-key": "sk-blocked"}[name] })
+	}
+	if _, d := asks(); d == nil {
+		t.Fatal("a blocked key is let in")
+	}
+	write(t, path, another)
+	r.reload(t.Context())
+	if who, d := asks(); d != nil || who != (access.Principal{Anonymous: true}) {
+		t.Errorf("%+v, %v: want anybody", who, d)
+	}
+	write(t, path, oneModel+withKey)
+	r.reload(t.Context())
+	if _, d := asks(); d == nil {
+		t.Error("a blocked key is let in though the master key is back")
 	}
 }
 
