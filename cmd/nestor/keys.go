@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -34,7 +35,7 @@ func keysCommand() *cobra.Command {
 	f := c.PersistentFlags()
 	f.String("address", "http://127.0.0.1:4000", "where that nestor serves its clients")
 	f.String("master-key-file", "", "a file with the master key")
-	f.Bool("json", false, "print JSON, with the names of LiteLLM's API")
+	f.Bool("json", false, "print the JSON of the API: LiteLLM's")
 	c.AddCommand(generateKeyCommand(), listKeysCommand(), keyInfoCommand(), blockKeyCommand(true), blockKeyCommand(false), deleteKeysCommand())
 	return c
 }
@@ -95,7 +96,7 @@ func generateKeyCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return writeOut(c.OutOrStdout(), asJSON(c), k, func(w io.Writer) { fmt.Fprintln(w, k.Secret) })
+			return writeOut(c.OutOrStdout(), asJSON(c), k.Answer, func(w io.Writer) { fmt.Fprintln(w, k.Secret) })
 		},
 	}
 	f := c.Flags()
@@ -151,12 +152,21 @@ func listKeysCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return writeOut(c.OutOrStdout(), asJSON(c), append([]keys.Key{}, all...), func(w io.Writer) { draw.Keys(w, all) })
+			return writeOut(c.OutOrStdout(), asJSON(c), answers(all), func(w io.Writer) { draw.Keys(w, all) })
 		},
 	}
 	c.Flags().String("team", "", "only those of this team")
 	c.Flags().String("user", "", "only those of this user")
 	return c
+}
+
+// answers are what the API says of keys, page by page, in one list.
+func answers(all []keys.Key) []json.RawMessage {
+	list := make([]json.RawMessage, len(all))
+	for i, k := range all {
+		list[i] = k.Answer
+	}
+	return list
 }
 
 func keyInfoCommand() *cobra.Command {
@@ -173,7 +183,7 @@ func keyInfoCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return writeOut(c.OutOrStdout(), asJSON(c), k, func(w io.Writer) { draw.Key(w, k) })
+			return writeOut(c.OutOrStdout(), asJSON(c), k.Answer, func(w io.Writer) { draw.Key(w, k) })
 		},
 	}
 }
@@ -200,7 +210,7 @@ func blockKeyCommand(blocked bool) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return writeOut(c.OutOrStdout(), asJSON(c), k, func(w io.Writer) { fmt.Fprintln(w, done, cmp.Or(k.Alias, k.Name)) })
+			return writeOut(c.OutOrStdout(), asJSON(c), k.Answer, func(w io.Writer) { fmt.Fprintln(w, done, cmp.Or(k.Alias, k.Name)) })
 		},
 	}
 }
@@ -235,10 +245,11 @@ func deleteKeys(c *cobra.Command, client *keys.Client, named []string) error {
 		}
 		tokens, names = append(tokens, k.Token), append(names, cmp.Or(k.Alias, k.Name))
 	}
-	if err := client.Delete(c.Context(), tokens); err != nil {
+	answer, err := client.Delete(c.Context(), tokens)
+	if err != nil {
 		return err
 	}
-	return writeOut(c.OutOrStdout(), asJSON(c), map[string][]string{"deleted_keys": tokens}, func(w io.Writer) {
+	return writeOut(c.OutOrStdout(), asJSON(c), answer, func(w io.Writer) {
 		for _, name := range names {
 			fmt.Fprintln(w, "deleted", name)
 		}

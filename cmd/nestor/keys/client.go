@@ -37,6 +37,8 @@ func NewClient(address, key string) (*Client, error) {
 
 // Key is what is known of one.
 type Key struct {
+	// Answer is the JSON in which the API says so.
+	Answer json.RawMessage `json:"-"`
 	// Secret is the key itself. Only Generate knows it.
 	Secret string `json:"key,omitempty"`
 	Token  string `json:"token"`
@@ -59,6 +61,13 @@ type Key struct {
 	Expires        *time.Time `json:"expires"`
 	Created        time.Time  `json:"created_at"`
 	Status         string     `json:"status"`
+}
+
+// UnmarshalJSON keeps what it reads.
+func (k *Key) UnmarshalJSON(text []byte) error {
+	type fields Key
+	k.Answer = bytes.Clone(text)
+	return json.Unmarshal(text, (*fields)(k))
 }
 
 // Generate makes a key. asked has the fields of /key/generate.
@@ -96,18 +105,25 @@ func (c *Client) page(ctx context.Context, query url.Values) (keys []Key, pages 
 	return answer.Keys, answer.Pages, err
 }
 
-// Info finds a key by its secret, its token or its alias. The secret does not leave this process.
+// Info finds a key by its secret, its token or its alias. The secret does not leave this process. Its Answer is that of
+// /key/info, which has the key's fields inside.
 func (c *Client) Info(ctx context.Context, named string) (Key, error) {
 	token, err := c.Token(ctx, named)
 	if err != nil {
 		return Key{}, err
 	}
+	var text json.RawMessage
+	if err := c.get(ctx, "/key/info", url.Values{"key": {token}}, &text); err != nil {
+		return Key{}, err
+	}
 	var answer struct {
 		Info Key `json:"info"`
 	}
-	err = c.get(ctx, "/key/info", url.Values{"key": {token}}, &answer)
-	answer.Info.Token = token
-	return answer.Info, err
+	if err := json.Unmarshal(text, &answer); err != nil {
+		return Key{}, c.strange("/key/info")
+	}
+	answer.Info.Token, answer.Info.Answer = token, text
+	return answer.Info, nil
 }
 
 // Token is that of a key named by its secret, its token or its alias.
@@ -144,9 +160,10 @@ func (c *Client) SetBlocked(ctx context.Context, token string, blocked bool) (k 
 	return k, err
 }
 
-// Delete deletes keys.
-func (c *Client) Delete(ctx context.Context, tokens []string) error {
-	return c.post(ctx, "/key/delete", map[string]any{"keys": tokens}, nil)
+// Delete deletes keys, and returns what the API answers.
+func (c *Client) Delete(ctx context.Context, tokens []string) (answer json.RawMessage, err error) {
+	err = c.post(ctx, "/key/delete", map[string]any{"keys": tokens}, &answer)
+	return answer, err
 }
 
 func (c *Client) get(ctx context.Context, path string, query url.Values, into any) error {
@@ -200,13 +217,14 @@ func (c *Client) read(answer *http.Response, path string, into any) error {
 	if answer.StatusCode != http.StatusOK {
 		return fmt.Errorf("%s answers %s to %s%s", c.base.Host, answer.Status, path, reasonIn(text))
 	}
-	if into == nil {
-		return nil
-	}
 	if err := json.Unmarshal(text, into); err != nil {
-		return fmt.Errorf("%s answers something else than nestor would to %s", c.base.Host, path)
+		return c.strange(path)
 	}
 	return nil
+}
+
+func (c *Client) strange(path string) error {
+	return fmt.Errorf("%s answers something else than nestor would to %s", c.base.Host, path)
 }
 
 // reasonIn is the message of an error in the OpenAI shape; empty when it is something else.
