@@ -66,7 +66,7 @@ func (s *Server) settleFailure(f *failed) {
 		return
 	}
 	far, tokens := ending.SpentByFailure(f.decision, f.details)
-	s.settle(f.decision, far, tokens, ending.CostOfTokens(f.decision, tokens), nil)
+	s.settle(f.decision, far, tokens, ending.CostOfFailure(f.decision, f.details, tokens), nil)
 }
 
 // settleEntry settles an attempt by its access log entry.

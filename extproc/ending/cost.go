@@ -1,6 +1,8 @@
 package ending
 
 import (
+	"strings"
+
 	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
 	"github.com/nestor-gateway/nestor/routing/deployment"
 )
@@ -31,14 +33,25 @@ func (e Entry) Cost(tokens int64) int64 {
 	switch {
 	case len(d.Prices) == 0:
 		return 0
-	case good && (e.Usage.Known() || tokens == 0): // an image has no tokens, but a price
+	case !good:
+		return CostOfFailure(d, e.Details, tokens)
+	case e.Usage.Known() || tokens == 0: // an image has no tokens, but a price
 		return tariff(d.Prices).Cost(deployment.Usage(e.Usage))
 	}
-	return CostOfTokens(d, tokens)
+	return costOfTokens(d, tokens)
 }
 
-// CostOfTokens is what tokens cost of which it is not known what they are, but for the request's own.
-func CostOfTokens(d *nestorv1.Decision, tokens int64) int64 {
+// CostOfFailure is the same where there was no good answer. Who got no byte of one, since the connection could not be made
+// or was reset, pays nothing, though the provider may have counted the tokens: LiteLLM charges none either.
+func CostOfFailure(d *nestorv1.Decision, details string, tokens int64) int64 {
+	if strings.HasPrefix(details, resetBeforeHeaders) {
+		return 0
+	}
+	return costOfTokens(d, tokens)
+}
+
+// costOfTokens is what tokens cost of which it is not known what they are, but for the request's own.
+func costOfTokens(d *nestorv1.Decision, tokens int64) int64 {
 	if len(d.Prices) == 0 || tokens == 0 {
 		return 0
 	}

@@ -19,14 +19,16 @@ const (
 	Unknown
 )
 
+// resetBeforeHeaders begins Envoy's details of connections that were not made, or broke off before the answer began.
+const resetBeforeHeaders = "upstream_reset_before_response_started{"
+
 // reachOf tells by Envoy's response code details how far an attempt went that ended without a good answer.
 // Details that nobody foresaw count as if the provider had worked.
 func reachOf(details string) Reach {
-	const reset = "upstream_reset_before_response_started{"
 	if details == "via_upstream" || details == "" { // an Envoy that tells no details
 		return Answered
 	}
-	if cause, ok := strings.CutPrefix(details, reset); ok {
+	if cause, ok := strings.CutPrefix(details, resetBeforeHeaders); ok {
 		return reachOfReset(cause)
 	}
 	for _, word := range [...]string{"no_healthy_upstream", "cluster_not_found", "route_not_found", "direct_response",
