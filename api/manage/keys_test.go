@@ -1,6 +1,7 @@
 package manage_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
@@ -72,45 +73,48 @@ func TestRequestsForKeysThatCantBeMeantAreRefused(t *testing.T) {
 	r.generate(`{"key_alias": "taken"}`)
 	unsupported := "is not supported by Nestor, and the request would not do what it says: leave it out"
 	for body, want := range map[string]reply{
-		`{"modles": ["a"]}`:                          bad("modles", `"modles" is no field of this request; did you mean models?`),
-		`{"nothing_like_it": 1}`:                     bad("nothing_like_it", `"nothing_like_it" is no field of this request`),
-		`{"models": "fast"}`:                         bad("models", "models must be a list of texts"),
-		`{"aliases": {"a": 1}}`:                      bad("aliases", "aliases must be an object whose values are texts"),
-		`{"max_budget": -1}`:                         bad("max_budget", "max_budget must be a number of at least 0, not -1"),
-		`{"max_budget": "NaN"}`:                      bad("max_budget", `max_budget must be a number of at least 0, not "NaN"`),
-		`{"max_budget": 1e300}`:                      bad("max_budget", "max_budget must be at most 4611686018.427388, not 1e300"),
-		`{"rpm_limit": 1.5}`:                         bad("rpm_limit", "rpm_limit must be a whole number from 0 to 9007199254740992, not 1.5"),
-		`{"rpm_limit": ""}`:                          bad("rpm_limit", `rpm_limit must be a number of at least 0, not ""`),
-		`{"model_rpm_limit": {"a": "x"}}`:            bad("model_rpm_limit", `model_rpm_limit of "a" must be a number of at least 0, not "x"`),
-		`{"model_rpm_limit": 5}`:                     bad("model_rpm_limit", "model_rpm_limit must be an object of whole numbers by model"),
-		`{"duration": "soon"}`:                       bad("duration", `duration "soon" is no duration: write a number above 0 and s, m, h, d, w or mo, for example 30d`),
-		`{"budget_duration": 30}`:                    bad("budget_duration", `budget_duration must be a text, for example "30d"`),
-		`{"blocked": "yes"}`:                         bad("blocked", "blocked must be true or false"),
-		`{"metadata": []}`:                           bad("metadata", "metadata must be an object"),
-		`{"metadata": {"guardrails": ["pii"]}}`:      bad("metadata", `metadata has "guardrails", which `+unsupported),
-		`{"metadata": {"model_rpm_limit": 3}}`:       bad("metadata", `metadata has "model_rpm_limit", which must be an object of whole numbers by model`),
-		`{"guardrails": ["pii"]}`:                    bad("guardrails", "guardrails "+unsupported),
-		`{"model_max_budget": {"a": 1}}`:             bad("model_max_budget", "model_max_budget "+unsupported),
-		`{"permissions": {"pii": false}}`:            bad("permissions", "permissions "+unsupported),
-		`{"auto_rotate": true}`:                      bad("auto_rotate", "auto_rotate "+unsupported),
-		`{"max_request_size_mb": 0}`:                 bad("max_request_size_mb", "max_request_size_mb must be more than 0"),
-		`{"key_type": "admin"}`:                      bad("key_type", `key_type must be llm_api, management, read_only or default, not "admin"`),
-		`{"rpm_limit_type": "dynamic"}`:              bad("rpm_limit_type", `rpm_limit_type must be best_effort_throughput or guaranteed_throughput, not "dynamic"`),
-		`{"key": "pk-1234567890123"}`:                bad("key", "Invalid key format. A virtual key must start with 'sk-'."),
-		`{"key": "sk-short"}`:                        bad("key", "Invalid key format. A virtual key must be 16 to 256 characters long."),
-		`{"key": "sk-with a space in it"}`:           bad("key", "Invalid key format. A virtual key must be of visible ASCII characters."),
-		`{"key": "` + master + `"}`:                  bad("key", "the new key is the one that this request is made with"),
-		`{"key_alias": "a\nb"}`:                      bad("key_alias", "Invalid key_alias: it must be at most 255 bytes without control characters."),
-		`{"key_alias": "taken"}`:                     bad("key_alias", "Key with alias 'taken' already exists. Unique key aliases across all keys are required."),
-		`{"team_id": "nobody"}`:                      bad("team_id", "Unable to find team object in database. Team ID: nobody"),
-		`{"budget_id": "none"}`:                      bad("budget_id", `no budget has the id "none"; make it with /budget/new`),
-		`{"models": [], "models": ["a"]}`:            bad("models", `"models" is in the body twice`),
-		`{} {}`:                                      bad(nil, "the body has something behind its JSON object"),
-		`[]`:                                         bad(nil, "the body is not a JSON object"),
-		``:                                           bad(nil, "the body is not a JSON object"),
-		`{"models": ["` + "\xff" + `"]}`:             bad(nil, "the body is not UTF-8"),
-		`{"metadata": {"x": 1e}}`:                    bad(nil, "the body is not a JSON object: byte 20: invalid character '}' in exponent of numeric literal"),
-		`{"a":"` + strings.Repeat("x", 1<<20) + `"}`: failure(413, "bad_request_error", "the body is larger than 1 MiB", nil, "413"),
+		`{"modles": ["a"]}`:                           bad("modles", `"modles" is no field of this request; did you mean models?`),
+		`{"nothing_like_it": 1}`:                      bad("nothing_like_it", `"nothing_like_it" is no field of this request`),
+		`{"models": "fast"}`:                          bad("models", "models must be a list of texts"),
+		`{"aliases": {"a": 1}}`:                       bad("aliases", "aliases must be an object whose values are texts"),
+		`{"max_budget": -1}`:                          bad("max_budget", "max_budget must be a number of at least 0, not -1"),
+		`{"max_budget": "NaN"}`:                       bad("max_budget", `max_budget must be a number of at least 0, not "NaN"`),
+		`{"max_budget": 1e300}`:                       bad("max_budget", "max_budget must be at most 4611686018.427388, not 1e300"),
+		`{"rpm_limit": 1.5}`:                          bad("rpm_limit", "rpm_limit must be a whole number from 0 to 9007199254740992, not 1.5"),
+		`{"rpm_limit": ""}`:                           bad("rpm_limit", `rpm_limit must be a number of at least 0, not ""`),
+		`{"model_rpm_limit": {"a": "x"}}`:             bad("model_rpm_limit", `model_rpm_limit of "a" must be a number of at least 0, not "x"`),
+		`{"model_rpm_limit": 5}`:                      bad("model_rpm_limit", "model_rpm_limit must be an object of whole numbers by model"),
+		`{"duration": "soon"}`:                        bad("duration", `duration "soon" is no duration: write a number above 0 and s, m, h, d, w or mo, for example 30d`),
+		`{"budget_duration": 30}`:                     bad("budget_duration", `budget_duration must be a text, for example "30d"`),
+		`{"blocked": "yes"}`:                          bad("blocked", "blocked must be true or false"),
+		`{"metadata": []}`:                            bad("metadata", "metadata must be an object"),
+		`{"metadata": {"guardrails": ["pii"]}}`:       bad("metadata", `metadata has "guardrails", which `+unsupported),
+		`{"metadata": {"model_rpm_limit": 3}}`:        bad("metadata", `metadata has "model_rpm_limit", which must be an object of whole numbers by model`),
+		`{"guardrails": ["pii"]}`:                     bad("guardrails", "guardrails "+unsupported),
+		`{"model_max_budget": {"a": 1}}`:              bad("model_max_budget", "model_max_budget "+unsupported),
+		`{"permissions": {"pii": false}}`:             bad("permissions", "permissions "+unsupported),
+		`{"auto_rotate": true}`:                       bad("auto_rotate", "auto_rotate "+unsupported),
+		`{"max_request_size_mb": 0}`:                  bad("max_request_size_mb", "max_request_size_mb must be more than 0"),
+		`{"key_type": "admin"}`:                       bad("key_type", `key_type must be llm_api, management, read_only or default, not "admin"`),
+		`{"rpm_limit_type": "dynamic"}`:               bad("rpm_limit_type", `rpm_limit_type must be best_effort_throughput or guaranteed_throughput, not "dynamic"`),
+		`{"key": "pk-1234567890123"}`:                 bad("key", "Invalid key format. A virtual key must start with 'sk-'."),
+		`{"key": "sk-short"}`:                         bad("key", "Invalid key format. A virtual key must be 16 to 256 characters long."),
+		`{"key": "sk-with a space in it"}`:            bad("key", "Invalid key format. A virtual key must be of visible ASCII characters."),
+		`{"key": "` + master + `"}`:                   bad("key", "the new key is the one that this request is made with"),
+		`{"key_alias": "a\nb"}`:                       bad("key_alias", "Invalid key_alias: it must be at most 255 bytes without control characters."),
+		`{"key_alias": "taken"}`:                      bad("key_alias", "Key with alias 'taken' already exists. Unique key aliases across all keys are required."),
+		`{"team_id": "nobody"}`:                       bad("team_id", "Unable to find team object in database. Team ID: nobody"),
+		`{"budget_id": "none"}`:                       bad("budget_id", `no budget has the id "none"; make it with /budget/new`),
+		`{"allowed_routes": ["/a", "llm_api_route"]}`: bad("allowed_routes", `allowed_routes has "llm_api_route", which is no path and no group of routes; did you mean llm_api_routes?`),
+		`{"allowed_routes": ["chat"]}`:                bad("allowed_routes", `allowed_routes has "chat", which is no path and no group of routes; a path begins with /`),
+		`{"allowed_routes": "/a"}`:                    bad("allowed_routes", "allowed_routes must be a list of texts"),
+		`{"models": [], "models": ["a"]}`:             bad("models", `"models" is in the body twice`),
+		`{} {}`:                                       bad(nil, "the body has something behind its JSON object"),
+		`[]`:                                          bad(nil, "the body is not a JSON object"),
+		``:                                            bad(nil, "the body is not a JSON object"),
+		`{"models": ["` + "\xff" + `"]}`:              bad(nil, "the body is not UTF-8"),
+		`{"metadata": {"x": 1e}}`:                     bad(nil, "the body is not a JSON object: byte 20: invalid character '}' in exponent of numeric literal"),
+		`{"a":"` + strings.Repeat("x", 1<<20) + `"}`:  failure(413, "bad_request_error", "the body is larger than 1 MiB", nil, "413"),
 	} {
 		t.Run(fmt.Sprintf("%.60s", body), func(t *testing.T) {
 			mustEqual(t, want, r.post("/key/generate", body))
@@ -129,6 +133,18 @@ func TestKeyTypesAreRoutes(t *testing.T) {
 	} {
 		got := r.done(r.post("/key/generate", `{"key_type": "`+kind+`"}`))
 		mustEqual(t, any(routes), got["allowed_routes"])
+	}
+}
+
+func TestRoutesThatOnlyLiteLLMHasAreKept(t *testing.T) {
+	r := newRig(t)
+	for _, routes := range []string{`["mcp_routes", "ui_routes"]`, `["*", "/key/*", "v1/models"]`, `["management_routes"]`, `[]`} {
+		got := r.done(r.post("/key/generate", `{"allowed_routes": `+routes+`}`))
+		var want any
+		if err := json.Unmarshal([]byte(routes), &want); err != nil {
+			t.Fatal(err)
+		}
+		mustEqual(t, want, got["allowed_routes"])
 	}
 }
 

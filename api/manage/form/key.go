@@ -9,6 +9,7 @@ import (
 
 	"github.com/nestor-gateway/nestor/access/budget"
 	"github.com/nestor-gateway/nestor/access/record"
+	"github.com/nestor-gateway/nestor/access/routes"
 	"github.com/nestor-gateway/nestor/api/reply"
 )
 
@@ -36,7 +37,7 @@ func KeyUpdate(now time.Time) Fields[Key] {
 		unlessEmpty(id("budget_id", func(k *Key) *string { return &k.BudgetID })),
 		texts("models", func(k *Key) *[]string { return &k.Models }),
 		aliases("aliases", func(k *Key) *map[string]string { return &k.Aliases }),
-		texts("allowed_routes", func(k *Key) *[]string { return &k.AllowedRoutes }),
+		{"allowed_routes", func(k *Key, value json.RawMessage) error { return setRoutes(&k.AllowedRoutes, value) }},
 		flag("blocked", func(k *Key) *bool { return &k.Blocked }),
 		spent("spend", func(k *Key) *record.Nano { return &k.Spend }),
 		unlessEmpty(field[Key]{"duration", func(k *Key, value json.RawMessage) error { return setExpiry(&k.Expires, value, now) }}),
@@ -118,16 +119,35 @@ func (k *Key) setLimitType(value json.RawMessage) error {
 	return nil
 }
 
+// setRoutes refuses names that would allow nothing. LiteLLM keeps them: the key then may call less than was meant.
+func setRoutes(to *[]string, value json.RawMessage) error {
+	var given []string
+	if json.Unmarshal(value, &given) != nil {
+		return errors.New("must be a list of texts")
+	}
+	for _, name := range given {
+		near, ok := routes.Means(name)
+		switch {
+		case near != "":
+			return fmt.Errorf("has %.100q, which is no path and no group of routes; did you mean %s?", name, near)
+		case !ok:
+			return fmt.Errorf("has %.100q, which is no path and no group of routes; a path begins with /", name)
+		}
+	}
+	*to = given
+	return nil
+}
+
 // setKeyType sets the routes that LiteLLM's types of keys stand for.
 func setKeyType(to *[]string, value json.RawMessage) error {
 	var kind string
 	if json.Unmarshal(value, &kind) != nil {
 		return errors.New("must be a text")
 	}
-	routes, ok := map[string][]string{"llm_api": {"llm_api_routes"}, "management": {"management_routes"}, "read_only": {"info_routes"}}[kind]
+	preset, ok := map[string][]string{"llm_api": {"llm_api_routes"}, "management": {"management_routes"}, "read_only": {"info_routes"}}[kind]
 	switch {
 	case ok:
-		*to = routes
+		*to = preset
 	case kind != "" && kind != "default":
 		return fmt.Errorf("must be llm_api, management, read_only or default, not %.100q", kind)
 	}
