@@ -9,7 +9,6 @@ import (
 	"github.com/nestor-gateway/nestor/access"
 	"github.com/nestor-gateway/nestor/extproc/message"
 	"github.com/nestor-gateway/nestor/extproc/openai"
-	"github.com/nestor-gateway/nestor/ratelimit"
 	"github.com/nestor-gateway/nestor/routing"
 )
 
@@ -64,30 +63,10 @@ func denied(d *access.Denial) *openai.Error {
 	return &openai.Error{Status: d.Status, Type: d.Type, Code: d.Code, Param: d.Param, Message: d.Message, RetryAfter: d.RetryAfter}
 }
 
-// countOn makes the request count on the limits of who asks.
-func (d *decided) countOn(who access.Principal) {
-	var room [8]*access.Limited
-	for _, l := range who.Limits(room[:0], d.model) {
-		if e, ok := l.Entity(); ok {
-			d.limited, d.also = append(d.limited, l), append(d.also, e)
-		}
-	}
-}
-
-// limitOf is what an entity stands for among the limits of who asks.
-func (d *decided) limitOf(e ratelimit.Entity) *access.Limited {
-	for i, also := range d.also {
-		if also == e {
-			return d.limited[i]
-		}
-	}
-	return nil
-}
-
 // callerFull says which limit of who asks stands in the way.
 func (d *decided) callerFull(none *routing.NoneError, now time.Time) *openai.Error {
 	name := "key"
-	if l := d.limitOf(none.Entity); l != nil {
+	if l := d.callers.find(none.Entity); l != nil {
 		name = l.Title()
 	}
 	return openai.CallerQuota(name, d.quota(none), now)

@@ -62,6 +62,12 @@ func (t *till) Renew(id ratelimit.ID, _ time.Duration) bool { _, ok := t.held[id
 func withKeys(t *testing.T, yaml string, keys map[string]record.Key) (*Server, *till) {
 	t.Helper()
 	s, limits := limited(t, yaml)
+	return s, giveKeys(t, s, limits, keys)
+}
+
+// giveKeys lets a server know virtual keys, whose limits a ledger keeps.
+func giveKeys(t *testing.T, s *Server, limits *ledger, keys map[string]record.Key) *till {
+	t.Helper()
 	db, err := store.Open(t.Context(), store.Options{File: filepath.Join(t.TempDir(), "keys.db"), Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
@@ -83,7 +89,7 @@ func withKeys(t *testing.T, yaml string, keys map[string]record.Key) (*Server, *
 	s.Auth = func() Authenticator { return index }
 	money := &till{held: map[ratelimit.ID]record.Nano{}}
 	s.Budgets, s.Till = money, money
-	return s, money
+	return money
 }
 
 func bearer(key string) map[string]string { return map[string]string{"authorization": "Bearer " + key} }

@@ -9,7 +9,6 @@ import (
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/nestor-gateway/nestor/access"
 	"github.com/nestor-gateway/nestor/extproc/estimate"
 	"github.com/nestor-gateway/nestor/extproc/message"
 	"github.com/nestor-gateway/nestor/extproc/openai"
@@ -17,7 +16,6 @@ import (
 	"github.com/nestor-gateway/nestor/extproc/retry"
 	"github.com/nestor-gateway/nestor/extproc/standing"
 	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
-	"github.com/nestor-gateway/nestor/ratelimit"
 	"github.com/nestor-gateway/nestor/routing"
 )
 
@@ -37,9 +35,7 @@ type decided struct {
 	inband   bool
 	estimate estimate.Tokens
 	reserved int64 // tokens
-	// limited are the limits of who asks, and also their entities, in the same order.
-	limited  []*access.Limited
-	also     []ratelimit.Entity
+	callers  callers
 	keySpend string // what the key had spent, in USD; "" where there is none
 	charged  bool   // what it costs goes into the spend log
 }
@@ -157,5 +153,6 @@ func (d *decided) decision() *nestorv1.Decision {
 		Snapshot:         d.plan.Snapshot,
 		Probe:            d.request.probe,
 		DisableFallbacks: d.fields.DisableFallbacks,
+		Counted:          d.plan.Counted,
 	}
 }

@@ -140,12 +140,14 @@ func (s *Server) choose(ctx context.Context, req request, body []byte) (*decided
 		return nil, refusal
 	}
 	d := &decided{request: req, fields: fields, model: model, plan: next, snapshot: view.Snapshot(), replica: s.Replica, inband: s.Inband, charged: s.charges(req.who)}
-	d.countOn(req.who)
 	if err := s.place(ctx, view, d); err != nil {
+		if isCaller(err) {
+			return nil, s.instead(d, s.noneLeft(d, err))
+		}
 		return nil, s.noneLeft(d, err)
 	}
 	if refusal := s.reserveMoney(ctx, d); refusal != nil {
-		return nil, refusal
+		return nil, s.instead(d, refusal)
 	}
 	s.countRequest(req)
 	outgoing, err := s.Providers.Request(d.pick.Deployment, req.route.Endpoint, d.pick.Model)
@@ -163,15 +165,16 @@ func (s *Server) choose(ctx context.Context, req request, body []byte) (*decided
 func (s *Server) place(ctx context.Context, view *routing.View, d *decided) (err error) {
 	for {
 		d.target, _ = view.Snapshot().Resolve(d.plan.Group)
+		d.countOn()
 		pick, none := s.pickSoon(ctx, view, d)
 		if none == nil {
 			d.pick = pick
 			return nil
 		}
-		if ctx.Err() != nil || isCaller(none) {
+		if ctx.Err() != nil || d.callers.refuse(none) {
 			return none
 		}
-		if limit := obstacle(none); limit != nil {
+		if limit := obstacle(none); limit != nil && !isCaller(none) {
 			s.Metrics.denied(d.target.Group, limit.Dimension)
 		}
 		err = cmp.Or(err, none)
@@ -231,7 +234,7 @@ func (s *Server) pick(ctx context.Context, view *routing.View, d *decided) (rout
 	if err := pause(ctx, next.Delay); err != nil {
 		return routing.Pick{}, err
 	}
-	q := routing.Query{Seed: seed(d.request.id, len(next.Groups)), Skip: int(next.Missed), Exclude: next.Tried, Stream: d.fields.Stream, Hold: s.hold(d), Also: d.also}
+	q := routing.Query{Seed: seed(d.request.id, len(next.Groups)), Skip: int(next.Missed), Exclude: next.Tried, Stream: d.fields.Stream, Hold: s.hold(d), Also: d.callers.also, Counted: d.callers.counted}
 	p, err := s.reserve(ctx, view, d, q)
 	if err != nil && q.Skip > 0 && !isCaller(err) {
 		q.Skip = 0

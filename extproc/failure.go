@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/nestor-gateway/nestor/extproc/announced"
+	"github.com/nestor-gateway/nestor/extproc/ending"
 	"github.com/nestor-gateway/nestor/extproc/message"
 	"github.com/nestor-gateway/nestor/extproc/openai"
 	"github.com/nestor-gateway/nestor/extproc/retry"
@@ -32,6 +33,10 @@ type failed struct {
 	details  string // Envoy's response code details, for example "cluster_not_found"
 	class    routing.Class
 	waits    announced.Waits // for how long the provider says that it has nothing left
+	reach    ending.Reach
+	late     bool   // what comes next is judged when the body is there
+	body     []byte // as far as it has been read
+	whole    bool   // all of it has
 }
 
 // afterFailure runs the failure exchange: it marks the answer for another attempt, or
@@ -40,7 +45,9 @@ func (s *Server) afterFailure(stream extprocv3.ExternalProcessor_ProcessServer, 
 	m := first.GetResponseHeaders()
 	f := s.readFailure(first, message.Headers(m.GetHeaders().GetHeaders()))
 	s.settleFailure(f)
-	if !needsBody(f.status) && s.again(f) {
+	f.whole = m.EndOfStream
+	f.late = needsBody(f.status) || !m.EndOfStream && f.keepsBody()
+	if !f.late && s.again(f) {
 		return stream.Send(markedHeaders())
 	}
 	if m.EndOfStream {
@@ -123,6 +130,7 @@ func (s *Server) again(f *failed) bool {
 	if !ok || !b.Free && !s.affords(f) {
 		return false
 	}
+	next.Failure = s.kept(f)
 	s.pending.Put(f.decision.RequestId, next)
 	return true
 }
@@ -135,7 +143,7 @@ func (s *Server) blame(f *failed) retry.Setback {
 	if !fresh && closed == 0 {
 		s.count(f, wait)
 	}
-	return retry.Setback{Class: f.class, RetryAfter: wait, Closed: closed, Free: fresh}
+	return retry.Setback{Class: f.class, RetryAfter: wait, Closed: closed, Free: fresh, Counts: f.reach != ending.Nowhere}
 }
 
 // exhaust closes what the provider says it has nothing left of, and returns for how long; 0 when it says nothing.
@@ -181,7 +189,7 @@ func (s *Server) count(f *failed, wait time.Duration) {
 
 // concludeHeaders ends a failed attempt whose answer has no body.
 func (s *Server) concludeHeaders(f *failed) *extprocv3.ProcessingResponse {
-	if needsBody(f.status) && s.again(f) {
+	if f.late && s.again(f) {
 		return markedHeaders()
 	}
 	body, _ := openai.Shape(f.shown(), "", nil)
@@ -203,19 +211,28 @@ func (f *failed) shown() int {
 
 // concludeBody ends a failed attempt whose answer has a body.
 func (s *Server) concludeBody(f *failed, body []byte) *extprocv3.ProcessingResponse {
+	f.body, f.whole = body, true
 	if needsBody(f.status) {
 		parsed, _ := openai.ParseError(body)
 		f.class = openai.Classify(f.status, parsed)
-		if s.again(f) {
-			return message.ToBody(&extprocv3.CommonResponse{HeaderMutation: marked()})
-		}
 	}
-	said := s.conceal(f, body)
-	shaped, changed := openai.Shape(f.shown(), f.headers.Get("content-type"), said)
-	if !changed && bytes.Equal(said, body) && f.shown() == f.status {
-		return message.ToBody(&extprocv3.CommonResponse{})
+	if f.late && s.again(f) {
+		return message.ToBody(&extprocv3.CommonResponse{HeaderMutation: marked()})
+	}
+	shaped, changed := s.shape(f)
+	if !changed {
+		m := &extprocv3.HeaderMutation{}
+		f.tellWaits(m)
+		return message.ToBody(&extprocv3.CommonResponse{HeaderMutation: m})
 	}
 	return message.ToBody(&extprocv3.CommonResponse{HeaderMutation: f.jsonHeaders(shaped), BodyMutation: message.ReplaceBody(shaped)})
+}
+
+// shape is what the client gets of a body, and whether that is anything else than the provider's answer.
+func (s *Server) shape(f *failed) (shaped []byte, changed bool) {
+	own := s.conceal(f, f.body)
+	shaped, changed = openai.Shape(f.shown(), f.headers.Get("content-type"), own)
+	return shaped, changed || !bytes.Equal(own, f.body) || f.shown() != f.status
 }
 
 // conceal keeps the provider's credential from the client.

@@ -48,6 +48,14 @@ func (l *ledger) Declare(limits []ratelimit.Limit) []ratelimit.Entity {
 	return all
 }
 
+func (l *ledger) Put(limit ratelimit.Limit) ratelimit.Entity {
+	e := l.Memory.Put(limit)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.entities[limit.Name] = e
+	return e
+}
+
 func (l *ledger) Settle(id ratelimit.ID, used ratelimit.Amounts) bool {
 	return l.count(id, l.Memory.Settle(id, used))
 }

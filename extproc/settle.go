@@ -66,6 +66,7 @@ func (s *Server) settleFailure(f *failed) {
 		return
 	}
 	far, tokens := ending.SpentByFailure(f.decision, f.details)
+	f.reach = far
 	s.settle(f.decision, far, tokens, ending.CostOfFailure(f.decision, f.details, tokens), nil)
 }
 

@@ -67,6 +67,36 @@ func TestLimitsOfWhoAsksHoldTogetherWithTheOthers(t *testing.T) {
 	}
 }
 
+// Another attempt counts on everything on its way, but not again on who asks.
+func TestAnotherAttemptCountsNoRequestOfWhoAsks(t *testing.T) {
+	l := limit(snapshot(t, shared))
+	key := l.store.Put(ratelimit.Limit{Name: "key:k", Most: ratelimit.Amounts{1, 5, ratelimit.None}})
+	first, none := l.askAs(t, "a", key)
+	if none != nil {
+		t.Fatal(none)
+	}
+	l.Settle(first.Deployment.ID, first.id, ratelimit.Amounts{1, 0})
+	q := l.query(1)
+	q.Counted = []ratelimit.Entity{key}
+	p, err := l.View().Pick(t.Context(), target(t, l.View().Snapshot(), "a"), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Settle(p.Deployment.ID, q.Hold.ID, ratelimit.Amounts{1, 4})
+	if used := l.ledger()["group sub"]; used != (ratelimit.Amounts{2, 4, 0}) {
+		t.Errorf("the group has used %v, want both attempts", used)
+	}
+	if used := l.store.Usage(key).Used; used != (ratelimit.Amounts{1, 4, 0}) {
+		t.Errorf("the key has used %v, want one request and the tokens of both attempts", used)
+	}
+	q = l.query(2)
+	q.Counted = []ratelimit.Entity{key}
+	_, err = l.View().Pick(t.Context(), target(t, l.View().Snapshot(), "a"), q)
+	if none, ok := errors.AsType[*routing.NoneError](err); !ok || !none.Caller || none.Entity != key || none.Limit.Dimension != ratelimit.Tokens {
+		t.Errorf("beyond the key's tokens: %v, want that the key is full", err)
+	}
+}
+
 // What the way to a deployment lacks is no fault of who asks: the pick goes on, and takes nothing of theirs.
 func TestADenialOnTheWayLeavesNothingOfWhoAsks(t *testing.T) {
 	l := limit(snapshot(t, worked))

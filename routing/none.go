@@ -20,7 +20,7 @@ type NoneError struct {
 	RetryAfter time.Duration
 	// Limit is the limit that stands in the way; nil where it is something else.
 	Limit *Obstacle
-	// Caller says that the limit is one of Query.Also, the one that Entity stands for: no other deployment helps.
+	// Caller says that the limit is one of who asks (see Query.Also), the one that Entity stands for: no other deployment helps.
 	Caller bool
 	Entity ratelimit.Entity
 }

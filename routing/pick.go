@@ -28,8 +28,9 @@ type Query struct {
 	Hold ratelimit.Reservation
 
 	// Also are limits that the attempt counts on whatever is picked: those of who asks. One of them that denies
-	// ends the pick.
-	Also []ratelimit.Entity
+	// ends the pick. Counted are more of them, on which the request has counted for an attempt before: see
+	// ratelimit.Reservation.Again.
+	Also, Counted []ratelimit.Entity
 }
 
 // Pick is a deployment chosen for one attempt.
@@ -230,9 +231,9 @@ func (p *picking) reserve(ctx context.Context, leaf int32) (ratelimit.Standing, 
 	for _, gate := range p.gates {
 		p.entities = append(p.entities, v.entities[gate])
 	}
-	p.entities = append(p.entities, p.q.Also...)
+	p.entities = append(append(p.entities, p.q.Also...), p.q.Counted...)
 	p.hold = p.q.Hold
-	p.hold.Entities = p.entities
+	p.hold.Entities, p.hold.Again = p.entities, len(p.q.Counted)
 	return v.router.limits.Reserve(ctx, &p.hold)
 }
 

@@ -17,6 +17,8 @@ type Error struct {
 	RetryAfter time.Duration
 	// Headers go with the answer, beside its content-type and retry-after.
 	Headers []Header
+	// Text is the body where it is not to be made of the rest.
+	Text []byte
 }
 
 // Header is one of an answer, its name in lower case.
@@ -24,8 +26,11 @@ type Header struct{ Name, Value string }
 
 func (e *Error) Error() string { return e.Message }
 
-// Body is {"error":{"message","type","param","code"}}.
+// Body is Text, or {"error":{"message","type","param","code"}}.
 func (e *Error) Body() []byte {
+	if e.Text != nil {
+		return e.Text
+	}
 	type inner struct {
 		Message string  `json:"message"`
 		Type    *string `json:"type"`

@@ -25,6 +25,8 @@ type Setback struct {
 	Closed time.Duration
 	// Free attempts never reached an upstream: they count against nothing but MaxAttempts.
 	Free bool
+	// Counts says that the attempt counts as a request on the limits of who asks, however many follow.
+	Counts bool
 }
 
 // After says what the request does next once an attempt has failed: another deployment of the same
@@ -33,7 +35,10 @@ func After(view *routing.View, d *nestorv1.Decision, b Setback) (Plan, bool) {
 	if d.Attempt >= MaxAttempts {
 		return Plan{}, false
 	}
-	next := Plan{Attempt: d.Attempt, Snapshot: d.Snapshot, Group: d.Group, Tried: d.Tried, Groups: d.Groups, Retries: d.Retries, Fallbacks: d.Fallbacks}
+	next := Plan{Attempt: d.Attempt, Snapshot: d.Snapshot, Group: d.Group, Tried: d.Tried, Groups: d.Groups, Retries: d.Retries, Fallbacks: d.Fallbacks, Counted: d.Counted}
+	if b.Counts && !slices.Contains(d.Counted, d.Group) {
+		next.Counted = append(slices.Clip(d.Counted), d.Group)
+	}
 	if b.Free {
 		next.Delay = baseBackOff
 		return next, true

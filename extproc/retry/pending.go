@@ -3,6 +3,8 @@ package retry
 import (
 	"sync"
 	"time"
+
+	"github.com/nestor-gateway/nestor/extproc/openai"
 )
 
 // Plan is what the next attempt at a request begins with.
@@ -15,6 +17,8 @@ type Plan struct {
 	Groups    []string // the names picked from before
 	Retries   uint32
 	Fallbacks uint32
+	Counted   []string      // of the names picked from, those on whose limits of who asks the request has counted
+	Failure   *openai.Error // what the client gets where who asks may not have another attempt; nil where it is not known
 	Wait      time.Duration // back-off, if no untried deployment is left
 	Delay     time.Duration // wait in any case
 }

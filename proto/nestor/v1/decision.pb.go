@@ -85,7 +85,10 @@ type Decision struct {
 	// Whom the client asks for: `user` in the request body.
 	EndUser string `protobuf:"bytes,31,opt,name=end_user,json=endUser,proto3" json:"end_user,omitempty"`
 	// The token that the key had first, by which its account is named; empty where it is the key's own.
-	Origin        string `protobuf:"bytes,32,opt,name=origin,proto3" json:"origin,omitempty"`
+	Origin string `protobuf:"bytes,32,opt,name=origin,proto3" json:"origin,omitempty"`
+	// The names among groups on whose limits of who asks the request has counted: it does so once for all its attempts.
+	// While it has on none, it has not on the caller's other limits either.
+	Counted       []string `protobuf:"bytes,33,rep,name=counted,proto3" json:"counted,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -344,11 +347,18 @@ func (x *Decision) GetOrigin() string {
 	return ""
 }
 
+func (x *Decision) GetCounted() []string {
+	if x != nil {
+		return x.Counted
+	}
+	return nil
+}
+
 var File_nestor_v1_decision_proto protoreflect.FileDescriptor
 
 const file_nestor_v1_decision_proto_rawDesc = "" +
 	"\n" +
-	"\x18nestor/v1/decision.proto\x12\tnestor.v1\"\xa0\a\n" +
+	"\x18nestor/v1/decision.proto\x12\tnestor.v1\"\xba\a\n" +
 	"\bDecision\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x14\n" +
@@ -388,7 +398,8 @@ const file_nestor_v1_decision_proto_rawDesc = "" +
 	"\vmost_output\x18\x1e \x01(\x03R\n" +
 	"mostOutput\x12\x19\n" +
 	"\bend_user\x18\x1f \x01(\tR\aendUser\x12\x16\n" +
-	"\x06origin\x18  \x01(\tR\x06originB\x0e\n" +
+	"\x06origin\x18  \x01(\tR\x06origin\x12\x18\n" +
+	"\acounted\x18! \x03(\tR\acountedB\x0e\n" +
 	"\f_num_retriesB;Z9github.com/nestor-gateway/nestor/proto/nestor/v1;nestorv1b\x06proto3"
 
 var (
