@@ -67,6 +67,24 @@ func TestSpendCountsOnceOnEachAccount(t *testing.T) {
 }
 
 // Writers of the same rows and of others, and a change of the key, all at the same time.
+// A name that keys have is a user from /user/new on: what it spent before is in the log, and not on the user's account.
+func TestAUsersAccountBeginsWithTheUser(t *testing.T) {
+	onBoth(t, func(t *testing.T, d database) {
+		s := d.open(t)
+		spend := func(id string) {
+			r := row(id)
+			r.UserID, r.Accounts, r.Cost = "u", []string{record.AccountOf(record.OfUser, "u")}, 5
+			must(t, s.WriteSpend(ctx(), []record.Spend{r}))
+		}
+		spend("before")
+		must(t, s.InsertUser(ctx(), record.User{ID: "u"}, by("/user/new")))
+		equal(t, 0, got(s.User(ctx(), "u"))(t).Spend)
+		spend("after")
+		equal(t, 5, got(s.User(ctx(), "u"))(t).Spend)
+		equal(t, 2, len(got(s.SpendRows(ctx(), store.SpendQuery{UserID: "u"}))(t)))
+	})
+}
+
 func TestConcurrentSpendIsSummedUp(t *testing.T) {
 	const writers, batches, each = 6, 10, 20
 	onBoth(t, func(t *testing.T, d database) {
