@@ -90,15 +90,6 @@ func otherScheme(u *url.URL, text string) *URLError {
 	return &URLError{fmt.Sprintf("begins with %s://, which is no PostgreSQL", u.Scheme), hint}
 }
 
-// settings are those of a URL that have few values.
-func settings() map[string]string {
-	return map[string]string{
-		"sslmode":              "disable allow prefer require verify-ca verify-full",
-		"channel_binding":      "disable prefer require",
-		"target_session_attrs": "any read-write read-only primary standby prefer-standby",
-	}
-}
-
 // refused says what the driver has against a URL. The driver's own text may have parts of the URL in it.
 func refused(u *url.URL, query url.Values, err error) *URLError {
 	if port := u.Port(); port != "" {
@@ -106,16 +97,36 @@ func refused(u *url.URL, query url.Values, err error) *URLError {
 			return &URLError{"has a port that is none", "write a number from 1 to 65535"}
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(settings())) {
-		known := strings.Fields(settings()[name])
-		if v := query.Get(name); v != "" && !slices.Contains(known, v) {
-			return &URLError{"has a value for " + name + " that PostgreSQL does not know", "write one of " + strings.Join(known, ", ")}
-		}
-	}
 	if missing, ok := errors.AsType[*fs.PathError](err); ok {
 		return &URLError{"names a file that can't be read", fmt.Sprintf("see that %s is there: %v", missing.Path, missing.Err)}
 	}
+	if name := culprit(u, query); name != "" {
+		return &URLError{"has a value for " + name + " that PostgreSQL does not take", cmp.Or(valuesOf()[name], "correct it, or leave it out")}
+	}
 	return unreadable()
+}
+
+// culprit is the setting without which the driver would take a URL; "" when it is none alone.
+func culprit(u *url.URL, query url.Values) string {
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		rest, without := maps.Clone(query), *u
+		delete(rest, name)
+		without.RawQuery = rest.Encode()
+		if _, err := pgx.ParseConfig(without.String()); err == nil {
+			return name
+		}
+	}
+	return ""
+}
+
+// valuesOf are hints about settings that have few values.
+func valuesOf() map[string]string {
+	return map[string]string{
+		"sslmode":              "write one of disable, allow, prefer, require, verify-ca, verify-full",
+		"channel_binding":      "write one of disable, prefer, require",
+		"target_session_attrs": "write one of any, read-write, read-only, primary, standby, prefer-standby",
+		"connect_timeout":      "write a number of seconds",
+	}
 }
 
 // prisma takes settings out of a query that are Prisma's, and sets PostgreSQL's instead where there are any.
