@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -184,14 +185,15 @@ func (d *decoder) other(f tree.Pair, p *Params) {
 		d.defaultParam(f, p)
 		return
 	}
-	if d.nearestPrice(key) == "" && d.uncounted(f) {
+	price := d.nearestPrice(key)
+	if price == "" && d.uncounted(f) {
 		return
 	}
 	if lost, ignored := d.known.Param.Ignored[key]; ignored {
 		d.ignore(f, lost)
 		return
 	}
-	if meant := d.nearestParam(key); meant != "" {
+	if meant := cmp.Or(price, d.nearestParam(key)); meant != "" {
 		d.report.Problem(f.Key.At, fmt.Sprintf("write %s, or put it under extra_body if the provider takes it", meant),
 			"%s is not known in litellm_params; %s is", tree.QuoteKey(key), meant)
 		return
@@ -205,7 +207,7 @@ func (d *decoder) nearestParam(key string) string {
 
 // nearestPrice is the price that a key most likely means, "" when none is near. No other key of LiteLLM's is.
 func (d *decoder) nearestPrice(key string) string {
-	return nearest(key, d.known.Prices, d.meantPrice)
+	return nearest(strings.ToLower(key), d.known.Prices, d.meantPrice)
 }
 
 // nearest remembers its answers: a large file says the same few keys over and over.
