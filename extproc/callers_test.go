@@ -291,6 +291,25 @@ func TestWhereTheOnlyFallbackIsUsedUpTheFailureIsShown(t *testing.T) {
 	}
 }
 
+// Also a first attempt goes on to the next fallback, and takes nothing of the one that it passes.
+func TestAFullGroupPassesOverAFallbackThatIsUsedUp(t *testing.T) {
+	s, l := limited(t, strings.Replace(steps, "rpm: 100", "rpm: 1", 1))
+	giveKeys(t, s, l, map[string]record.Key{"sk-k": {Terms: record.Terms{RPM: limit(9)}, ModelRPM: map[string]int64{"second": 1}}})
+	var got []string
+	for i := range 3 {
+		reply := decideFor(t, s, keyed(1, fmt.Sprint("r", i)), first)
+		got = append(got, decisionIn(t, reply).Deployment)
+	}
+	if diff := cmp.Diff([]string{"d1", "d2", "d3"}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	for name, want := range map[string]int64{keyName(): 3, keyName() + "/model:second": 1} {
+		if used := l.used(t, name)[ratelimit.Requests]; used != want {
+			t.Errorf("%s has counted %d requests, want %d", name, used, want)
+		}
+	}
+}
+
 // Names that share a limit count on it once, however many of them a request goes to.
 func TestALimitThatFallbacksShareCountsARequestOnce(t *testing.T) {
 	s, l, _ := stepping(t, record.Key{ModelRPM: map[string]int64{"*": 9}, ModelTPM: map[string]int64{"*": 10_000}})
