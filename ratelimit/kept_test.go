@@ -396,29 +396,27 @@ func FuzzFile(f *testing.F) {
 	})
 }
 
-// Whether a request counts already is kept with what is held, or its end would count it.
+// Whether a request counts already is kept with what is held, or its end would give back, or count, what it does not hold.
 func TestARestartForgetsNotThatARequestHasCounted(t *testing.T) {
 	most := []ratelimit.Amounts{{none, none, 9}, {5, 100, none}}
 	k := newKeeper(t, most...)
+	k.Settle(k.admitted(ratelimit.Amounts{1, 20, 1}, k.entities...), ratelimit.Amounts{1, 0})
 	var ids []ratelimit.ID
-	for i, entities := range [][]ratelimit.Entity{k.entities, k.entities[1:], k.entities[1:]} {
+	for range 3 {
 		k.ids++
 		id := ratelimit.ID{k.ids}
 		_, denial := k.Reserve(context.Background(), &ratelimit.Reservation{
-			ID: id, Amounts: ratelimit.Amounts{1, 20, 1}, Entities: entities, Again: 1, Life: time.Duration(5-i) * time.Minute})
+			ID: id, Amounts: ratelimit.Amounts{1, 20, 1}, Entities: k.entities, Again: 1, Life: 5 * time.Minute})
 		if denial != nil {
 			t.Fatal(denial)
 		}
 		ids = append(ids, id)
 	}
 	k.reopen(most...)
-	for _, id := range ids[:2] {
-		if !k.Settle(id, ratelimit.Amounts{1, 10}) {
-			t.Fatal("nothing was held")
-		}
+	if !k.Refund(ids[0]) || !k.Settle(ids[1], ratelimit.Amounts{3, 10}) {
+		t.Fatal("nothing was held")
 	}
-	k.clock.Advance(30 * time.Second)
-	for i, want := range []ratelimit.Amounts{{1, 10, 0}, {0, 40, 1}} {
+	for i, want := range []ratelimit.Amounts{{5, 30, 1}, {1, 30, 1}} {
 		if got := k.Usage(k.entities[i]).Used; got != want {
 			t.Errorf("of entity %d are used %v, want %v", i, got, want)
 		}
