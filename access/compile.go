@@ -6,23 +6,18 @@ import (
 	"github.com/nestor-gateway/nestor/access/record"
 )
 
-// compileKey makes a key of its record. Limits of the key before go on: the one of this token, or of the one that it had
-// before it was regenerated.
-func (x *Index) compileKey(r *record.Key, h *hash) *Key {
+// compileKey makes a key of its record. Limits of the key before go on: the one of the same origin, whatever its token.
+func (x *Index) compileKey(r *record.Key) *Key {
 	k := &Key{
-		Token: r.Token, Origin: cmp.Or(r.Origin, r.Token), Alias: r.Alias, TeamID: r.TeamID, UserID: r.UserID, BudgetID: r.BudgetID, Tags: r.Tags, Expires: r.Expires,
+		Token: r.Token, Origin: originOf(r), Alias: r.Alias, TeamID: r.TeamID, UserID: r.UserID, BudgetID: r.BudgetID, Tags: r.Tags, Expires: r.Expires,
 		blocked: r.Blocked, profile: x.profiles.of(r, x.routes),
 		team: at(x.teams, r.TeamID), user: at(x.users, r.UserID), catalog: x.catalog,
 	}
 	if r.MaxRequestBytes != nil {
 		k.MaxRequestBytes = *r.MaxRequestBytes
 	}
-	if k.Origin == k.Token {
-		k.Origin = k.Token // one text, not two
-	}
-	before := cmp.Or(x.keys.find(h), x.keyFrom(k.Origin))
 	var had limits
-	if before != nil {
+	if before := x.keyFrom(k.Origin); before != nil {
 		had = before.limits
 	}
 	budget, known := x.budgets[r.BudgetID]
@@ -32,6 +27,14 @@ func (x *Index) compileKey(r *record.Key, h *hash) *Key {
 	k.limits = limitsOf(x.o.Entities, name, terms, r.ModelRPM, r.ModelTPM, had)
 	k.Account = x.account(name, terms, r.Spend)
 	return k
+}
+
+// originOf is the token that a key had first.
+func originOf(r *record.Key) string {
+	if r.Origin == r.Token {
+		return r.Token // one text, not two
+	}
+	return cmp.Or(r.Origin, r.Token)
 }
 
 // keyFrom is the key with an origin, nil when there is none.

@@ -17,25 +17,26 @@ type Store interface {
 	Watcher
 }
 
-// KeyRecords finds one key by its token, and visits all until f returns an error.
+// KeyRecords finds one key by its token, or by its record.Key.Origin, and visits all until f returns an error.
 type KeyRecords interface {
 	Key(ctx context.Context, token string) (record.Key, error)
+	KeyFrom(ctx context.Context, origin string) (record.Key, error)
 	EachKey(ctx context.Context, f func(record.Key) error) error
 }
 
-// TeamRecords is as KeyRecords, by id.
+// TeamRecords finds and visits teams as KeyRecords does keys, by id.
 type TeamRecords interface {
 	Team(ctx context.Context, id string) (record.Team, error)
 	EachTeam(ctx context.Context, f func(record.Team) error) error
 }
 
-// UserRecords is as KeyRecords, by id.
+// UserRecords does so with users.
 type UserRecords interface {
 	User(ctx context.Context, id string) (record.User, error)
 	EachUser(ctx context.Context, f func(record.User) error) error
 }
 
-// BudgetRecords is as KeyRecords, by id.
+// BudgetRecords does so with budgets.
 type BudgetRecords interface {
 	Budget(ctx context.Context, id string) (record.Budget, error)
 	EachBudget(ctx context.Context, f func(record.Budget) error) error
@@ -63,7 +64,7 @@ func (x *Index) Load(ctx context.Context) error {
 		if next[h[0]] == nil {
 			next[h[0]] = shard{}
 		}
-		k := x.compileKey(&r, &h)
+		k := x.compileKey(&r)
 		next[h[0]][h] = k
 		if k.Origin != k.Token {
 			regenerated[k.Origin] = h
@@ -77,7 +78,7 @@ func (x *Index) Load(ctx context.Context) error {
 	var gone []*Key
 	for i := range next {
 		for h, k := range x.keys.replace(i, next[i]) {
-			if next[i][h] == nil {
+			if now := next[i][h]; now == nil || now.Origin != k.Origin {
 				gone = append(gone, k)
 			}
 		}
@@ -180,17 +181,46 @@ func (x *Index) applyKey(ctx context.Context, token string) error {
 	if err != nil {
 		return err
 	}
-	if r != nil {
-		k := x.compileKey(r, &h)
-		x.keys.put(&h, k)
-		if delete(x.regenerated, k.Origin); k.Origin != k.Token {
-			x.regenerated[k.Origin] = h
+	before := x.keys.find(&h)
+	gone := before != nil && (r == nil || originOf(r) != before.Origin)
+	if gone {
+		if err := x.passOn(ctx, before); err != nil {
+			return err
 		}
-	} else if before := x.keys.find(&h); before != nil {
+	}
+	if r != nil {
+		x.putKey(r, &h)
+	} else if before != nil {
 		x.keys.put(&h, nil)
+	}
+	if gone {
 		x.giveUpKey(before)
 	}
 	return nil
+}
+
+// passOn puts the key in force that a key was regenerated to, if it was: what is told of the one may be heard before what
+// is told of the other, and its limits and its account must not end in between.
+func (x *Index) passOn(ctx context.Context, k *Key) error {
+	if x.keyFrom(k.Origin) != k {
+		return nil
+	}
+	r, err := found(x, ctx, k.Origin, x.o.Store.KeyFrom)
+	if err != nil || r == nil {
+		return err
+	}
+	if h, ok := hashOf(r.Token); ok {
+		x.putKey(r, &h)
+	}
+	return nil
+}
+
+func (x *Index) putKey(r *record.Key, h *hash) {
+	k := x.compileKey(r)
+	x.keys.put(h, k)
+	if delete(x.regenerated, k.Origin); k.Origin != k.Token {
+		x.regenerated[k.Origin] = *h
+	}
 }
 
 // strangeToken leaves out what no key can have: it would be nobody's. What stands there may be a key itself, so it is not

@@ -1,6 +1,7 @@
 package access_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -87,6 +88,15 @@ func each[R any](m *memory, in map[string]R, f func(R) error) error {
 
 func (m *memory) Key(_ context.Context, token string) (record.Key, error) {
 	return find(m, m.keys, token)
+}
+func (m *memory) KeyFrom(_ context.Context, origin string) (record.Key, error) {
+	m.mu.Lock()
+	byOrigin := map[string]record.Key{}
+	for token, k := range m.keys {
+		byOrigin[cmp.Or(k.Origin, token)] = k
+	}
+	m.mu.Unlock()
+	return find(m, byOrigin, origin)
 }
 func (m *memory) Team(_ context.Context, id string) (record.Team, error) { return find(m, m.teams, id) }
 func (m *memory) User(_ context.Context, id string) (record.User, error) { return find(m, m.users, id) }

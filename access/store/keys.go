@@ -11,9 +11,12 @@ import (
 type KeyQuery struct {
 	// Tokens: one of these. Nil is any, empty none.
 	Tokens []string
+	// Origin is a key's record.Key.Origin.
+	Origin string
 	Alias  string
-	TeamID string
-	UserID string
+	// Aliases: one of these. Nil is any, empty none.
+	Aliases        []string
+	TeamID, UserID string
 	// BudgetID is that of a budget the key refers to.
 	BudgetID string
 	// Search is a token, or part of an alias in any case.
@@ -37,7 +40,9 @@ type Reach struct {
 
 func (q KeyQuery) filter(s *Store) (f filter) {
 	f.add("r.token"+s.db.In("?"), database.List(q.Tokens), q.Tokens != nil)
+	f.equal("r.origin", q.Origin)
 	f.equal("r.alias", q.Alias)
+	f.add("r.alias <> '' AND r.alias"+s.db.In("?"), database.List(q.Aliases), q.Aliases != nil)
 	f.equal("r.team_id", q.TeamID)
 	f.equal("r.user_id", q.UserID)
 	f.equal("r.budget_id", q.BudgetID)
@@ -54,6 +59,18 @@ func (q KeyQuery) filter(s *Store) (f filter) {
 // Key returns ErrNotFound when no key has the token.
 func (s *Store) Key(ctx context.Context, token string) (record.Key, error) {
 	return get(ctx, s, keys(), token)
+}
+
+// KeyFrom returns ErrNotFound when no key has the origin.
+func (s *Store) KeyFrom(ctx context.Context, origin string) (record.Key, error) {
+	found, _, err := s.Keys(ctx, KeyQuery{Origin: origin, Limit: 1})
+	if err == nil && len(found) == 0 {
+		err = keys().missing(origin)
+	}
+	if err != nil {
+		return record.Key{}, err
+	}
+	return found[0], nil
 }
 
 // Keys returns a part of the keys, and how many there are in all. The order is total.

@@ -252,6 +252,9 @@ func TestAKeyWithANewTokenKeepsItsAccount(t *testing.T) {
 		if k := got(s.Key(ctx(), record.TokenOf("sk-1")))(t); k.Spend != 0 {
 			t.Errorf("another key with a former token has spent %v", k.Spend)
 		}
+		equal(t, record.TokenOf("sk-2"), got(s.KeyFrom(ctx(), record.TokenOf("sk-1")))(t).Token)
+		_, err = s.KeyFrom(ctx(), record.TokenOf("sk-2"))
+		fails(t, err, store.ErrNotFound, "")
 	})
 }
 
