@@ -2,6 +2,8 @@ package manage
 
 import (
 	"context"
+	"slices"
+	"sync"
 
 	"github.com/nestor-gateway/nestor/access/record"
 	"github.com/nestor-gateway/nestor/access/store"
@@ -22,11 +24,11 @@ func (h *Handler) keyInfo(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	visible, err := h.maySee(c, k)
+	visible, err := h.visible(c, []record.Key{k})
 	if err != nil {
 		return nil, err
 	}
-	if !visible {
+	if len(visible) == 0 {
 		return nil, reply.Forbidden("You are not allowed to access this key's info. Your role=%s", c.role())
 	}
 	shown, err := h.keyRow(c, k)
@@ -67,8 +69,9 @@ func (h *Handler) keysInfo(c *call) (any, error) {
 // visible are those keys that the caller may see, each once.
 func (h *Handler) visible(c *call, keys []record.Key) (visible []record.Key, err error) {
 	seen := map[string]bool{}
+	reach := sync.OnceValues(func() (*store.Reach, error) { return h.reach(c) })
 	for _, k := range keys {
-		may, err := h.maySee(c, k)
+		may, err := maySee(c, k, reach)
 		if err != nil {
 			return nil, err
 		}
@@ -81,16 +84,15 @@ func (h *Handler) visible(c *call, keys []record.Key) (visible []record.Key, err
 }
 
 // maySee is LiteLLM's rule: viewers see all keys, others their own, those of their user, and those of its teams.
-func (h *Handler) maySee(c *call, k record.Key) (bool, error) {
+func maySee(c *call, k record.Key, reach func() (*store.Reach, error)) (bool, error) {
 	switch user := c.user(); {
 	case c.views() || k.Token == c.who.Key.Token || user != "" && k.UserID == user:
 		return true, nil
 	case user == "" || k.TeamID == "":
 		return false, nil
-	default:
-		team, err := h.Store.Team(c, k.TeamID)
-		return err == nil && isMember(team, user), ignoreMissing(err)
 	}
+	within, err := reach()
+	return err == nil && slices.Contains(within.TeamIDs, k.TeamID), err
 }
 
 // listKeys answers with a page of keys: their tokens, or with return_full_object=true all about them.

@@ -265,24 +265,41 @@ func namesIn(c *call) (names form.Names, err error) {
 	return names, nil
 }
 
-// keysNamed finds keys, and how each is named. Names of none are passed over.
+// keysNamed finds keys, and how each is named, in the order of the names. Names of none are passed over.
 func (h *Handler) keysNamed(c *call, names form.Names) (named []string, found []record.Key, err error) {
-	byKey := func(ctx context.Context, key string) (record.Key, error) { return h.key(ctx, tokenOf(key)) }
-	for _, by := range []struct {
-		names []string
-		find  func(context.Context, string) (record.Key, error)
-	}{{names.Keys, byKey}, {names.Aliases, h.keyByAlias}} {
-		for _, name := range by.names {
-			k, err := by.find(c, name)
-			switch {
-			case err == nil:
-				named, found = append(named, name), append(found, k)
-			case !isNotFound(err):
-				return nil, nil, err
-			}
+	tokens := make([]string, len(names.Keys))
+	for i, key := range names.Keys {
+		tokens[i] = tokenOf(key)
+	}
+	byToken, err := h.keysBy(c, store.KeyQuery{Tokens: tokens}, func(k record.Key) string { return k.Token })
+	if err != nil {
+		return nil, nil, err
+	}
+	byAlias, err := h.keysBy(c, store.KeyQuery{Aliases: append([]string{}, names.Aliases...)}, func(k record.Key) string { return k.Alias })
+	if err != nil {
+		return nil, nil, err
+	}
+	for i, key := range names.Keys {
+		if k, ok := byToken[tokens[i]]; ok {
+			named, found = append(named, key), append(found, k)
+		}
+	}
+	for _, alias := range names.Aliases {
+		if k, ok := byAlias[alias]; ok {
+			named, found = append(named, alias), append(found, k)
 		}
 	}
 	return named, found, nil
+}
+
+// keysBy are the keys of a query, by what is unique of each.
+func (h *Handler) keysBy(c *call, q store.KeyQuery, name func(record.Key) string) (map[string]record.Key, error) {
+	found, _, err := h.Store.Keys(c, q)
+	by := make(map[string]record.Key, len(found))
+	for _, k := range found {
+		by[name(k)] = k
+	}
+	return by, err
 }
 
 func isNotFound(err error) bool {

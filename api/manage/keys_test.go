@@ -1,9 +1,11 @@
 package manage_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"regexp"
 	"strings"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/nestor-gateway/nestor/access/record"
 	"github.com/nestor-gateway/nestor/access/store"
+	"github.com/nestor-gateway/nestor/api/manage"
 )
 
 // everyKeyField is a request with each field that Nestor supports.
@@ -398,6 +401,56 @@ func TestSeveralKeysAreShownToWhoMaySeeThem(t *testing.T) {
 	mustEqual(t, bad("keys", "At least one of 'keys' or 'key_aliases' must be provided."), r.post("/v2/key/info", `{"keys": []}`))
 	mustEqual(t, bad("keys", "1001 keys are named; at most 1000 can be asked about at a time"),
 		r.post("/v2/key/info", `{"keys": ["x"`+strings.Repeat(`, "x"`, 1000)+`]}`))
+}
+
+// counted is a store that counts what it is asked.
+type counted struct {
+	manage.Store
+	calls int
+}
+
+func (s *counted) Key(ctx context.Context, token string) (record.Key, error) {
+	s.calls++
+	return s.Store.Key(ctx, token)
+}
+
+func (s *counted) Keys(ctx context.Context, q store.KeyQuery) ([]record.Key, int, error) {
+	s.calls++
+	return s.Store.Keys(ctx, q)
+}
+
+func (s *counted) Team(ctx context.Context, id string) (record.Team, error) {
+	s.calls++
+	return s.Store.Team(ctx, id)
+}
+
+func (s *counted) Teams(ctx context.Context, q store.TeamQuery) ([]record.Team, int, error) {
+	s.calls++
+	return s.Store.Teams(ctx, q)
+}
+
+// Everybody who has a key may ask: the database has a few questions to answer, and none for who has left.
+func TestAQuestionAboutManyKeysIsFewQuestionsToTheDatabase(t *testing.T) {
+	r := newRig(t)
+	s := &counted{Store: r.store}
+	r.handler.Store = s
+	r.done(r.post("/team/new", `{"team_id": "t1", "members_with_roles": [{"user_id": "ann", "role": "user"}]}`))
+	ann, names := r.generate(`{"user_id": "ann"}`), []string{}
+	for i := range 20 {
+		names = append(names, fmt.Sprint("k", i))
+		r.generate(`{"team_id": "t1", "key_alias": "` + names[i] + `"}`)
+	}
+	body := `{"keys": ["` + strings.Repeat(`x", "`, 900) + `x"], "key_aliases": ["` + strings.Join(names, `", "`) + `"]}`
+	s.calls = 0
+	mustEqual(t, 20, len(r.done(r.ask(ann, http.MethodPost, "/v2/key/info", body))["info"].([]any)))
+	if s.calls > 3 {
+		t.Errorf("the store is asked %d times", s.calls)
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	leave()
+	request := httptest.NewRequest(http.MethodPost, "/v2/key/info", strings.NewReader(body)).WithContext(ctx)
+	request.Header.Set("Authorization", "Bearer "+ann)
+	mustEqual(t, 503, r.send(request).Status)
 }
 
 func TestAliasesAreListedToWhoMaySeeTheirKeys(t *testing.T) {

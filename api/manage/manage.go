@@ -100,7 +100,7 @@ func (h *Handler) serve(r *http.Request) (any, error) {
 		return nil, reply.Denied(denial)
 	}
 	ctx := r.Context()
-	if e.method == http.MethodPost { // a change is made whole, also when the client leaves
+	if e.by == managers { // a change is made whole, also when the client leaves
 		ctx = context.WithoutCancel(ctx)
 	}
 	c := &call{Context: ctx, route: route, path: r.URL.Path, query: r.URL.Query(), who: who, address: addressOf(r)}

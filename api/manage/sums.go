@@ -136,12 +136,7 @@ func (h *Handler) keyNames(c *call, sums []store.Sum) (map[string]record.Key, er
 	for _, s := range sums {
 		q.Tokens = append(q.Tokens, s.Name)
 	}
-	keys, _, err := h.Store.Keys(c, q)
-	names := map[string]record.Key{}
-	for _, k := range keys {
-		names[k.Token] = k
-	}
-	return names, err
+	return h.keysBy(c, q, func(k record.Key) string { return k.Token })
 }
 
 // top are the sums of a span, the largest first.
