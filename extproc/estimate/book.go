@@ -72,10 +72,10 @@ type Truth struct {
 	Sent int64
 }
 
-// completion is how long each completion was, 0 where that is not known. What was as long as it might be says
-// nothing of how long others are.
+// completion is how long each completion was, 0 where that is not known. What was as long as it might be, or longer as
+// some providers count, says nothing of how long others are.
 func (t *Truth) completion() float64 {
-	if t.Completions == 0 || t.Most > 0 && t.Completion == t.Most {
+	if t.Completions == 0 || t.Most > 0 && t.Completion >= t.Most {
 		return 0
 	}
 	return float64(t.Completion) / float64(t.Completions)

@@ -55,6 +55,7 @@ func TestAnAnswerThatWasCutOffSaysNothingOfOthers(t *testing.T) {
 	b := New()
 	for range 200 {
 		b.Learn("g", "m", Truth{Caller: "a", Completion: 2, Completions: 2, Most: 2})
+		b.Learn("g", "m", Truth{Caller: "a", Completion: 3, Completions: 2, Most: 2})
 	}
 	for name, caller := range map[string]string{"everybody": "", "the one who asked": "a"} {
 		if got := b.Guess("g", Request{Caller: caller, Completions: 1}); got.Output < 1024 {
