@@ -62,14 +62,18 @@ func (p *Pending) Put(request string, next Plan) {
 	p.young[request] = next
 }
 
-// Get returns the plan of a request. It stays: an attempt that dies with its connection to
-// the processor is made again, with the same plan.
+// Get returns the plan of a request. It stays, but for the Failure, which has a body: an attempt that dies with its
+// connection to the processor is made again, with the same plan.
 func (p *Pending) Get(request string) (Plan, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if next, ok := p.young[request]; ok {
-		return next, true
+	for _, plans := range [...]map[string]Plan{p.young, p.old} {
+		if next, ok := plans[request]; ok {
+			stays := next
+			stays.Failure = nil
+			plans[request] = stays
+			return next, true
+		}
 	}
-	next, ok := p.old[request]
-	return next, ok
+	return Plan{}, false
 }
