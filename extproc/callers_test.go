@@ -208,6 +208,9 @@ func TestWhoMayNotTryAgainIsToldOfTheFailure(t *testing.T) {
 		"with a foreign body": {after: deny, status: "502", body: "<html>", headers: map[string]string{"content-type": "text/html"},
 			message: "status 502 Bad Gateway from the provider", told: map[string]string{"content-type": "application/json"}},
 		"with the time to wait": {after: deny, status: "429", body: provider, headers: map[string]string{"retry-after": "1"}, message: provider, told: map[string]string{"retry-after": "1"}},
+		"with nothing left at the provider": {after: deny, status: "429", body: provider,
+			headers: map[string]string{"llm_provider-x-ratelimit-remaining-requests": "0", "llm_provider-x-ratelimit-reset-requests": "1s", "x-ratelimit-remaining-requests": "98", "x-ratelimit-remaining-tokens": "97"},
+			message: provider, told: map[string]string{"retry-after": "1", "x-ratelimit-remaining-requests": "", "x-ratelimit-remaining-tokens": "97"}},
 		"with a body of unknown length": {after: deny, status: "500", body: provider, headers: map[string]string{"content-length": ""},
 			message: "status 500 Internal Server Error from the provider"},
 		"with a long body": {after: deny, status: "500", body: strings.Replace(provider, "order", strings.Repeat("x", mostKept), 1),
@@ -253,6 +256,17 @@ func TestTheProvidersLastAnswerPassesThroughWhereItsBodyWasReadEarly(t *testing.
 	m := reply.GetResponseBody().GetResponse()
 	if isMarked(reply) || m.GetBodyMutation() != nil || setHeaders(m.GetHeaderMutation())["retry-after"] != "90" {
 		t.Errorf("answered %v, want the provider's body, and to come back in 90 s", reply)
+	}
+}
+
+// What kind of failure it is shows in its headers: who breaks off after them is left alone like who does not.
+func TestAFailureThatBreaksOffCountsAgainstItsDeployment(t *testing.T) {
+	s, l := limited(t, strings.Replace(steps, "  disable_cooldowns: true\n", "", 1))
+	giveKeys(t, s, l, map[string]record.Key{"sk-k": {}})
+	a := begin(t, s, keyed(1, "r"), first)
+	exchange(t, s, failureOf(a.decision, "401", false, map[string]string{"content-length": "100"}))
+	if _, cooling := s.Router.CoolingUntil("d1"); !cooling {
+		t.Error("the deployment is not left alone")
 	}
 }
 

@@ -58,6 +58,9 @@ func (s *Server) afterFailure(stream extprocv3.ExternalProcessor_ProcessServer, 
 	}
 	next, err := stream.Recv()
 	if err != nil {
+		if f.late && !needsBody(f.status) {
+			s.judge(f) // as if its body had come: that was for the client alone
+		}
 		return err
 	}
 	return stream.Send(s.concludeBody(f, next.GetResponseBody().GetBody()))

@@ -1,6 +1,7 @@
 package extproc
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -44,7 +45,7 @@ func (s *Server) kept(f *failed) *openai.Error {
 	f.tellWaits(m)
 	e := &openai.Error{Status: f.shown(), Text: body}
 	for _, h := range f.headers {
-		if isKept(h.Key) && (h.Key != "content-type" || !changed) {
+		if isKept(h.Key) && !slices.Contains(m.RemoveHeaders, h.Key) && (h.Key != "content-type" || !changed) {
 			e.Headers = append(e.Headers, openai.Header{Name: h.Key, Value: message.Value(h)})
 		}
 	}
