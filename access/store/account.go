@@ -44,8 +44,8 @@ func (t table[T]) settle(ctx context.Context, tx *database.Tx, r *T, before []an
 	return nil
 }
 
-// close deletes the accounts that are named by what is given, with what is leased of them. It takes them in the order of their names, as all
-// do that take several.
+// close deletes the accounts that are named by what is given, with what is leased of them. It takes them in the order of
+// their names, as all do that take several.
 func (t table[T]) close(ctx context.Context, s *Store, tx *database.Tx, payers []string) error {
 	names := make([]string, len(payers))
 	for i, payer := range payers {

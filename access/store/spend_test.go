@@ -66,7 +66,6 @@ func TestSpendCountsOnceOnEachAccount(t *testing.T) {
 	})
 }
 
-// Writers of the same rows and of others, and a change of the key, all at the same time.
 // A name that keys have is a user from /user/new on: what it spent before is in the log, and not on the user's account.
 func TestAUsersAccountBeginsWithTheUser(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
@@ -85,6 +84,7 @@ func TestAUsersAccountBeginsWithTheUser(t *testing.T) {
 	})
 }
 
+// Writers of the same rows and of others, and a change of the key, all at the same time.
 func TestConcurrentSpendIsSummedUp(t *testing.T) {
 	const writers, batches, each = 6, 10, 20
 	onBoth(t, func(t *testing.T, d database) {
