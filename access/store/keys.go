@@ -11,8 +11,6 @@ import (
 type KeyQuery struct {
 	// Tokens: one of these. Nil is any, empty none.
 	Tokens []string
-	// Origin is a key's record.Key.Origin.
-	Origin string
 	Alias  string
 	// Aliases: one of these. Nil is any, empty none.
 	Aliases        []string
@@ -40,7 +38,6 @@ type Reach struct {
 
 func (q KeyQuery) filter(s *Store) (f filter) {
 	f.add("r.token"+s.db.In("?"), database.List(q.Tokens), q.Tokens != nil)
-	f.equal("r.origin", q.Origin)
 	f.equal("r.alias", q.Alias)
 	f.add("r.alias <> '' AND r.alias"+s.db.In("?"), database.List(q.Aliases), q.Aliases != nil)
 	f.equal("r.team_id", q.TeamID)
@@ -63,14 +60,8 @@ func (s *Store) Key(ctx context.Context, token string) (record.Key, error) {
 
 // KeyFrom returns ErrNotFound when no key has the origin.
 func (s *Store) KeyFrom(ctx context.Context, origin string) (record.Key, error) {
-	found, _, err := s.Keys(ctx, KeyQuery{Origin: origin, Limit: 1})
-	if err == nil && len(found) == 0 {
-		err = keys().missing(origin)
-	}
-	if err != nil {
-		return record.Key{}, err
-	}
-	return found[0], nil
+	t := keys()
+	return getBy(ctx, s, t, t.origin.name, origin)
 }
 
 // Keys returns a part of the keys, and how many there are in all. The order is total.

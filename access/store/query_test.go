@@ -39,7 +39,6 @@ func TestKeysAreFound(t *testing.T) {
 			{store.KeyQuery{Alias: "blue"}, nil},
 			{store.KeyQuery{Aliases: []string{"Blue", "green", "", "x"}}, []string{"b", "a"}},
 			{store.KeyQuery{Aliases: []string{}}, nil},
-			{store.KeyQuery{Origin: "c"}, []string{"c"}},
 			{store.KeyQuery{TeamID: "t1", UserID: "u2"}, []string{"b"}},
 			{store.KeyQuery{BudgetID: "b1"}, []string{"c"}},
 			{store.KeyQuery{Search: "BL"}, []string{"a"}},

@@ -11,9 +11,13 @@ import (
 // The generic halves of the methods in keys.go, teams.go, users.go and budgets.go.
 
 func get[T any](ctx context.Context, s *Store, t table[T], id string) (T, error) {
+	return getBy(ctx, s, t, t.id(), id)
+}
+
+func getBy[T any](ctx context.Context, s *Store, t table[T], column, value string) (T, error) {
 	ctx, cancel := context.WithTimeout(ctx, database.CallTime)
 	defer cancel()
-	return t.one(ctx, s.db, id, "")
+	return t.one(ctx, s.db, column, value, "")
 }
 
 func find[T any](ctx context.Context, s *Store, t table[T], p page, f filter) ([]T, int, error) {

@@ -111,11 +111,11 @@ func (t table[T]) collect(ctx context.Context, q querier, rest string, args ...a
 	return all, err
 }
 
-// one reads a record by its id.
-func (t table[T]) one(ctx context.Context, q querier, id, suffix string) (T, error) {
-	found, err := t.collect(ctx, q, " WHERE r."+t.id()+" = $1"+suffix, id)
+// one reads a record by its id, or another column of which no two have the same.
+func (t table[T]) one(ctx context.Context, q querier, column, value, suffix string) (T, error) {
+	found, err := t.collect(ctx, q, " WHERE r."+column+" = $1"+suffix, value)
 	if err == nil && len(found) == 0 {
-		err = t.missing(id)
+		err = t.missing(value)
 	}
 	if err != nil {
 		var none T
@@ -159,7 +159,7 @@ func (t table[T]) writing(s *Store, r *T, err error) error {
 }
 
 func (t table[T]) update(ctx context.Context, s *Store, tx *database.Tx, id string, change func(*T) error) (T, error) {
-	r, err := t.one(ctx, tx, id, s.db.ForUpdate)
+	r, err := t.one(ctx, tx, t.id(), id, s.db.ForUpdate)
 	if err != nil {
 		return r, err
 	}
