@@ -37,8 +37,8 @@ type Stamp struct {
 type Key struct {
 	// Token is TokenOf the key; the key itself is never kept.
 	Token string
-	// Origin is the token that the key had first, which its account and its limits are named by: they outlast that the key
-	// is regenerated. The store fills it in.
+	// Origin is the token that the key had first, and a slash with more behind it where another key goes on from that token.
+	// The key's account and its limits are named by it: they outlast that the key is regenerated. The store fills it in.
 	Origin string
 	// Name is the end of the key, for people: "sk-...abcd".
 	Name string

@@ -203,7 +203,7 @@ func unheard(e budget.Expired, now time.Time) record.Spend {
 		kind, id, _ := strings.Cut(account, ":")
 		switch record.Kind(kind) {
 		case record.OfKey:
-			row.Token = id
+			row.Token, _, _ = strings.Cut(id, "/") // what an Origin begins with
 		case record.OfTeam:
 			row.TeamID = id
 		case record.OfUser:
