@@ -34,35 +34,40 @@ type failed struct {
 	class    routing.Class
 	waits    announced.Waits // for how long the provider says that it has nothing left
 	reach    ending.Reach
+	tokens   int64  // that it used, as far as the headers say
 	late     bool   // what comes next is judged when the body is there
 	body     []byte // as far as it has been read
 	whole    bool   // all of it has
 }
 
 // afterFailure runs the failure exchange: it marks the answer for another attempt, or
-// passes it on in the OpenAI shape.
+// passes it on in the OpenAI shape. The attempt holds what it has reserved until it is over: a body may never end.
 func (s *Server) afterFailure(stream extprocv3.ExternalProcessor_ProcessServer, first *extprocv3.ProcessingRequest) error {
 	m := first.GetResponseHeaders()
 	f := s.readFailure(first, message.Headers(m.GetHeaders().GetHeaders()))
-	s.settleFailure(f)
 	f.whole = m.EndOfStream
 	f.late = needsBody(f.status) || !m.EndOfStream && f.keepsBody()
 	if !f.late && s.again(f) {
+		s.settleFailure(f)
 		return stream.Send(markedHeaders())
 	}
 	if m.EndOfStream {
+		s.settleFailure(f)
 		return stream.Send(s.concludeHeaders(f))
 	}
 	if err := stream.Send(f.passHeaders()); err != nil {
 		return err
 	}
+	over := s.awaitBody(f)
 	next, err := stream.Recv()
+	s.settleFailure(f)
 	if err != nil {
 		if f.late && !needsBody(f.status) {
 			s.judge(f) // as if its body had come: that was for the client alone
 		}
 		return err
 	}
+	over()
 	return stream.Send(s.concludeBody(f, next.GetResponseBody().GetBody()))
 }
 
@@ -79,19 +84,24 @@ func needsBody(status int) bool {
 func (s *Server) readFailure(m *extprocv3.ProcessingRequest, h message.Headers) *failed {
 	status, _ := strconv.Atoi(h.Get(":status"))
 	f := &failed{
-		decision: decisionOf(m.GetMetadataContext()),
-		status:   status,
-		headers:  h,
-		details:  message.Attribute(m, "response.code_details"),
-		class:    openai.Classify(status, openai.ErrorBody{}),
+		status:  status,
+		headers: h,
+		details: message.Attribute(m, "response.code_details"),
+		class:   openai.Classify(status, openai.ErrorBody{}),
 	}
-	if f.decision != nil {
-		f.view = s.views.At(f.decision.Snapshot)
+	if d := decisionOf(m.GetMetadataContext()); d != nil {
+		s.attribute(f, d)
 	}
 	if status == 503 && unreached(f.details) {
 		f.class = routing.Connection
 	}
 	return f
+}
+
+// attribute says what was decided for the attempt that failed.
+func (s *Server) attribute(f *failed, d *nestorv1.Decision) {
+	f.decision, f.view = d, s.views.At(d.Snapshot)
+	f.reach, f.tokens = ending.SpentByFailure(d, f.details)
 }
 
 // unreached reports whether Envoy itself answered because no upstream did. Its details may go on after

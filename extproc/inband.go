@@ -99,9 +99,8 @@ func (s *Server) replyToHeaders(a *answer, m *extprocv3.ProcessingRequest) *extp
 		a.read(headers, mutation)
 		return message.ToHeaders(&extprocv3.CommonResponse{HeaderMutation: mutation})
 	}
-	f.decision, f.view = a.decision, s.views.At(a.decision.Snapshot)
-	a.failure = f
-	s.settleFailure(f)
+	s.attribute(f, a.decision)
+	a.failure = f // settled at its end, as everything in band
 	if !needsBody(f.status) {
 		s.judge(f)
 	}

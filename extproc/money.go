@@ -103,7 +103,11 @@ func overBudget(d *budget.Denial) *openai.Error {
 	if d.Unsure {
 		return openai.UnsureBudget(d.RetryAfter)
 	}
-	return openai.OverBudget(string(record.KindOf(d.Account)), d.Spend.String(), d.Max.String(), d.RetryAfter)
+	e := openai.OverBudget(string(record.KindOf(d.Account)), d.Spend.String(), d.Max.String(), d.RetryAfter)
+	if d.RetryAfter == 0 {
+		e.Headers = append(e.Headers, openai.Header{Name: "x-should-retry", Value: "false"})
+	}
+	return e
 }
 
 // tellCaller has the Decision tell who asked and what it costs, so that any replica can write the spend log.

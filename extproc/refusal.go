@@ -49,9 +49,12 @@ func (s *Server) noneLeft(d *decided, err error) *openai.Error {
 
 // quota is the limit that stands in the way.
 func (d *decided) quota(none *routing.NoneError) openai.Quota {
-	limit := none.Limit
+	limit, requested := none.Limit, int64(1)
+	if limit.Dimension == ratelimit.Tokens {
+		requested = d.reserved
+	}
 	return openai.Quota{
 		Of: limit.Dimension, Limit: limit.Room.Limit, Remaining: limit.Room.Remaining,
-		Requested: d.reserved, TooLarge: limit.Never, Closed: limit.Closed, RetryAfter: none.RetryAfter,
+		Requested: requested, TooLarge: limit.Never, Closed: limit.Closed, RetryAfter: none.RetryAfter,
 	}
 }

@@ -81,6 +81,7 @@ type Server struct {
 	budget  *budget.Budget
 	bodies  *bodies.Memory
 	waiters slots.Waiters
+	broken  brokenOff
 }
 
 // New returns a server; Register makes Envoy able to reach it.

@@ -65,14 +65,25 @@ func (s *Server) settleFailure(f *failed) {
 	if f.decision == nil {
 		return
 	}
-	far, tokens := ending.SpentByFailure(f.decision, f.details)
-	f.reach = far
-	s.settle(f.decision, far, tokens, ending.CostOfFailure(f.decision, f.details, tokens), nil)
+	s.settle(f.decision, f.reach, f.tokens, ending.CostOfFailure(f.decision, f.details, f.tokens), nil)
+}
+
+// awaitBody remembers a failure of the provider's until over is called: its body may not come to an end.
+func (s *Server) awaitBody(f *failed) (over func()) {
+	if f.decision == nil || f.reach != ending.Answered {
+		return func() {}
+	}
+	id := record.AttemptID(f.decision.RequestId, f.decision.Attempt)
+	s.broken.add(id, s.Now())
+	return func() { s.broken.take(id) }
 }
 
 // settleEntry settles an attempt by its access log entry.
 func (s *Server) settleEntry(e ending.Entry) {
 	far, tokens := e.Spent(func(bytes int64) int64 { return s.book.Streamed(e.Model, bytes) })
+	if s.broken.some.Load() && s.broken.take(record.AttemptID(e.Decision.RequestId, e.Decision.Attempt)) {
+		tokens = 0
+	}
 	cost, row := s.bill(e, tokens)
 	held := s.settle(e.Decision, far, tokens, cost, row)
 	if !held && e.Outcome() == ending.Success && e.Decision.ReservedTokens > 0 {

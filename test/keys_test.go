@@ -548,7 +548,10 @@ func TestAStatedBoundHasToFitIntoTheBudget(t *testing.T) {
 			return g.post("/v1/chat/completions", fmt.Sprintf(`{"model":"fast","max_tokens":%d,"messages":[{"role":"user","content":"hi"}]}`, most),
 				"Authorization", "Bearer "+key)
 		}
-		ask(50).refuses(t, 429, "budget_exceeded")
+		r := ask(50)
+		if r.refuses(t, 429, "budget_exceeded"); r.Header.Get("X-Should-Retry") != "false" {
+			t.Error("the client is not told that to try again is of no use")
+		}
 		if r := ask(5); r.Status != 200 {
 			t.Errorf("one that fits: %d %s", r.Status, r.Body)
 		}
