@@ -56,11 +56,13 @@ type gateway struct {
 	grpc      *grpc.Server
 	http      *http.Server
 	ready     atomic.Bool
+	hangups   chan os.Signal
 }
 
 // newGateway loads the config and assembles everything; nothing listens yet.
 func newGateway(s settings, stderr io.Writer, log *slog.Logger) (*gateway, error) {
 	tuneCollector()
+	hangups := catchHangups()
 	providers := provider.New(os.LookupEnv)
 	cfg, snapshot, notes, err := compile(s.config, providers)
 	if err == nil {
@@ -75,7 +77,7 @@ func newGateway(s settings, stderr io.Writer, log *slog.Logger) (*gateway, error
 		return nil, err
 	}
 	g := &gateway{settings: s, log: log, client: client, content: contentsOf(slices.Values(cfg.Files)),
-		providers: providers, health: health.NewServer()}
+		providers: providers, health: health.NewServer(), hangups: hangups}
 	g.envoy = s.envoyOptions(client)
 	g.xds = envoy.NewServer(g.envoy)
 	if g.limits, err = openLimits(s, cfg, client, log); err != nil {

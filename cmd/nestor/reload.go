@@ -26,11 +26,17 @@ const (
 	patience = time.Second
 )
 
-// watch reloads the config when its files change or SIGHUP comes, until ctx ends.
-func (g *gateway) watch(ctx context.Context) error {
+// catchHangups has a SIGHUP wait for watch, from before the config is read: it would end a process that does not look
+// for it yet.
+func catchHangups() chan os.Signal {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
-	defer signal.Stop(hangups)
+	return hangups
+}
+
+// watch reloads the config when its files change or SIGHUP comes, until ctx ends.
+func (g *gateway) watch(ctx context.Context) error {
+	defer signal.Stop(g.hangups)
 	w, err := fsnotify.NewWatcher()
 	if err != nil {
 		return fmt.Errorf("watch %s: %w", g.settings.config, err)
@@ -41,7 +47,7 @@ func (g *gateway) watch(ctx context.Context) error {
 	if r.changed() { // since they were loaded
 		r.reload(ctx)
 	}
-	return r.loop(ctx, hangups)
+	return r.loop(ctx, g.hangups)
 }
 
 // reloader reads changed files and puts a config in force, one at a time.
