@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/nestor-gateway/nestor/extproc/openai"
+	"github.com/nestor-gateway/nestor/extproc/recent"
 )
 
 // Plan is what the next attempt at a request begins with.
@@ -36,30 +37,24 @@ func (p Plan) At(attempt uint32) Plan {
 const planLife = time.Minute
 
 // Pending holds the plans between a failure and the next attempt. Nothing else about a request
-// is remembered: the Decision carries its history. Two generations bound the memory: a plan
-// whose attempt never comes lives between one and two planLives.
+// is remembered: the Decision carries its history.
 type Pending struct {
 	now func() time.Time
 
-	mu       sync.Mutex
-	young    map[string]Plan
-	old      map[string]Plan
-	turnedAt time.Time
+	mu    sync.Mutex
+	plans recent.Map[string, Plan]
 }
 
 // NewPending returns one that holds nothing.
 func NewPending(now func() time.Time) *Pending {
-	return &Pending{now: now, young: map[string]Plan{}, old: map[string]Plan{}, turnedAt: now()}
+	return &Pending{now: now}
 }
 
 // Put keeps the plan of a request.
 func (p *Pending) Put(request string, next Plan) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if now := p.now(); now.Sub(p.turnedAt) > planLife {
-		p.old, p.young, p.turnedAt = p.young, map[string]Plan{}, now
-	}
-	p.young[request] = next
+	p.plans.Put(request, next, p.now(), planLife)
 }
 
 // Get returns the plan of a request. It stays, but for the Failure, which has a body: an attempt that dies with its
@@ -67,13 +62,13 @@ func (p *Pending) Put(request string, next Plan) {
 func (p *Pending) Get(request string) (Plan, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, plans := range [...]map[string]Plan{p.young, p.old} {
-		if next, ok := plans[request]; ok {
-			stays := next
-			stays.Failure = nil
-			plans[request] = stays
-			return next, true
-		}
+	plans := p.plans.With(request)
+	if plans == nil {
+		return Plan{}, false
 	}
-	return Plan{}, false
+	next := plans[request]
+	stays := next
+	stays.Failure = nil
+	plans[request] = stays
+	return next, true
 }
