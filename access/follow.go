@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -22,7 +23,7 @@ const (
 func (x *Index) Follow(ctx context.Context) error {
 	until := ctx
 	ctx, cancel := context.WithCancel(ctx)
-	c := &changes{known: map[record.Change]bool{}, more: make(chan struct{}, 1)}
+	c := &changes{waiting: map[record.Change]bool{}, more: make(chan struct{}, 1)}
 	var worker sync.WaitGroup
 	worker.Go(func() { x.applyAll(ctx, c) })
 	err := x.o.Store.Watch(ctx, c.add)
@@ -76,21 +77,17 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// changes are those that wait to be applied, each once, in the order in which they came.
+// changes are those that wait to be applied, each once.
 type changes struct {
 	mu      sync.Mutex
-	waiting []record.Change
-	known   map[record.Change]bool
+	waiting map[record.Change]bool
 	more    chan struct{} // has one when anything waits
 }
 
 func (c *changes) add(change record.Change) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.known[change] {
-		c.known[change] = true
-		c.waiting = append(c.waiting, change)
-	}
+	c.waiting[change] = true
 	select {
 	case c.more <- struct{}{}:
 	default:
@@ -111,13 +108,12 @@ func (c *changes) wait(ctx context.Context) bool {
 func (c *changes) take() []record.Change {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	all := c.waiting
-	c.waiting = nil
-	clear(c.known)
+	all := slices.Collect(maps.Keys(c.waiting))
+	clear(c.waiting)
 	if slices.ContainsFunc(all, func(c record.Change) bool { return c.Kind == record.All }) {
 		return []record.Change{{Kind: record.All}}
 	}
-	slices.SortStableFunc(all, func(a, b record.Change) int { return cmp.Compare(rank(a.Kind), rank(b.Kind)) })
+	slices.SortFunc(all, func(a, b record.Change) int { return cmp.Compare(rank(a.Kind), rank(b.Kind)) })
 	return all
 }
 

@@ -191,15 +191,12 @@ func (t table[T]) rewrite(ctx context.Context, s *Store, tx *database.Tx, id str
 	if err != nil {
 		return t.writing(s, r, err)
 	}
-	now := *t.idOf(r)
-	if now != id {
-		tx.Changed(t.kind, now) // first: limits and account go over to it
-	}
 	tx.Changed(t.kind, id)
-	if now == id {
-		return nil
+	if now := *t.idOf(r); now != id {
+		tx.Changed(t.kind, now)
+		return t.rename(ctx, tx, id, now)
 	}
-	return t.rename(ctx, tx, id, now)
+	return nil
 }
 
 // remove deletes records and their accounts, and returns the ids of those that were there.
