@@ -9,10 +9,6 @@ import (
 // has none between 32 KiB and 1 MiB, where long prompts are: 16 of 100 KB held, and cleared, 16 MiB at a time. Nothing
 // may use gRPC yet.
 func tuneBuffers() {
-	sizes := []uint8{8, 10, 12, 13, 14, 15, 16, 17, 18, 19, 20} // as powers of 2
-	pool, err := mem.NewBinaryTieredBufferPool(sizes...)
-	if err != nil {
-		panic(err) // of sizes that no machine can allocate
-	}
-	experimental.SetDefaultBufferPool(pool)
+	experimental.SetDefaultBufferPool(mem.NewTieredBufferPool(
+		1<<8, 1<<10, 1<<12, 1<<13, 1<<14, 1<<15, 1<<16, 1<<17, 1<<18, 1<<19, 1<<20))
 }
