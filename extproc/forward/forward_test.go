@@ -414,6 +414,7 @@ func TestAConnectionEndsWhenItIsIdle(t *testing.T) {
 			a.report("b", 10)
 			time.Sleep(idle + time.Second)
 			wantEnded(t, b.ledger, 10)
+			synctest.Wait()
 			if n := len(a.queues); n != 0 {
 				t.Errorf("%d queues are kept", n)
 			}
