@@ -17,7 +17,7 @@ local SMALL = 131072     -- bytes of an answer that is held back until its usage
 local COUNTS = { "prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens" }
 local MOST_TOKENS = 2 ^ 32 -- is what is believed of one answer
 
-local NEAR = 1024        -- bytes at the end of a piece in which its last whole event is looked for
+local NEAR = 1024        -- bytes at the end of a piece in which the end of its last event is looked for
 
 local LF, CR, QUOTE, OPEN_BRACKET, CLOSE_BRACKET, OPEN_BRACE = 10, 13, 34, 91, 93, 123
 
@@ -28,16 +28,16 @@ local CHOICES_LAST, CHOICES_BEFORE_NO_USAGE = '}]}\n\n', '}],"usage":null}\n\n'
 local USUAL_CHOICES = '"choices":[{'
 local SOME_CHOICES = '"choices"%s*:%s*%[%s*[^%s%]]'
 
--- Whether s holds an empty array from one position to another, as the choices of a usage event are. Nearly all events
--- end here, so it is a plain search: those are compiled, patterns go through every byte.
-local function has_empty_array(s, from, to)
+-- Returns where s has its first empty array from one position to another, as the choices of a usage event are, or nil.
+-- Nearly all events end here, so it is a plain search: those are compiled, patterns go through every byte.
+local function empty_array(s, from, to)
   local p = find(s, "[", from, true)
   while p and p <= to do
     local c = byte(s, p + 1)
-    if c == CLOSE_BRACKET or (c and c <= 32 and find(s, "^%s+%]", p + 1)) then return true end
+    if c == CLOSE_BRACKET or (c and c <= 32 and find(s, "^%s+%]", p + 1)) then return p end
     p = find(s, "[", p + 1, true)
   end
-  return false
+  return nil
 end
 
 -- Whether s ends with an empty line, written with LF or CR LF.
@@ -71,12 +71,12 @@ local function event_end(s, from, has_cr)
   end
 end
 
--- Returns the position of the last byte of the last whole event from `from` on, all of whose lines end with LF; nil where
--- none ends, or the unfinished event behind it is long: that is not worth looking for.
-local function last_event_end(s, from)
+-- Returns the position of the last byte of the last event that s holds whole between two positions, all of whose lines
+-- end with LF; nil where none ends, or what is behind it is long: that is not worth looking for.
+local function last_event_end(s, from, to)
   local last
-  local _, stop = find(s, "\n\n", math.max(from, #s - NEAR), true)
-  while stop do
+  local _, stop = find(s, "\n\n", math.max(from, to - NEAR), true)
+  while stop and stop <= to do
     last = stop
     _, stop = find(s, "\n\n", stop + 1, true)
   end
@@ -126,7 +126,7 @@ end
 
 -- Whether a whole event is the one that only reports usage.
 local function is_usage_event(event)
-  if not has_empty_array(event, 1, #event) then return false end
+  if not empty_array(event, 1, #event) then return false end
   local data = {}
   for line in string.gmatch(event, "[^\r\n]+") do
     data[#data + 1] = match(line, "^data: ?(.*)")
@@ -134,13 +134,32 @@ local function is_usage_event(event)
   return is_usage_object(concat(data, "\n"))
 end
 
--- Whether a piece of n bytes ends with a whole event that has choices. The usage event is the last of a stream, so
--- there is none in the piece. Only its end is copied: to copy whole pieces costs more than all else here, and the
--- same few bytes again and again make no garbage.
-local function ends_with_choices(chunk, n)
-  if n < #CHOICES_BEFORE_NO_USAGE then return false end
-  local tail = chunk:getBytes(n - #CHOICES_BEFORE_NO_USAGE, #CHOICES_BEFORE_NO_USAGE)
-  return tail == CHOICES_BEFORE_NO_USAGE or sub(tail, -#CHOICES_LAST) == CHOICES_LAST
+-- Returns the position of the last byte of the last event of s that has choices, or 0.
+local function choices_end(s)
+  local last, _, stop = 0, find(s, CHOICES_LAST, 1, true)
+  while stop do
+    last = stop
+    _, stop = find(s, CHOICES_LAST, stop + 1, true)
+  end
+  _, stop = find(s, CHOICES_BEFORE_NO_USAGE, last + 1, true)
+  while stop do
+    last = stop
+    _, stop = find(s, CHOICES_BEFORE_NO_USAGE, stop + 1, true)
+  end
+  return last
+end
+
+-- Returns how many bytes of a piece of n bytes hold no usage event for sure: it is the last of a stream, so all up to an
+-- event that has choices. Only its end is copied: to copy whole pieces costs more than all else here, and the same few
+-- bytes again and again make no garbage.
+local function harmless_bytes(chunk, n)
+  local most = #CHOICES_BEFORE_NO_USAGE
+  if n < most then return 0 end
+  local tail = chunk:getBytes(n - most, most)
+  if tail == CHOICES_BEFORE_NO_USAGE or sub(tail, -#CHOICES_LAST) == CHOICES_LAST then return n end
+  if n <= NEAR then return 0 end
+  local last = choices_end(chunk:getBytes(n - NEAR, NEAR))
+  return last > 0 and n - NEAR + last or 0
 end
 
 -- Returns the tokens that the provider's cache took in, as OpenRouter or Anthropic call them.
@@ -149,11 +168,11 @@ local function cache_creation(usage)
     or match(usage, '"cache_creation_input_tokens"%s*:%s*(%d+)'))
 end
 
--- Returns three functions: one is given a stream piece by piece and returns what of it is to be
--- passed on; the second returns what is held at the end; the third tells whether the next piece begins with an event,
--- so that it need not be fed if it has nothing to take out. Held is only the beginning of an
--- event that may be the usage event: one with choices is not, nor is one beyond the bound.
--- found is called with the usage event.
+-- Returns four functions: one is given a stream piece by piece and returns what of it is to be
+-- passed on; the second returns what is held at the end; the third tells whether anything is, so that what has nothing
+-- to take out need not be fed; the fourth says that it was not, and what is fed next begins with an event.
+-- Held is only the beginning of an event that may be the usage event: one with choices is not, nor is one beyond the
+-- bound. found is called with the usage event.
 local function stripper(found)
   local held, length, check_at = {}, 0, 0
   local passing = false -- the unfinished event is passed on as it comes
@@ -187,10 +206,12 @@ local function stripper(found)
     return ""
   end
 
-  local function between_events() return length == 0 and not passing and not after_cr end
+  local function holds() return length > 0 or after_cr ~= nil end
+
+  local function skipped() passing, line_end = false, "" end
 
   local function feed(data)
-    if between_events() and ends_whole(data) and not has_empty_array(data, 1, #data) then
+    if not passing and not holds() and ends_whole(data) and not empty_array(data, 1, #data) then
       return data
     end
     local out = {}
@@ -203,11 +224,14 @@ local function stripper(found)
     end
     local s, start, from = line_end .. data, #line_end + 1, 1
     local has_cr = find(s, "\r", 1, true) ~= nil
-    -- Passes all whole events from here on at once where none of them is the usage event: one by one they are the
+    local suspect = 0 -- where the next event is that may be the usage event; looked for once it has been passed
+    -- Passes all whole events at once that are before the next one that may be the usage event: one by one they are the
     -- most of what a stream costs that comes in large pieces.
     local function pass_many()
-      local last = not has_cr and last_event_end(s, from)
-      if last and not has_empty_array(s, from, last) then
+      if has_cr then return end
+      if suspect < from then suspect = empty_array(s, from, #s) or #s + 1 end
+      local last = last_event_end(s, from, suspect - 1)
+      if last then
         out[#out + 1] = sub(s, start, last)
         start, from = last + 1, last + 1
       end
@@ -234,7 +258,7 @@ local function stripper(found)
     return concat(out)
   end
 
-  return feed, rest, between_events
+  return feed, rest, holds, skipped
 end
 
 local function note_first(handle)
@@ -255,34 +279,31 @@ local function note_cache_creation(handle, event)
 end
 
 local function strip_usage(handle)
-  local feed, rest, between_events = stripper(function(event) note_cache_creation(handle, event) end)
+  local feed, rest, holds, skipped = stripper(function(event) note_cache_creation(handle, event) end)
   local healthy, begun = true, false
-  local last, out
+  local last
   for chunk in handle:bodyChunks() do
     local n = chunk:length()
     if n > 0 and not begun then
       begun = true
       note_first(handle)
     end
-    if between_events() and ends_with_choices(chunk, n) then
-      last = nil
-    else
-      local data = n > 0 and chunk:getBytes(0, n) or ""
-      out = data
-      if healthy then
-        local ok, passed = pcall(feed, data)
-        healthy = ok
-        out = ok and passed or rest() .. data
-      end
-      if out ~= data then chunk:setBytes(out) end
-      last = chunk
+    local skip = holds() and 0 or harmless_bytes(chunk, n)
+    if skip > 0 then skipped() end
+    if skip < n and healthy then
+      local data = chunk:getBytes(skip, n - skip)
+      local ok, passed = pcall(feed, data)
+      healthy = ok
+      if not ok then passed = rest() .. data end
+      if passed ~= data then chunk:setBytes((skip > 0 and chunk:getBytes(0, skip) or "") .. passed) end
     end
+    last = chunk
   end
   -- The last chunk has not gone yet. (After trailers it has; what is held then is an event
   -- that was never finished, which no client reads.)
   local held = rest()
   if last and held ~= "" then
-    pcall(function() last:setBytes(out .. held) end)
+    pcall(function() last:setBytes(last:getBytes(0, last:length()) .. held) end)
   end
 end
 
