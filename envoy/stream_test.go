@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -28,6 +30,7 @@ func streams() map[string][]event {
 		`"prompt_tokens_details":{"cached_tokens":2},"completion_tokens_details":{"reasoning_tokens":1} }, "choices": [ ] }`
 	const hello = `data: {"id":"1","choices":[{"delta":{"content":"hi"}}],"usage":null}`
 	const tricky = `data: {"choices":[{"delta":{"content":"\"choices\":[],\"usage\":{\"a\":1}, \\"}}],"x":{"choices":[],"usage":{}}}`
+	const nested = `data: {"x":{"choices":[],"usage":{"prompt_tokens":5}}}`
 	const filtered = `data: {"choices":[],"prompt_filter_results":[{}],"usage":null}`
 	const both = `data: {"choices":[{"delta":{"content":"!"}}],"usage":{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7,` +
 		`"prompt_tokens_details":{"cached_tokens":2},"completion_tokens_details":{"reasoning_tokens":1}}}`
@@ -43,12 +46,16 @@ func streams() map[string][]event {
 		{text: "event: x\ndata: [DONE]\n\n"},
 	}
 	s["text that looks like usage"] = []event{
-		{text: tricky + "\n\n"}, {text: both + "\n\n"}, {text: spaced + "\r\n\r\n", gone: true}, {text: "data: [DONE]\n\n"},
+		{text: tricky + "\n\n"}, {text: nested + "\n\n"}, {text: both + "\n\n"}, {text: spaced + "\r\n\r\n", gone: true}, {text: "data: [DONE]\n\n"},
 	}
 	s["unfinished last event"] = []event{{text: hello + "\n\n"}, {text: usage + "\n\n", gone: true}, {text: broken}}
 	s["data in two lines"] = []event{
 		{text: strings.Replace(usage, `"choices":[],`, "\"choices\":[],\ndata:", 1) + "\n\n", gone: true}, {text: hello + "\n\n"},
 	}
+	// So long that the filter looks for the usage event at the end of a piece alone.
+	const last = `data: {"id":"1","usage":null,"choices":[{"delta":{"content":""},"finish_reason":"stop"}]}`
+	s["large pieces"] = append(slices.Repeat([]event{{text: hello + "\n\n"}, {text: strings.Replace(last, `""`, `"words"`, 1) + "\n\n"}}, 8),
+		event{text: filtered + "\n\n"}, event{text: last + "\n\n"}, event{text: usage + "\n\n", gone: true}, event{text: "data: [DONE]\n\n"})
 	return s
 }
 
@@ -195,7 +202,8 @@ func (c *cuts) read(g *gateway, whole, early string, cut int) error {
 	path := fmt.Sprint("/v1/chat/completions/", c.next)
 	c.streams[path] = s
 	c.mu.Unlock()
-	resp, err := http.Post(g.url(path), "application/json", strings.NewReader("{}"))
+	client := http.Client{Timeout: 20 * time.Second} // where something is held back, or lost
+	resp, err := client.Post(g.url(path), "application/json", strings.NewReader("{}"))
 	if err != nil {
 		return err
 	}
@@ -222,7 +230,11 @@ func (c *cuts) serve(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("content-type", "text/event-stream")
 	io.WriteString(w, s.whole[:s.cut])
 	http.NewResponseController(w).Flush()
-	<-s.goOn
+	select {
+	case <-s.goOn:
+	case <-r.Context().Done():
+		return
+	}
 	io.WriteString(w, s.whole[s.cut:])
 }
 
