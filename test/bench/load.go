@@ -131,7 +131,7 @@ type pace struct {
 
 func paceOf(quick bool) pace {
 	p := pace{
-		light:   series{rounds: 5, slices: 4, warm: time.Second, run: 4 * time.Second},
+		light:   series{rounds: 5, slices: 8, warm: time.Second, run: 8 * time.Second},
 		litellm: series{rounds: 2, slices: 1, warm: 2 * time.Second, run: 4 * time.Second},
 		shared:  series{warm: 65 * time.Second, run: 20 * time.Second},
 		settle:  150 * time.Millisecond, startup: 30 * time.Second,
