@@ -63,7 +63,7 @@ func (l load) atLeast(d time.Duration) time.Duration { return max(d, l.one()+eve
 // slices is into how many a run is cut: those of slow streams are long as they are.
 func (l load) slices(most int) int {
 	if l.gap > 0 {
-		return min(most, 2)
+		return min(most, 4)
 	}
 	return most
 }

@@ -113,9 +113,16 @@ func (t *tools) findLiteLLM(ctx context.Context, o options, _ string) error {
 	}
 	version, err := output(ctx, python, "-c",
 		"import sys, importlib.metadata as m; print(m.version('litellm'), 'on Python', sys.version.split()[0])")
+	if err != nil {
+		return hint(err)
+	}
+	// It comes last: half an hour later is too late to learn that its proxy is not installed.
+	if _, err := output(ctx, python, "-c", "import os; os.environ['LITELLM_LOCAL_MODEL_COST_MAP'] = 'True'; import litellm.proxy.proxy_server"); err != nil {
+		return hint(err)
+	}
 	t.versions["LiteLLM"] = strings.TrimSpace(version)
 	t.litellm = filepath.Join(filepath.Dir(python), "litellm")
-	return err
+	return nil
 }
 
 func installLiteLLM(ctx context.Context, dir string) (python string, err error) {
