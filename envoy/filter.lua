@@ -17,22 +17,22 @@ local SMALL = 131072     -- bytes of an answer that is held back until its usage
 local COUNTS = { "prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens" }
 local MOST_TOKENS = 2 ^ 32 -- is what is believed of one answer
 
-local NEAR = 1024        -- bytes at the end of a piece in which the end of its last event is looked for
+local NEAR = 1024        -- bytes before a place in which the end of the last event is looked for
 
 local LF, CR, QUOTE, OPEN_BRACKET, CLOSE_BRACKET, OPEN_BRACE = 10, 13, 34, 91, 93, 123
 
--- How a piece ends whose last event has choices, by the order in which nearly all providers write the keys.
+-- How events with choices end, by the order in which nearly all providers write the keys.
 local CHOICES_LAST, CHOICES_BEFORE_NO_USAGE = '}]}\n\n', '}],"usage":null}\n\n'
 
 -- What an event with choices holds, as nearly all providers write it, and as any may.
 local USUAL_CHOICES = '"choices":[{'
 local SOME_CHOICES = '"choices"%s*:%s*%[%s*[^%s%]]'
 
--- Returns where s has its first empty array from one position to another, as the choices of a usage event are, or nil.
+-- Returns where s has its first empty array from a position on, as the choices of a usage event are, or nil.
 -- Nearly all events end here, so it is a plain search: those are compiled, patterns go through every byte.
-local function empty_array(s, from, to)
+local function empty_array(s, from)
   local p = find(s, "[", from, true)
-  while p and p <= to do
+  while p do
     local c = byte(s, p + 1)
     if c == CLOSE_BRACKET or (c and c <= 32 and find(s, "^%s+%]", p + 1)) then return p end
     p = find(s, "[", p + 1, true)
@@ -124,21 +124,22 @@ local function is_usage_object(s)
   end
 end
 
--- Whether an event is a usage event as nearly all providers write it: in one line, its choices before its usage and
--- nothing nested before that. To walk through it costs fifteen times as much.
+-- Whether an event is a usage event as nearly all providers write it: in one line, its choices before its usage, nothing
+-- nested but in its usage. To walk through it costs many times as much.
 local function is_usual_usage_event(event)
-  local choices = find(event, '"choices":[]', 1, true)
-  local usage = choices and find(event, '"usage":{', choices, true)
-  if not usage or sub(event, 1, 7) ~= "data: {" or sub(event, -3) ~= "}\n\n" then return false end
-  local array = find(event, "[", choices + #'"choices":[]', true)
-  return find(event, "[", 1, true) == choices + #'"choices":' and (not array or array > usage)
-    and find(event, "{", 8, true) == usage + #'"usage":' and find(event, "\n", 1, true) == #event - 1
+  local choices = find(event, ',"choices":[],', 1, true)
+  local usage = choices and find(event, ',"usage":{', choices + #',"choices":[]', true)
+  if not usage or sub(event, 1, 7) ~= "data: {" then return false end
+  local array = find(event, "[", choices + #',"choices":[', true)
+  return find(event, "[", 1, true) == choices + #',"choices":' and (not array or array > usage)
+    and find(event, "{", 8, true) == usage + #',"usage":' and find(event, "\n", 1, true) == #event - 1
+    and find(event, "^%b{}[^{}%[%]\r]*}\n\n$", usage + #',"usage":') ~= nil
 end
 
 -- Whether a whole event is the one that only reports usage.
 local function is_usage_event(event)
   if is_usual_usage_event(event) then return true end
-  if not empty_array(event, 1, #event) then return false end
+  if not empty_array(event, 1) then return false end
   local data = {}
   for line in string.gmatch(event, "[^\r\n]+") do
     data[#data + 1] = match(line, "^data: ?(.*)")
@@ -146,7 +147,7 @@ local function is_usage_event(event)
   return is_usage_object(concat(data, "\n"))
 end
 
--- Returns the position of the last byte of the last event of s that has choices, or 0.
+-- Returns the position of the last byte of the last event of s that ends as those with choices do, or 0.
 local function choices_end(s)
   local last, _, stop = 0, find(s, CHOICES_LAST, 1, true)
   while stop do
@@ -161,9 +162,9 @@ local function choices_end(s)
   return last
 end
 
--- Returns how many bytes of a piece of n bytes hold no usage event for sure: it is the last of a stream, so all up to an
--- event that has choices. Only its end is copied: to copy whole pieces costs more than all else here, and the same few
--- bytes again and again make no garbage.
+-- Returns how many bytes of a piece of n bytes can go as they are: the usage event is the last of a stream, so all up to
+-- an event that ends as those with choices do. Only the end of the piece is copied: to copy whole pieces costs more than
+-- all else here, and the same few bytes again and again make no garbage.
 local function harmless_bytes(chunk, n)
   local most = #CHOICES_BEFORE_NO_USAGE
   if n < most then return 0 end
@@ -181,11 +182,10 @@ local function cache_creation(usage)
     or match(usage, '"cache_creation_input_tokens"%s*:%s*(%d+)'))
 end
 
--- Returns four functions: one is given a stream piece by piece and returns what of it is to be
--- passed on; the second returns what is held at the end; the third tells whether anything is, so that what has nothing
--- to take out need not be fed; the fourth says that it was not, and what is fed next begins with an event.
--- Held is only the beginning of an event that may be the usage event: one with choices is not, nor is one beyond the
--- bound. found is called with the usage event.
+-- Returns four functions: one is given a stream piece by piece and returns what of it is to be passed on; the second
+-- returns what is held at the end; the third tells whether anything is, or waits for the next byte; the fourth is told
+-- that something was passed on that was not fed, and that ended with an event. Held is only the beginning of an event
+-- that may be the usage event: one with choices is not, nor is one beyond the bound. found is called with the usage event.
 local function stripper(found)
   local held, length, check_at = {}, 0, 0
   local passing = false -- the unfinished event is passed on as it comes
@@ -224,7 +224,7 @@ local function stripper(found)
   local function skipped() passing, line_end = false, "" end
 
   local function feed(data)
-    if not passing and not holds() and ends_whole(data) and not empty_array(data, 1, #data) then
+    if not passing and not holds() and ends_whole(data) and not empty_array(data, 1) then
       return data
     end
     local out = {}
@@ -241,8 +241,8 @@ local function stripper(found)
     -- Passes all whole events at once that are before the next one that may be the usage event: one by one they are the
     -- most of what a stream costs that comes in large pieces.
     local function pass_many()
-      if has_cr then return end
-      if suspect < from then suspect = empty_array(s, from, #s) or #s + 1 end
+      if has_cr or suspect >= from then return end
+      suspect = empty_array(s, from) or #s + 1
       local last = last_event_end(s, from, suspect - 1)
       if last then
         out[#out + 1] = sub(s, start, last)
@@ -301,14 +301,16 @@ local function strip_usage(handle)
       begun = true
       note_first(handle)
     end
-    local skip = holds() and 0 or harmless_bytes(chunk, n)
-    if skip > 0 then skipped() end
-    if skip < n and healthy then
-      local data = chunk:getBytes(skip, n - skip)
-      local ok, passed = pcall(feed, data)
-      healthy = ok
-      if not ok then passed = rest() .. data end
-      if passed ~= data then chunk:setBytes((skip > 0 and chunk:getBytes(0, skip) or "") .. passed) end
+    if healthy then
+      local skip = holds() and 0 or harmless_bytes(chunk, n)
+      if skip > 0 then skipped() end
+      if skip < n then
+        local data = chunk:getBytes(skip, n - skip)
+        local ok, passed = pcall(feed, data)
+        healthy = ok
+        if not ok then passed = rest() .. data end
+        if passed ~= data then chunk:setBytes(chunk:getBytes(0, skip) .. passed) end
+      end
     end
     last = chunk
   end

@@ -31,6 +31,8 @@ func streams() map[string][]event {
 	const hello = `data: {"id":"1","choices":[{"delta":{"content":"hi"}}],"usage":null}`
 	const tricky = `data: {"choices":[{"delta":{"content":"\"choices\":[],\"usage\":{\"a\":1}, \\"}}],"x":{"choices":[],"usage":{}}}`
 	const nested = `data: {"x":{"choices":[],"usage":{"prompt_tokens":5}}}`
+	const twoLines = "data: {\"id\":\"1\",\"choices\":[],\"usage\":{\"a\":1}}\rdata: {\"choices\":[{\"delta\":{}}]}"
+	const twice = `data: {"id":"1","choices":[],"usage":{"a":1},"choices":[{"delta":{}}]}`
 	const filtered = `data: {"choices":[],"prompt_filter_results":[{}],"usage":null}`
 	const both = `data: {"choices":[{"delta":{"content":"!"}}],"usage":{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7,` +
 		`"prompt_tokens_details":{"cached_tokens":2},"completion_tokens_details":{"reasoning_tokens":1}}}`
@@ -46,7 +48,7 @@ func streams() map[string][]event {
 		{text: "event: x\ndata: [DONE]\n\n"},
 	}
 	s["text that looks like usage"] = []event{
-		{text: tricky + "\n\n"}, {text: nested + "\n\n"}, {text: both + "\n\n"}, {text: spaced + "\r\n\r\n", gone: true}, {text: "data: [DONE]\n\n"},
+		{text: tricky + "\n\n"}, {text: nested + "\n\n"}, {text: twoLines + "\n\n"}, {text: twice + "\n\n"}, {text: both + "\n\n"}, {text: spaced + "\r\n\r\n", gone: true}, {text: "data: [DONE]\n\n"},
 	}
 	s["unfinished last event"] = []event{{text: hello + "\n\n"}, {text: usage + "\n\n", gone: true}, {text: broken}}
 	s["data in two lines"] = []event{
@@ -151,6 +153,20 @@ func TestAnEventBeyondTheBoundPasses(t *testing.T) {
 	_, body := g.send(t, http.MethodPost, "/v1/chat/completions", "{}")
 	if body != stripped(events) {
 		t.Errorf("got %d bytes, want %d", len(body), len(stripped(events)))
+	}
+}
+
+// A piece of many small events before a long one that may be the usage event took the square of its size.
+func TestAStreamOfManyEventsIsNoWork(t *testing.T) {
+	const lines = 4000
+	block := strings.Repeat("\n\n", lines) + "data: " + strings.Repeat("a\n", lines) + "[]" + strings.Repeat("a\n", lines) + "\n"
+	raw := strings.Repeat(block, 60)
+	up := upstream(t, "up", eventStream(raw))
+	g := startGateway(t, always("up", nestorv1.KeyStrip, "usage"), nil, up)
+	start := time.Now()
+	_, body := g.send(t, http.MethodPost, "/v1/chat/completions", "{}")
+	if took := time.Since(start); body != raw || took > 3*time.Second {
+		t.Errorf("%d of %d bytes took %v", len(body), len(raw), took)
 	}
 }
 
