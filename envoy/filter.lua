@@ -28,6 +28,10 @@ local CHOICES_LAST, CHOICES_BEFORE_NO_USAGE = '}]}\n\n', '}],"usage":null}\n\n'
 local USUAL_CHOICES = '"choices":[{'
 local SOME_CHOICES = '"choices"%s*:%s*%[%s*[^%s%]]'
 
+-- A usage event as nearly all providers write it, its choices before its usage and nothing nested but in its usage; to walk
+-- through it costs many times as much.
+local USUAL_USAGE = '^data: {[^{}%[%]]*,"choices":%[%][^{}%[%]]*,"usage":%b{}[^{}%[%]\r]*}\n\n$'
+
 -- Returns where s has its first empty array from a position on, as the choices of a usage event are, or nil.
 -- Nearly all events end here, so it is a plain search: those are compiled, patterns go through every byte.
 local function empty_array(s, from)
@@ -71,14 +75,13 @@ local function event_end(s, from, has_cr)
   end
 end
 
--- Returns the position of the last byte of the last event that s holds whole between two positions, all of whose lines
--- end with LF; nil where none ends, or what is behind it is long: that is not worth looking for.
-local function last_event_end(s, from, to)
+-- Returns the position of the last byte of the last place where s has a text, from one position to another, or nil.
+local function last_end(s, text, from, to)
   local last
-  local _, stop = find(s, "\n\n", math.max(from, to - NEAR), true)
+  local _, stop = find(s, text, from, true)
   while stop and stop <= to do
     last = stop
-    _, stop = find(s, "\n\n", stop + 1, true)
+    _, stop = find(s, text, stop + 1, true)
   end
   return last
 end
@@ -124,42 +127,15 @@ local function is_usage_object(s)
   end
 end
 
--- Whether an event is a usage event as nearly all providers write it: in one line, its choices before its usage, nothing
--- nested but in its usage. To walk through it costs many times as much.
-local function is_usual_usage_event(event)
-  local choices = find(event, ',"choices":[],', 1, true)
-  local usage = choices and find(event, ',"usage":{', choices + #',"choices":[]', true)
-  if not usage or sub(event, 1, 7) ~= "data: {" then return false end
-  local array = find(event, "[", choices + #',"choices":[', true)
-  return find(event, "[", 1, true) == choices + #',"choices":' and (not array or array > usage)
-    and find(event, "{", 8, true) == usage + #',"usage":' and find(event, "\n", 1, true) == #event - 1
-    and find(event, "^%b{}[^{}%[%]\r]*}\n\n$", usage + #',"usage":') ~= nil
-end
-
 -- Whether a whole event is the one that only reports usage.
 local function is_usage_event(event)
-  if is_usual_usage_event(event) then return true end
   if not empty_array(event, 1) then return false end
+  if find(event, USUAL_USAGE) and find(event, "\n", 1, true) == #event - 1 then return true end
   local data = {}
   for line in string.gmatch(event, "[^\r\n]+") do
     data[#data + 1] = match(line, "^data: ?(.*)")
   end
   return is_usage_object(concat(data, "\n"))
-end
-
--- Returns the position of the last byte of the last event of s that ends as those with choices do, or 0.
-local function choices_end(s)
-  local last, _, stop = 0, find(s, CHOICES_LAST, 1, true)
-  while stop do
-    last = stop
-    _, stop = find(s, CHOICES_LAST, stop + 1, true)
-  end
-  _, stop = find(s, CHOICES_BEFORE_NO_USAGE, last + 1, true)
-  while stop do
-    last = stop
-    _, stop = find(s, CHOICES_BEFORE_NO_USAGE, stop + 1, true)
-  end
-  return last
 end
 
 -- Returns how many bytes of a piece of n bytes can go as they are: the usage event is the last of a stream, so all up to
@@ -171,7 +147,8 @@ local function harmless_bytes(chunk, n)
   local tail = chunk:getBytes(n - most, most)
   if tail == CHOICES_BEFORE_NO_USAGE or sub(tail, -#CHOICES_LAST) == CHOICES_LAST then return n end
   if n <= NEAR then return 0 end
-  local last = choices_end(chunk:getBytes(n - NEAR, NEAR))
+  local near = chunk:getBytes(n - NEAR, NEAR)
+  local last = math.max(last_end(near, CHOICES_LAST, 1, NEAR) or 0, last_end(near, CHOICES_BEFORE_NO_USAGE, 1, NEAR) or 0)
   return last > 0 and n - NEAR + last or 0
 end
 
@@ -243,7 +220,7 @@ local function stripper(found)
     local function pass_many()
       if has_cr or suspect >= from then return end
       suspect = empty_array(s, from) or #s + 1
-      local last = last_event_end(s, from, suspect - 1)
+      local last = last_end(s, "\n\n", math.max(from, suspect - 1 - NEAR), suspect - 1)
       if last then
         out[#out + 1] = sub(s, start, last)
         start, from = last + 1, last + 1

@@ -48,7 +48,8 @@ func streams() map[string][]event {
 		{text: "event: x\ndata: [DONE]\n\n"},
 	}
 	s["text that looks like usage"] = []event{
-		{text: tricky + "\n\n"}, {text: nested + "\n\n"}, {text: twoLines + "\n\n"}, {text: twice + "\n\n"}, {text: both + "\n\n"}, {text: spaced + "\r\n\r\n", gone: true}, {text: "data: [DONE]\n\n"},
+		{text: tricky + "\n\n"}, {text: nested + "\n\n"}, {text: twoLines + "\n\n"}, {text: twice + "\n\n"},
+		{text: both + "\n\n"}, {text: spaced + "\r\n\r\n", gone: true}, {text: "data: [DONE]\n\n"},
 	}
 	s["unfinished last event"] = []event{{text: hello + "\n\n"}, {text: usage + "\n\n", gone: true}, {text: broken}}
 	s["data in two lines"] = []event{
