@@ -387,8 +387,9 @@ func TestSpendAndKeysSurviveRestartsAndKills(t *testing.T) {
 				t.Fatalf("%d %s", r.Status, r.Body)
 			}
 		}
-		// An entry that is on its way when nestor dies is lost with it.
+		// An entry that is on its way to the disk when nestor dies is lost with it.
 		eventually(t, 5*time.Second, "all entries have come", func() bool { return g.metrics().sum("nestor_attempts_total") == n })
+		eventually(t, 5*time.Second, "all are on disk", func() bool { return g.metrics().sum("nestor_spend_rows_unsaved") == 0 })
 		g.kill()
 		g.again()
 		rows := func() int {

@@ -236,18 +236,11 @@ func addForEver(dir string) {
 	}
 	for i := 0; ; i++ {
 		o.Add(rowOf(i))
-		for o.Waiting() <= int64(i) || len(o.swapped()) > 0 {
+		for o.Unsaved() > 0 {
 			time.Sleep(100 * time.Microsecond)
 		}
 		fmt.Println(i)
 	}
-}
-
-// swapped are the rows that nobody has begun to write.
-func (o *Outbox) swapped() []record.Spend {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.pending
 }
 
 func TestRowsOutlastAProcessThatIsKilled(t *testing.T) {

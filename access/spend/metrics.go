@@ -10,6 +10,14 @@ func (o *Outbox) Waiting() int64 {
 	return n + o.queue.waiting()
 }
 
+// Unsaved is how many rows neither disk nor database has yet: a process that is killed takes them with it.
+func (o *Outbox) Unsaved() int64 {
+	o.mu.Lock()
+	n := len(o.pending) + o.storing
+	o.mu.Unlock()
+	return int64(n) + o.queue.loose()
+}
+
 // Written counts since the start.
 func (o *Outbox) Written() int64 { return o.written.Load() }
 
@@ -27,6 +35,7 @@ func (o *Outbox) Collect(out chan<- prometheus.Metric) {
 		value      int64
 	}{
 		{"nestor_spend_rows_waiting", "Rows of the spend log that the database does not have yet.", prometheus.GaugeValue, o.Waiting()},
+		{"nestor_spend_rows_unsaved", "Rows of the spend log that neither disk nor database has yet.", prometheus.GaugeValue, o.Unsaved()},
 		{"nestor_spend_rows_written_total", "Rows of the spend log that the database took.", prometheus.CounterValue, o.Written()},
 		{"nestor_spend_rows_lost_total", "Rows of the spend log that the database will never have.", prometheus.CounterValue, o.Lost()},
 	} {

@@ -68,6 +68,7 @@ type Outbox struct {
 
 	mu      sync.Mutex
 	pending []record.Spend // added, and not on disk
+	storing int            // rows on their way to disk
 	closed  bool
 
 	added   chan struct{} // tells the flusher

@@ -163,6 +163,18 @@ func (q *queue) waiting() int64 {
 	return int64(len(q.window)) + max(q.unread, 0)
 }
 
+// loose is how many rows are in memory alone.
+func (q *queue) loose() (n int64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for i := range q.window {
+		if q.window[i].loose {
+			n++
+		}
+	}
+	return n
+}
+
 // close returns how many rows go with the process.
 func (q *queue) close() (loose int, err error) {
 	q.mu.Lock()

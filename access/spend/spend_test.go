@@ -373,6 +373,12 @@ func TestRowsBeyondTheDiskGoThroughMemoryAndBeyondThatAreLostLoudly(t *testing.T
 		for i := range 30 {
 			o.Add(rowOf(i))
 			time.Sleep(2 * time.Millisecond)
+			if n := o.Unsaved(); i == 0 && n != 0 {
+				t.Errorf("%d rows are not on disk", n)
+			}
+		}
+		if unsaved, lost := o.Unsaved(), o.Lost(); unsaved == 0 || lost == 0 {
+			t.Errorf("%d rows are in memory alone, %d lost", unsaved, lost)
 		}
 		db.recover()
 		time.Sleep(10 * time.Second)

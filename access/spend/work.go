@@ -25,6 +25,7 @@ func (o *Outbox) flush() {
 		rows, last := o.swap()
 		if len(rows) > 0 {
 			buffer = o.store(rows, buffer[:0])
+			o.stored()
 		}
 		if cap(buffer) > mostKept {
 			buffer = nil
@@ -46,7 +47,14 @@ func (o *Outbox) swap() (rows []record.Spend, last bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	rows, o.pending = o.pending, nil
+	o.storing = len(rows)
 	return rows, o.closed
+}
+
+func (o *Outbox) stored() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.storing = 0
 }
 
 // store puts rows into the queue.
