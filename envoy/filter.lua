@@ -1,5 +1,5 @@
 -- The last filter of the inner level to see an answer. It
---   * takes the usage event out of a stream whose client did not ask for it,
+--   * reads the usage of streams, and takes the usage event out of those whose client did not ask for it,
 --   * reads the usage of JSON answers that json_to_metadata is switched off for,
 --   * tells what a JSON answer costs,
 --   * notes when the first piece of a stream comes: Envoy itself knows that of its headers alone.
@@ -10,39 +10,34 @@ local concat, format = table.concat, string.format
 
 local DECISION, USAGE = "nestor.v1", "nestor.usage"
 
-local MAX_HELD = 1048576 -- bytes of an unfinished event; a longer one passes
-local TAIL = 1024        -- bytes at the end of an answer in which its usage is looked for
-local SMALL = 131072     -- bytes of an answer that is held back until its usage is known
+local MAX_EVENT = 1048576 -- bytes; a longer event passes unread
+local TAIL = 1024         -- bytes at the end of an answer in which its usage is looked for
+local SMALL = 131072      -- bytes of an answer that is held back until its usage is known
 
-local COUNTS = { "prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens" }
+-- Where an answer has token counts, and what they are called here.
+local COUNTS = {
+  usage = {
+    prompt_tokens = "prompt_tokens",
+    completion_tokens = "completion_tokens",
+    total_tokens = "total_tokens",
+    prompt_tokens_details = { cached_tokens = "cached_tokens", cache_write_tokens = "cache_creation_tokens" }, -- OpenRouter
+    completion_tokens_details = { reasoning_tokens = "reasoning_tokens" },
+    cache_creation_input_tokens = "cache_creation_tokens", -- Anthropic
+  },
+}
 local MOST_TOKENS = 2 ^ 32 -- is what is believed of one answer
 
-local NEAR = 1024        -- bytes before a place in which the end of the last event is looked for
+local NEAR = 1024 -- bytes before a place in which the end of the last event is looked for
 
-local LF, CR, QUOTE, OPEN_BRACKET, CLOSE_BRACKET, OPEN_BRACE = 10, 13, 34, 91, 93, 123
+local LF, CR, QUOTE, OPEN_BRACKET, OPEN_BRACE = 10, 13, 34, 91, 123
 
--- How events with choices end, by the order in which nearly all providers write the keys.
-local CHOICES_LAST, CHOICES_BEFORE_NO_USAGE = '}]}\n\n', '}],"usage":null}\n\n'
+-- What every usage has. Nearly all pieces of streams are searched for it alone, by a plain search: those are compiled,
+-- patterns go through every byte.
+local ANY_COUNT = '_tokens"'
 
 -- What an event with choices holds, as nearly all providers write it, and as any may.
 local USUAL_CHOICES = '"choices":[{'
 local SOME_CHOICES = '"choices"%s*:%s*%[%s*[^%s%]]'
-
--- A usage event as nearly all providers write it, its choices before its usage and nothing nested but in its usage; to walk
--- through it costs many times as much.
-local USUAL_USAGE = '^data: {[^{}%[%]]*,"choices":%[%][^{}%[%]]*,"usage":%b{}[^{}%[%]\r]*}\n\n$'
-
--- Returns where s has its first empty array from a position on, as the choices of a usage event are, or nil.
--- Nearly all events end here, so it is a plain search: those are compiled, patterns go through every byte.
-local function empty_array(s, from)
-  local p = find(s, "[", from, true)
-  while p do
-    local c = byte(s, p + 1)
-    if c == CLOSE_BRACKET or (c and c <= 32 and find(s, "^%s+%]", p + 1)) then return p end
-    p = find(s, "[", p + 1, true)
-  end
-  return nil
-end
 
 -- Whether s ends with an empty line, written with LF or CR LF.
 local function ends_whole(s)
@@ -97,158 +92,184 @@ local function string_end(s, from)
   end
 end
 
--- Whether s is a JSON object whose own "choices" is an empty array and whose own "usage" is an object.
-local function is_usage_object(s)
+-- Returns the number that s has at a position, or nil.
+local function count_at(s, from)
+  local n = tonumber(match(s, "^[-%d.eE+]+", from))
+  return n and math.min(n, MOST_TOKENS)
+end
+
+-- Reads a JSON object. Returns the token counts of its usage, or nil where it has no usage that is an object, and whether
+-- its choices are an empty array. What is no object has nothing.
+local function read_object(s)
+  local counts, no_choices = nil, false
   local depth, at = 0, 1
-  local choices, usage = false, false
+  local levels, opened = {}, COUNTS -- what of COUNTS each level is, and the next one
   while true do
     local p = find(s, '["{}%[%]]', at)
-    if not p then return depth == 0 and choices and usage end
+    if not p then break end
     local c = byte(s, p)
+    at = p + 1
     if c == QUOTE then
-      local q = string_end(s, p)
-      if not q then return false end
-      local value = depth == 1 and match(s, "^%s*:%s*()", q + 1)
-      if value then
-        local key = sub(s, p + 1, q - 1)
-        if key == "choices" then
-          choices = find(s, "^%[%s*%]", value) ~= nil
-        elseif key == "usage" then
-          usage = byte(s, value) == OPEN_BRACE
+      local level = levels[depth]
+      local key, value
+      if level then key, value = match(s, '^([%w_]+)"%s*:%s*()', p + 1) end
+      if key then
+        at = value
+        local what = level[key]
+        if type(what) == "table" then
+          local object = byte(s, value) == OPEN_BRACE
+          opened = object and what
+          if depth == 1 then counts = object and {} or nil end
+        elseif what then
+          counts[what] = count_at(s, value)
+        elseif depth == 1 and key == "choices" then
+          no_choices = find(s, "^%[%s*%]", value) ~= nil
         end
+      else
+        local q = string_end(s, p)
+        if not q then return nil, false end
+        at = q + 1
       end
-      p = q
     elseif c == OPEN_BRACE or c == OPEN_BRACKET then
+      if depth == 0 and not opened then return nil, false end -- a second one
       depth = depth + 1
+      levels[depth] = c == OPEN_BRACE and opened
+      opened = false
     else
       depth = depth - 1
     end
-    at = p + 1
   end
+  if depth ~= 0 then return nil, false end
+  return counts, no_choices
 end
 
--- Whether a whole event is the one that only reports usage.
-local function is_usage_event(event)
-  if not empty_array(event, 1) then return false end
-  if find(event, USUAL_USAGE) and find(event, "\n", 1, true) == #event - 1 then return true end
+-- Reads a whole event as read_object does.
+local function read_event(event)
+  if not find(event, ANY_COUNT, 1, true) then return nil, false end
   local data = {}
   for line in string.gmatch(event, "[^\r\n]+") do
     data[#data + 1] = match(line, "^data: ?(.*)")
   end
-  return is_usage_object(concat(data, "\n"))
+  return read_object(concat(data, "\n"))
 end
 
--- Returns how many bytes of a piece of n bytes can go as they are: the usage event is the last of a stream, so all up to
--- an event that ends as those with choices do. Only the end of the piece is copied: to copy whole pieces costs more than
--- all else here, and the same few bytes again and again make no garbage.
-local function harmless_bytes(chunk, n)
-  local most = #CHOICES_BEFORE_NO_USAGE
-  if n < most then return 0 end
-  local tail = chunk:getBytes(n - most, most)
-  if tail == CHOICES_BEFORE_NO_USAGE or sub(tail, -#CHOICES_LAST) == CHOICES_LAST then return n end
-  if n <= NEAR then return 0 end
-  local near = chunk:getBytes(n - NEAR, NEAR)
-  local last = math.max(last_end(near, CHOICES_LAST, 1, NEAR) or 0, last_end(near, CHOICES_BEFORE_NO_USAGE, 1, NEAR) or 0)
-  return last > 0 and n - NEAR + last or 0
-end
-
--- Returns the tokens that the provider's cache took in, as OpenRouter or Anthropic call them.
-local function cache_creation(usage)
-  if not find(usage, '"cache_', 1, true) then return nil end
-  return tonumber(match(usage, '"cache_write_tokens"%s*:%s*(%d+)')
-    or match(usage, '"cache_creation_input_tokens"%s*:%s*(%d+)'))
-end
-
--- Returns four functions: one is given a stream piece by piece and returns what of it is to be passed on; the second
--- returns what is held at the end; the third tells whether anything is, or waits for the next byte; the fourth is told
--- that something was passed on that was not fed, and that ended with an event. Held is only the beginning of an event
--- that may be the usage event: one with choices is not, nor is one beyond the bound. found is called with the usage event.
-local function stripper(found)
-  local held, length, check_at = {}, 0, 0
+-- Returns two functions: one is given a stream piece by piece and returns what of it is to be passed on; the other returns
+-- what is held at the end. found is called with the token counts of each event that has some. Where strip is true, the usage
+-- event is not passed on: the one with usage and without choices. Held is only the beginning of an event that may be that
+-- one: one with choices is not, nor is one beyond the bound.
+local function reader(strip, found)
+  local event, length, check_at = {}, 0, 0 -- the unfinished event
   local passing = false -- the unfinished event is passed on as it comes
+  local beyond = false  -- and not kept
   local line_end = ""   -- what the last piece ended with, if that is the end of a line
   local after_cr        -- what was passed on of the CR that the last piece ended with; an LF shares its fate
 
-  -- Whether the held beginning of an event can be passed on. It is looked at when it has
+  -- Whether the beginning of an event can be passed on. It is looked at when it has
   -- doubled, so that many small pieces cost no more than few large ones.
   local function harmless()
-    if length > MAX_HELD then return true end
+    if not strip then return true end
     if length < check_at then return false end
     check_at = 2 * length
-    local beginning = concat(held)
+    local beginning = concat(event)
     return find(beginning, USUAL_CHOICES, 1, true) ~= nil or find(beginning, SOME_CHOICES) ~= nil
   end
 
-  local function rest()
-    local all = concat(held)
-    held, length, check_at = {}, 0, 0
+  -- Returns the unfinished event, and forgets it.
+  local function taken()
+    local all = concat(event)
+    event, length, check_at, passing = {}, 0, 0, false
     return all
   end
 
+  local function rest() return passing and "" or taken() end
+
   local function take(piece)
     length = length + #piece
-    held[#held + 1] = piece
+    event[#event + 1] = piece
   end
 
-  local function event(whole)
-    if passing or not is_usage_event(whole) then return whole end
-    found(whole)
-    return ""
+  -- Returns what is to be passed on of an event that goes on with a piece.
+  local function go_on(piece)
+    if beyond then return piece end
+    take(piece)
+    if length > MAX_EVENT then
+      local passed = passing
+      local all = taken()
+      beyond = true
+      return passed and piece or all
+    end
+    if passing then return piece end
+    passing = harmless()
+    return passing and concat(event) or ""
   end
 
-  local function holds() return length > 0 or after_cr ~= nil end
-
-  local function skipped() passing, line_end = false, "" end
+  -- Returns what is to be passed on of an event that ends with a piece.
+  local function finish(piece)
+    if beyond then
+      beyond = false
+      return piece
+    end
+    take(piece)
+    local passed = passing
+    local whole = taken()
+    local counts, no_choices = read_event(whole)
+    if counts then found(counts) end
+    if passed then return piece end
+    return strip and counts and no_choices and "" or whole
+  end
 
   local function feed(data)
-    if not passing and not holds() and ends_whole(data) and not empty_array(data, 1) then
-      return data
-    end
-    local out = {}
+    local between = length == 0 and not beyond
+    if between and not after_cr and ends_whole(data) and not find(data, ANY_COUNT, 1, true) then return data end
+    local before = ""
     if after_cr and data ~= "" then
       if byte(data) == LF then
-        out[1] = sub(data, 1, #after_cr)
+        before = sub(data, 1, #after_cr)
         data = sub(data, 2)
       end
       after_cr = nil
     end
     local s, start, from = line_end .. data, #line_end + 1, 1
     local has_cr = find(s, "\r", 1, true) ~= nil
-    local suspect = 0 -- where the next event is that may be the usage event; looked for once it has been passed
-    -- Passes all whole events at once that are before the next one that may be the usage event: one by one they are the
-    -- most of what a stream costs that comes in large pieces.
-    local function pass_many()
-      if has_cr or suspect >= from then return end
-      suspect = empty_array(s, from) or #s + 1
-      local last = last_end(s, "\n\n", math.max(from, suspect - 1 - NEAR), suspect - 1)
-      if last then
-        out[#out + 1] = sub(s, start, last)
-        start, from = last + 1, last + 1
+    local out, same = {}, start -- what s is passed on as, and where it goes on as it is
+    local function replace(last, piece, passed)
+      if passed ~= piece then
+        out[#out + 1] = sub(s, same, start - 1)
+        out[#out + 1] = passed
+        same = last + 1
       end
     end
-    if length == 0 and not passing then pass_many() end
+    local suspect = 0 -- where the next count is; looked for once it has been passed
+    -- Passes all whole events at once that are before the next one with a count: one by one they are the most of what a
+    -- stream costs that comes in large pieces.
+    local function pass_many()
+      if has_cr or suspect >= from then return end
+      suspect = find(s, ANY_COUNT, from, true) or #s + 1
+      local last = last_end(s, "\n\n", math.max(from, suspect - 1 - NEAR), suspect - 1)
+      if last then start, from = last + 1, last + 1 end
+    end
+    if between then pass_many() end
     local stop = event_end(s, from, has_cr)
     while stop do
-      take(sub(s, start, stop))
-      local passed = event(rest())
-      out[#out + 1] = passed
+      local piece = sub(s, start, stop)
+      local passed = finish(piece)
+      replace(stop, piece, passed)
       if stop == #s and byte(s, stop) == CR then after_cr = sub(passed, -1) end
-      passing, start, from = false, stop + 1, stop + 1
+      start, from = stop + 1, stop + 1
       pass_many()
       stop = event_end(s, from, has_cr)
     end
     line_end = match(sub(s, math.max(from, #s - 1)), "[\r\n]*$")
     if start <= #s then
-      take(sub(s, start))
-      if passing or harmless() then
-        passing = true
-        out[#out + 1] = rest()
-      end
+      local piece = sub(s, start)
+      replace(#s, piece, go_on(piece))
     end
-    return concat(out)
+    if #out == 0 then return before == "" and data or before .. data end
+    out[#out + 1] = sub(s, same)
+    return before .. concat(out)
   end
 
-  return feed, rest, holds, skipped
+  return feed, rest
 end
 
 local function note_first(handle)
@@ -262,14 +283,20 @@ local function note_first_alone(handle)
   end
 end
 
--- What nearly no stream has is no rule of sse_to_metadata: each costs half a microsecond an event.
-local function note_cache_creation(handle, event)
-  local count = cache_creation(event)
-  if count then handle:streamInfo():dynamicMetadata():set(USAGE, "cache_creation_tokens", count) end
+local function note_counts(handle, counts)
+  local metadata = handle:streamInfo():dynamicMetadata()
+  for key, count in pairs(counts) do metadata:set(USAGE, key, count) end
 end
 
-local function strip_usage(handle)
-  local feed, rest, holds, skipped = stripper(function(event) note_cache_creation(handle, event) end)
+-- Passes a stream, without its usage event where that is to be stripped. What its usage is it notes at once: after the last
+-- event clients leave, and then this ends here.
+local function read_stream(handle, strip)
+  local known, news = {}, {}
+  local feed, rest = reader(strip, function(counts)
+    for key, count in pairs(counts) do
+      if known[key] ~= count then known[key], news[key] = count, count end
+    end
+  end)
   local healthy, begun = true, false
   local last
   for chunk in handle:bodyChunks() do
@@ -278,15 +305,15 @@ local function strip_usage(handle)
       begun = true
       note_first(handle)
     end
-    if healthy then
-      local skip = holds() and 0 or harmless_bytes(chunk, n)
-      if skip > 0 then skipped() end
-      if skip < n then
-        local data = chunk:getBytes(skip, n - skip)
-        local ok, passed = pcall(feed, data)
-        healthy = ok
-        if not ok then passed = rest() .. data end
-        if passed ~= data then chunk:setBytes(chunk:getBytes(0, skip) .. passed) end
+    if healthy and n > 0 then
+      local data = chunk:getBytes(0, n)
+      local ok, passed = pcall(feed, data)
+      healthy = ok
+      if not ok then passed = rest() .. data end
+      if passed ~= data then chunk:setBytes(passed) end
+      if next(news) then
+        note_counts(handle, news)
+        news = {}
       end
     end
     last = chunk
@@ -319,15 +346,10 @@ end
 
 -- Returns the token counts that an answer ends with, or nil, and puts them where json_to_metadata would.
 local function read_usage(handle, whole)
-  local text = match(tail_of(handle, whole), '.*"usage"%s*:%s*({.*)')
-  if not text then return nil end
-  local metadata, usage = handle:streamInfo():dynamicMetadata(), {}
-  for _, key in ipairs(COUNTS) do
-    usage[key] = tonumber(match(text, '"' .. key .. '"%s*:%s*(%d+)'))
-  end
-  usage.cache_creation_tokens = cache_creation(text)
-  for key, count in pairs(usage) do metadata:set(USAGE, key, count) end
-  return usage
+  local text = match(tail_of(handle, whole), '.*("usage"%s*:%s*{.*)')
+  local counts = text and read_object("{" .. text)
+  if counts then note_counts(handle, counts) end
+  return counts
 end
 
 -- Returns what an answer costs in pico-dollars, or nil where that is not known: some say of their usage that it is 0.
@@ -384,13 +406,11 @@ function envoy_on_response(handle)
   if not kind or not succeeded(headers) then return end
   local metadata = handle:streamInfo():dynamicMetadata()
   if find(kind, "text/event-stream", 1, true) then
+    if headers:get("content-encoding") then return note_first_alone(handle) end
     local decision = metadata:get(DECISION)
-    if decision and decision["strip"] == "usage" and not headers:get("content-encoding") then
-      headers:remove("content-length")
-      strip_usage(handle)
-    else
-      note_first_alone(handle)
-    end
+    local strip = decision ~= nil and decision["strip"] == "usage"
+    if strip then headers:remove("content-length") end
+    read_stream(handle, strip)
   elseif find(kind, "json", 1, true) then
     account(handle, headers, metadata)
   end

@@ -31,7 +31,7 @@ func TestInbandNeedsNothingButTheProcessor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, part := range []string{"lua", "json_to_metadata", "sse_to_metadata", "access_log\":", "nestor-log", "\"attempt\""} {
+	for _, part := range []string{"lua", "json_to_metadata", "access_log\":", "nestor-log", "\"attempt\""} {
 		if strings.Contains(string(config), part) {
 			t.Errorf("there is %s", part)
 		}

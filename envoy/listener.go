@@ -98,7 +98,6 @@ func attemptManager(o Options) *hcmv3.HttpConnectionManager {
 		// Requests pass them downwards, answers upwards.
 		HttpFilters: []*hcmv3.HttpFilter{
 			luaFilter(),
-			streamUsage(),
 			decompressor(),
 			jsonUsage(),
 			failureFilter(),

@@ -137,7 +137,7 @@ func largeAnswers(o Options) *routev3.Route {
 		PathSpecifier: &routev3.RouteMatch_SafeRegex{SafeRegex: regex(`/.*(embeddings|images/[a-z]+)`)},
 		Headers:       []*routev3.HeaderMatcher{absent},
 	})
-	r.TypedPerFilterConfig = switchedOff(jsonFilterName, streamFilterName)
+	r.TypedPerFilterConfig = switchedOff(jsonFilterName)
 	return r
 }
 

@@ -219,7 +219,7 @@ func (c *cuts) read(g *gateway, whole, early string, cut int) error {
 	path := fmt.Sprint("/v1/chat/completions/", c.next)
 	c.streams[path] = s
 	c.mu.Unlock()
-	client := http.Client{Timeout: 20 * time.Second} // where something is held back, or lost
+	client := http.Client{Timeout: 5 * time.Second} // where something is held back, or lost
 	resp, err := client.Post(g.url(path), "application/json", strings.NewReader("{}"))
 	if err != nil {
 		return err

@@ -1,46 +1,24 @@
 package envoy
 
 import (
-	jsonparserv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/content_parsers/json/v3"
 	jsonv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/json_to_metadata/v3"
-	ssev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/sse_to_metadata/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
-	"google.golang.org/protobuf/types/known/wrapperspb"
 
-	"github.com/nestor-gateway/nestor/envoy/message"
 	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
 )
 
-const (
-	jsonFilterName   = "envoy.filters.http.json_to_metadata"
-	streamFilterName = "envoy.filters.http.sse_to_metadata"
-)
+const jsonFilterName = "envoy.filters.http.json_to_metadata"
 
-// maxEvent is the largest event of a stream that is looked at, in bytes, here and in filter.lua.
-const maxEvent = 1 << 20
-
-// jsonUsage reads the token counts of a whole answer.
+// jsonUsage reads the token counts of a whole answer. Those of streams filter.lua reads.
 func jsonUsage() *hcmv3.HttpFilter {
 	return httpFilter(jsonFilterName, &jsonv3.JsonToMetadata{ResponseRules: &jsonv3.JsonToMetadata_MatchRules{
-		Rules: append(usageRules(), cacheCreationRules()...),
+		Rules: usageRules(),
 		// With parameters too: the filter's own list matches the whole header.
 		AllowContentTypesRegex: regex(`application/(.*\+)?json(\s*;.*)?`),
 	}})
 }
 
-// streamUsage reads the token counts of a stream; the last event that has them counts.
-func streamUsage() *hcmv3.HttpFilter {
-	parser := &jsonparserv3.JsonContentParser{}
-	for _, r := range usageRules() {
-		parser.Rules = append(parser.Rules, &jsonparserv3.JsonContentParser_RuleConfig{Rule: r})
-	}
-	return httpFilter(streamFilterName, &ssev3.SseToMetadata{ResponseRules: &ssev3.SseToMetadata_ProcessingRules{
-		MaxEventSize:  wrapperspb.UInt32(maxEvent),
-		ContentParser: message.Extension("envoy.content_parsers.json", parser),
-	}})
-}
-
-// usageRules say where the OpenAI API has its token counts, and where they go.
+// usageRules say where the OpenAI API has its token counts, and where they go, as COUNTS of filter.lua do.
 func usageRules() []*jsonv3.JsonToMetadata_Rule {
 	return []*jsonv3.JsonToMetadata_Rule{
 		usageRule(nestorv1.KeyPromptTokens, "usage", "prompt_tokens"),
@@ -48,12 +26,7 @@ func usageRules() []*jsonv3.JsonToMetadata_Rule {
 		usageRule(nestorv1.KeyTotalTokens, "usage", "total_tokens"),
 		usageRule(nestorv1.KeyCachedTokens, "usage", "prompt_tokens_details", "cached_tokens"),
 		usageRule(nestorv1.KeyReasoningTokens, "usage", "completion_tokens_details", "reasoning_tokens"),
-	}
-}
-
-// cacheCreationRules know OpenRouter's name and Anthropic's. In streams filter.lua looks for them.
-func cacheCreationRules() []*jsonv3.JsonToMetadata_Rule {
-	return []*jsonv3.JsonToMetadata_Rule{
+		// OpenRouter's name and Anthropic's.
 		usageRule(nestorv1.KeyCacheCreationTokens, "usage", "prompt_tokens_details", "cache_write_tokens"),
 		usageRule(nestorv1.KeyCacheCreationTokens, "usage", "cache_creation_input_tokens"),
 	}

@@ -1,6 +1,6 @@
 // Package inband reads the token counts of answers from their bytes as they pass, where no filter of Envoy does,
 // and takes out of a stream the event that its client did not ask for. What it does is what Envoy's
-// json_to_metadata and sse_to_metadata and the filter of package envoy do.
+// json_to_metadata and the filter of package envoy do.
 package inband
 
 // Reader reads one answer, piece by piece.

@@ -78,11 +78,11 @@ func TestTargetsAreJudgedByTheMedianOfRounds(t *testing.T) {
 	}}
 	load := "1 KB, 16 connections"
 	want := []verdict{
-		{"Nestor's CPU over the no-op processor's", "<= 1.35", load, "1.40 (1.30 to 2.00)", false, false},
-		{"Envoy's CPU over the floor's Envoy", "<= 1.10", load, "1.05 (0.95 to 1.50)", true, false},
-		{"Memory of nestor after the load", "< 60 MB", load, "59 MB", true, false},
-		{"LiteLLM's CPU over Nestor's with its Envoy, a request", ">= 15", load, "11.8, the floor 18.2", false, false},
-		{"Nestor's throughput over LiteLLM's", ">= 12", load, "10.0, the floor 12.0", false, false},
+		{"Nestor's CPU over the no-op processor's", "<= 1.35", load, "1.40 (1.30 to 2.00)", false, ""},
+		{"Envoy's CPU over the floor's Envoy", "<= 1.10", load, "1.05 (0.95 to 1.50)", true, ""},
+		{"Memory of nestor after the load", "< 60 MB", load, "59 MB", true, ""},
+		{"LiteLLM's CPU over Nestor's with its Envoy, a request", ">= 15", load, "11.8, the floor 18.2", false, ""},
+		{"Nestor's throughput over LiteLLM's", ">= 12", load, "10.0, the floor 12.0", false, ""},
 	}
 	if diff := cmp.Diff(want, r.judge(), cmp.AllowUnexported(verdict{})); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
@@ -95,12 +95,26 @@ func TestWhatTheFloorMissesIsBeyondReach(t *testing.T) {
 		"floor": {costing(100, 100, 120)}, "nestor": {costing(110, 110, 100)}, "litellm": {costing(0, 1000, 10)},
 	}}
 	for _, v := range r.judge() {
-		if litellms := strings.HasPrefix(v.what, "LiteLLM"); v.beyond != litellms || litellms && v.met {
+		if litellms := strings.HasPrefix(v.what, "LiteLLM"); (v.beyond == "the floor") != litellms || litellms && v.met {
 			t.Errorf("%+v", v)
 		}
 	}
 	if text := summary(r.judge()); !strings.Contains(text, "and 1 are beyond") {
 		t.Error(text)
+	}
+}
+
+func TestAStreamIsHeldAgainstOneWhoseUsageIsAskedFor(t *testing.T) {
+	const load = "stream at once, 16 connections"
+	for asking, want := range map[float64]verdict{
+		105: {value: "1.15, asking 1.05"},
+		112: {value: "1.15, asking 1.12", beyond: "asking"},
+	} {
+		r := results{load: {"floor": {costing(100, 0, 1)}, "asking": {costing(asking, 0, 1)}, "nestor": {costing(115, 0, 1)}}}
+		want.what, want.limit, want.load = "CPU of a streamed event over the floor's", "<= 1.10", load
+		if diff := cmp.Diff([]verdict{want}, r.judge(), cmp.AllowUnexported(verdict{})); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
 	}
 }
 
@@ -180,9 +194,9 @@ func TestLimitsInRedisAreJudged(t *testing.T) {
 	slow := shared{rate: rates()[0], memory: []time.Duration{ms, ms, ms}, redis: []time.Duration{ms, 3 * ms / 2, 5 * ms / 4}, requests: 100, commands: 31}
 	fast := shared{rate: rates()[1], requests: 1000, commands: 50}
 	want := []verdict{
-		{"What Redis adds to p50, over limits in memory", "<= 0.2 ms", "rpm 6000, 1 connection", "0.25 ms (0.00 to 0.50)", false, false},
-		{"Commands to Redis, a request and limit", "<= 0.30", "rpm 6000", "0.310", false, false},
-		{"Commands to Redis, a request and limit", "<= 0.05", "rpm 60000", "0.050", true, false},
+		{"What Redis adds to p50, over limits in memory", "<= 0.2 ms", "rpm 6000, 1 connection", "0.25 ms (0.00 to 0.50)", false, ""},
+		{"Commands to Redis, a request and limit", "<= 0.30", "rpm 6000", "0.310", false, ""},
+		{"Commands to Redis, a request and limit", "<= 0.05", "rpm 60000", "0.050", true, ""},
 	}
 	if diff := cmp.Diff(want, judgeShared([]shared{slow, fast}), cmp.AllowUnexported(verdict{})); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)

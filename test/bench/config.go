@@ -123,12 +123,12 @@ func plainFile(dir, listen, upstream string) (string, error) {
 }
 
 // floorFile writes Nestor's own Envoy configuration, with another processor.
-func floorFile(dir, listen, processor string, u routing.Upstream) (string, error) {
+func floorFile(dir, name, listen, processor string, u routing.Upstream) (string, error) {
 	config, err := envoy.Static(envoy.Options{Listen: listen, Processors: []string{processor}, API: processor}, []routing.Upstream{u})
 	if err != nil {
 		return "", err
 	}
-	return write(dir, "floor.json", config)
+	return write(dir, name+".json", config)
 }
 
 // upstreamAt is the cluster of the floor.

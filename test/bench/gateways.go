@@ -18,7 +18,7 @@ type starter struct {
 
 // light are the subjects that are measured in turn.
 func (b *bench) light() []starter {
-	return []starter{{"plain", b.plain}, {"floor", b.floor}, {"nestor", b.nestor}, {"limits", b.limits}, {"keys", b.keys}}
+	return []starter{{"plain", b.plain}, {"floor", b.floor}, {"asking", b.asking}, {"nestor", b.nestor}, {"limits", b.limits}, {"keys", b.keys}}
 }
 
 // startMock starts the provider that all subjects have behind them, and returns its address.
@@ -57,7 +57,12 @@ func (b *bench) plain(mock string) (*subject, error) {
 	return &subject{name: "plain", address: at[0], parts: []crew.Part{crew.Alone(envoyPart, p)}}, nil
 }
 
-func (b *bench) floor(mock string) (*subject, error) {
+func (b *bench) floor(mock string) (*subject, error) { return b.startFloor("floor", mock) }
+
+// asking is the floor with a processor that asks for the usage of streams.
+func (b *bench) asking(mock string) (*subject, error) { return b.startFloor("asking", mock, "-usage") }
+
+func (b *bench) startFloor(name, mock string, flags ...string) (*subject, error) {
 	at, err := crew.FreeAddresses(2)
 	if err != nil {
 		return nil, err
@@ -66,19 +71,20 @@ func (b *bench) floor(mock string) (*subject, error) {
 	if err != nil {
 		return nil, err
 	}
-	noop, err := b.crew.Start("noop", nil, b.tools.noop, "-listen", at[1], "-cluster", upstream.Name, "-path", chatPath)
+	command := append([]string{b.tools.noop, "-listen", at[1], "-cluster", upstream.Name, "-path", chatPath}, flags...)
+	noop, err := b.crew.Start(name+"-noop", nil, command...)
 	if err != nil {
 		return nil, err
 	}
-	config, err := floorFile(b.dir, at[0], at[1], upstream)
+	config, err := floorFile(b.dir, name, at[0], at[1], upstream)
 	if err != nil {
 		return nil, err
 	}
-	p, err := b.startEnvoy("floor", config)
+	p, err := b.startEnvoy(name, config)
 	if err != nil {
 		return nil, err
 	}
-	return &subject{name: "floor", address: at[0], parts: []crew.Part{crew.Alone(envoyPart, p), crew.Alone(processorPart, noop)}}, nil
+	return &subject{name: name, address: at[0], parts: []crew.Part{crew.Alone(envoyPart, p), crew.Alone(processorPart, noop)}}, nil
 }
 
 func (b *bench) startEnvoy(name, config string) (*crew.Process, error) {

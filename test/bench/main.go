@@ -2,6 +2,7 @@
 //
 //	plain    an Envoy that only forwards
 //	floor    Nestor's Envoy configuration with a processor that does nothing (see noop)
+//	asking   the same with a processor that asks for the usage of streams
 //	nestor   `nestor run` with a group made of groups
 //	limits   the same with limits everywhere, in memory
 //	keys     the same with a virtual key, its team, budgets and the spend log

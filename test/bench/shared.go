@@ -151,10 +151,10 @@ func judgeShared(all []shared) (verdicts []verdict) {
 			ms := s.added()
 			middle := median(ms)
 			verdicts = append(verdicts, verdict{"What Redis adds to p50, over limits in memory", "<= 0.2 ms", s.rate.name() + ", 1 connection",
-				fmt.Sprintf("%.2f ms (%.2f to %.2f)", middle, slices.Min(ms), slices.Max(ms)), middle <= 0.2, false})
+				fmt.Sprintf("%.2f ms (%.2f to %.2f)", middle, slices.Min(ms), slices.Max(ms)), middle <= 0.2, ""})
 		}
 		verdicts = append(verdicts, verdict{"Commands to Redis, a request and limit", fmt.Sprintf("<= %.2f", s.rate.most), s.rate.name(),
-			fmt.Sprintf("%.3f", s.perRequest()), s.perRequest() <= s.rate.most, false})
+			fmt.Sprintf("%.3f", s.perRequest()), s.perRequest() <= s.rate.most, ""})
 	}
 	return verdicts
 }

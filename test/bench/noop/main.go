@@ -1,11 +1,11 @@
 // Command noop is the processor of the benchmark's floor: it answers the exchanges that Nestor's Envoy
 // configuration makes, with as little work as an answer takes, and decides nothing.
 //
-//	noop -listen HOST:PORT -cluster NAME -path PATH
+//	noop -listen HOST:PORT -cluster NAME -path PATH [-usage]
 //
 // What it leaves out is what Nestor's own CPU is compared with: reading the body, authentication,
 // picking, rewriting, counting. It does send the body back, unchanged, as a processor must that
-// writes the provider's model into it.
+// writes the provider's model into it; with -usage it asks for the usage of streams in it, as a gateway must that counts them.
 package main
 
 import (
@@ -30,15 +30,16 @@ func main() {
 	listen := flag.String("listen", "127.0.0.1:4001", "address to listen on")
 	cluster := flag.String("cluster", "mock", "the upstream to send every request to")
 	path := flag.String("path", "/v1/chat/completions", "the path that it gets")
+	usage := flag.Bool("usage", false, "ask for the usage of streams")
 	flag.Parse()
-	if err := serve(*listen, *cluster, *path); err != nil {
+	if err := serve(*listen, *cluster, *path, *usage); err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(1)
 	}
 }
 
 // serve answers until SIGTERM or SIGINT.
-func serve(listen, cluster, path string) error {
+func serve(listen, cluster, path string, usage bool) error {
 	replies, err := newReplies(cluster, path)
 	if err != nil {
 		return err
@@ -48,7 +49,7 @@ func serve(listen, cluster, path string) error {
 		return err
 	}
 	server := grpc.NewServer(grpc.MaxRecvMsgSize(largest), grpc.MaxSendMsgSize(largest))
-	extproc.RegisterExternalProcessorServer(server, processor{replies: replies})
+	extproc.RegisterExternalProcessorServer(server, processor{replies: replies, usage: usage})
 	accesslog.RegisterAccessLogServiceServer(server, deaf{})
 	healthpb.RegisterHealthServer(server, health.NewServer())
 

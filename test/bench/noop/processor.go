@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"encoding/base64"
 	"errors"
 	"io"
+	"slices"
+	"strconv"
 
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	accesslog "github.com/envoyproxy/go-control-plane/envoy/service/accesslog/v3"
@@ -81,6 +84,7 @@ func (r *replies) decided(body []byte) *extproc.CommonResponse {
 type processor struct {
 	extproc.UnimplementedExternalProcessorServer
 	replies *replies
+	usage   bool // it asks for the usage of streams
 }
 
 // Process ends the RPC itself, with OK, as soon as the exchange is over.
@@ -114,13 +118,25 @@ func (p processor) reply(request *extproc.ProcessingRequest) (reply *extproc.Pro
 			RequestHeaders: &extproc.HeadersResponse{Response: p.replies.decided(nil)}}}), true
 	case *extproc.ProcessingRequest_RequestBody:
 		return p.decide(&extproc.ProcessingResponse{Response: &extproc.ProcessingResponse_RequestBody{
-			RequestBody: &extproc.BodyResponse{Response: p.replies.decided(m.RequestBody.GetBody())}}}), true
+			RequestBody: &extproc.BodyResponse{Response: p.asked(m.RequestBody.GetBody())}}}), true
 	case *extproc.ProcessingRequest_ResponseHeaders:
 		return p.replies.passHeaders, m.ResponseHeaders.GetEndOfStream()
 	case *extproc.ProcessingRequest_ResponseBody:
 		return p.replies.passBody, true
 	}
 	return nil, true
+}
+
+// asked answers a request's body; it asks for usage where it is to, if the body is that of a stream.
+func (p processor) asked(body []byte) *extproc.CommonResponse {
+	if !p.usage || !bytes.Contains(body, []byte(`"stream":true`)) {
+		return p.replies.decided(body)
+	}
+	body = append([]byte(`{"stream_options":{"include_usage":true},`), body[1:]...)
+	c := p.replies.decided(body)
+	length := overwrite("content-length", strconv.Itoa(len(body)))
+	c.HeaderMutation = &extproc.HeaderMutation{SetHeaders: append(slices.Clip(p.replies.headers.GetSetHeaders()), length)}
+	return c
 }
 
 func (p processor) decide(r *extproc.ProcessingResponse) *extproc.ProcessingResponse {
