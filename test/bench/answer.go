@@ -60,8 +60,8 @@ func ask(ctx context.Context, address string, l load) (int64, error) {
 // complete says what is missing in an answer.
 func (l load) complete(text []byte) error {
 	if l.stream {
-		if n := bytes.Count(text, []byte("data: {")); n != events || !bytes.HasSuffix(text, []byte("data: [DONE]\n\n")) {
-			return fmt.Errorf("a stream of %d events instead of %d: ...%s", n, events, text[max(0, len(text)-300):])
+		if n := bytes.Count(text, []byte("data: {")); n != l.sent() || !bytes.HasSuffix(text, []byte("data: [DONE]\n\n")) {
+			return fmt.Errorf("a stream of %d events instead of %d: ...%s", n, l.sent(), text[max(0, len(text)-300):])
 		}
 		return nil
 	}

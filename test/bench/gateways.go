@@ -60,7 +60,14 @@ func (b *bench) plain(mock string) (*subject, error) {
 func (b *bench) floor(mock string) (*subject, error) { return b.startFloor("floor", mock) }
 
 // asking is the floor with a processor that asks for the usage of streams.
-func (b *bench) asking(mock string) (*subject, error) { return b.startFloor("asking", mock, "-usage") }
+func (b *bench) asking(mock string) (*subject, error) {
+	s, err := b.startFloor("asking", mock, "-usage")
+	if err != nil {
+		return nil, err
+	}
+	s.usage = true
+	return s, nil
+}
 
 func (b *bench) startFloor(name, mock string, flags ...string) (*subject, error) {
 	at, err := crew.FreeAddresses(2)

@@ -27,6 +27,22 @@ type load struct {
 	// idle: so few events that what a processor does between them outweighs them. Only for latency.
 	idle bool
 	key  string // the clients' credential, where it is not the master key
+	// usage: streams have a usage event beside the others.
+	usage bool
+}
+
+// of is the load as a subject gets and answers it.
+func (l load) of(s *subject) load {
+	l.key, l.usage = s.key, s.usage
+	return l
+}
+
+// sent is how many events a whole stream has.
+func (l load) sent() int {
+	if l.usage {
+		return events + 1
+	}
+	return events
 }
 
 func (l load) credential() string { return cmp.Or(l.key, masterKey) }

@@ -176,7 +176,7 @@ func together(parts []sample) sample {
 
 // warm asks once, and then for a time that is not counted. It returns the size of one answer on the wire.
 func (b *bench) warm(ctx context.Context, l load, s *subject, t series) (wire int64, err error) {
-	l.key = s.key
+	l = l.of(s)
 	wire, err = ask(ctx, s.address, l)
 	if err != nil {
 		return 0, err
@@ -190,7 +190,7 @@ func (b *bench) warm(ctx context.Context, l load, s *subject, t series) (wire in
 
 // sample is one run of one load. wire is the size of one answer.
 func (b *bench) sample(ctx context.Context, l load, s *subject, wire int64, run time.Duration) (sample, error) {
-	l.key = s.key
+	l = l.of(s)
 	before, err := crew.Read(s.parts)
 	if err != nil {
 		return sample{}, err

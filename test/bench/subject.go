@@ -7,6 +7,7 @@ type subject struct {
 	name    string
 	address string // where clients connect
 	key     string // what they show; empty for the master key
+	usage   bool   // its streams have a usage event
 	parts   []crew.Part
 }
 

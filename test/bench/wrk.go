@@ -116,7 +116,7 @@ func (w wrk) write(l load) (string, error) {
 	if err := os.WriteFile(base+".json", body, 0o600); err != nil {
 		return "", err
 	}
-	text := fmt.Sprintf(script, l.credential(), base+".json", l.stream, events)
+	text := fmt.Sprintf(script, l.credential(), base+".json", l.stream, l.sent())
 	return base + ".lua", os.WriteFile(base+".lua", []byte(text), 0o600)
 }
 
