@@ -81,6 +81,12 @@ local function last_end(s, text, from, to)
   return last
 end
 
+-- Returns a .. b, without a copy of b where a is empty: b may be large.
+local function join(a, b)
+  if a == "" then return b end
+  return a .. b
+end
+
 -- Returns the position of the quote that ends the JSON string that begins at `from`.
 local function string_end(s, from)
   local at = from + 1
@@ -220,16 +226,19 @@ local function reader(strip, found)
 
   local function feed(data)
     local between = length == 0 and not beyond
-    if between and not after_cr and ends_whole(data) and not find(data, ANY_COUNT, 1, true) then return data end
+    local suspect = find(data, ANY_COUNT, 1, true) or #data + 1 -- where the next count is
+    if between and not after_cr and suspect > #data and ends_whole(data) then return data end
     local before = ""
     if after_cr and data ~= "" then
       if byte(data) == LF then
         before = sub(data, 1, #after_cr)
         data = sub(data, 2)
+        suspect = suspect - 1
       end
       after_cr = nil
     end
-    local s, start, from = line_end .. data, #line_end + 1, 1
+    local s, start, from = join(line_end, data), #line_end + 1, 1
+    suspect = suspect + #line_end
     local has_cr = find(s, "\r", 1, true) ~= nil
     local out, same = {}, start -- what s is passed on as, and where it goes on as it is
     local function replace(last, piece, passed)
@@ -239,12 +248,13 @@ local function reader(strip, found)
         same = last + 1
       end
     end
-    local suspect = 0 -- where the next count is; looked for once it has been passed
+    local reached = 0
     -- Passes all whole events at once that are before the next one with a count: one by one they are the most of what a
     -- stream costs that comes in large pieces.
     local function pass_many()
-      if has_cr or suspect >= from then return end
-      suspect = find(s, ANY_COUNT, from, true) or #s + 1
+      if has_cr or reached == suspect then return end
+      if suspect < from then suspect = find(s, ANY_COUNT, from, true) or #s + 1 end
+      reached = suspect
       local last = last_end(s, "\n\n", math.max(from, suspect - 1 - NEAR), suspect - 1)
       if last then start, from = last + 1, last + 1 end
     end
@@ -264,9 +274,9 @@ local function reader(strip, found)
       local piece = sub(s, start)
       replace(#s, piece, go_on(piece))
     end
-    if #out == 0 then return before == "" and data or before .. data end
+    if #out == 0 then return join(before, data) end
     out[#out + 1] = sub(s, same)
-    return before .. concat(out)
+    return join(before, concat(out))
   end
 
   return feed, rest

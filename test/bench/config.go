@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"net"
 	"os"
@@ -122,13 +123,58 @@ func plainFile(dir, listen, upstream string) (string, error) {
 	return write(dir, "plain.yaml", []byte(fmt.Sprintf(plainConfig, parts...)))
 }
 
-// floorFile writes Nestor's own Envoy configuration, with another processor.
-func floorFile(dir, name, listen, processor string, u routing.Upstream) (string, error) {
-	config, err := envoy.Static(envoy.Options{Listen: listen, Processors: []string{processor}, API: processor}, []routing.Upstream{u})
-	if err != nil {
-		return "", err
+// floorConfig is Nestor's own Envoy configuration, with another processor.
+func floorConfig(listen, processor string, u routing.Upstream) ([]byte, error) {
+	return envoy.Static(envoy.Options{Listen: listen, Processors: []string{processor}, API: processor}, []routing.Upstream{u})
+}
+
+// nativeMetering reads the usage of streams as Envoy does of its own: the filter stands in the place of Nestor's script.
+const nativeMetering = `{"name": "envoy.filters.http.sse_to_metadata", "typed_config": {
+  "@type": "type.googleapis.com/envoy.extensions.filters.http.sse_to_metadata.v3.SseToMetadata",
+  "response_rules": {"max_event_size": 1048576, "content_parser": {"name": "envoy.content_parsers.json", "typed_config": {
+    "@type": "type.googleapis.com/envoy.extensions.content_parsers.json.v3.JsonContentParser",
+    "rules": [
+      {"rule": {"selectors": [{"key": "usage"}, {"key": "prompt_tokens"}],
+        "on_present": {"metadata_namespace": "nestor.usage", "key": "prompt_tokens", "type": "NUMBER"}}},
+      {"rule": {"selectors": [{"key": "usage"}, {"key": "completion_tokens"}],
+        "on_present": {"metadata_namespace": "nestor.usage", "key": "completion_tokens", "type": "NUMBER"}}},
+      {"rule": {"selectors": [{"key": "usage"}, {"key": "total_tokens"}],
+        "on_present": {"metadata_namespace": "nestor.usage", "key": "total_tokens", "type": "NUMBER"}}},
+      {"rule": {"selectors": [{"key": "usage"}, {"key": "prompt_tokens_details"}, {"key": "cached_tokens"}],
+        "on_present": {"metadata_namespace": "nestor.usage", "key": "cached_tokens", "type": "NUMBER"}}},
+      {"rule": {"selectors": [{"key": "usage"}, {"key": "completion_tokens_details"}, {"key": "reasoning_tokens"}],
+        "on_present": {"metadata_namespace": "nestor.usage", "key": "reasoning_tokens", "type": "NUMBER"}}}]}}}}}`
+
+// nativeConfig is the floor's with nativeMetering.
+func nativeConfig(floor []byte) ([]byte, error) {
+	var config any
+	if err := json.Unmarshal(floor, &config); err != nil {
+		return nil, err
 	}
-	return write(dir, name+".json", config)
+	replaced := 0
+	var visit func(v any)
+	visit = func(v any) {
+		switch v := v.(type) {
+		case map[string]any:
+			for _, inner := range v {
+				visit(inner)
+			}
+		case []any:
+			for i, inner := range v {
+				if m, ok := inner.(map[string]any); ok && m["name"] == "envoy.filters.http.lua" {
+					v[i] = json.RawMessage(nativeMetering)
+					replaced++
+					continue
+				}
+				visit(inner)
+			}
+		}
+	}
+	visit(config)
+	if replaced != 1 {
+		return nil, fmt.Errorf("the floor's configuration has %d Lua filters, not 1", replaced)
+	}
+	return json.Marshal(config)
 }
 
 // upstreamAt is the cluster of the floor.

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/nestor-gateway/nestor/routing"
 	"github.com/nestor-gateway/nestor/test/bench/crew"
 )
 
@@ -18,7 +19,7 @@ type starter struct {
 
 // light are the subjects that are measured in turn.
 func (b *bench) light() []starter {
-	return []starter{{"plain", b.plain}, {"floor", b.floor}, {"asking", b.asking}, {"nestor", b.nestor}, {"limits", b.limits}, {"keys", b.keys}}
+	return []starter{{"plain", b.plain}, {"floor", b.floor}, {"native", b.native}, {"asking", b.asking}, {"nestor", b.nestor}, {"limits", b.limits}, {"keys", b.keys}}
 }
 
 // startMock starts the provider that all subjects have behind them, and returns its address.
@@ -57,11 +58,22 @@ func (b *bench) plain(mock string) (*subject, error) {
 	return &subject{name: "plain", address: at[0], parts: []crew.Part{crew.Alone(envoyPart, p)}}, nil
 }
 
-func (b *bench) floor(mock string) (*subject, error) { return b.startFloor("floor", mock) }
+func (b *bench) floor(mock string) (*subject, error) { return b.startFloor("floor", floorConfig, mock) }
+
+// native is the floor with a filter of Envoy's own that reads the usage of streams.
+func (b *bench) native(mock string) (*subject, error) {
+	return b.startFloor("native", func(listen, processor string, u routing.Upstream) ([]byte, error) {
+		floor, err := floorConfig(listen, processor, u)
+		if err != nil {
+			return nil, err
+		}
+		return nativeConfig(floor)
+	}, mock)
+}
 
 // asking is the floor with a processor that asks for the usage of streams.
 func (b *bench) asking(mock string) (*subject, error) {
-	s, err := b.startFloor("asking", mock, "-usage")
+	s, err := b.startFloor("asking", floorConfig, mock, "-usage")
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +81,9 @@ func (b *bench) asking(mock string) (*subject, error) {
 	return s, nil
 }
 
-func (b *bench) startFloor(name, mock string, flags ...string) (*subject, error) {
+type configure func(listen, processor string, u routing.Upstream) ([]byte, error)
+
+func (b *bench) startFloor(name string, configure configure, mock string, flags ...string) (*subject, error) {
 	at, err := crew.FreeAddresses(2)
 	if err != nil {
 		return nil, err
@@ -83,11 +97,15 @@ func (b *bench) startFloor(name, mock string, flags ...string) (*subject, error)
 	if err != nil {
 		return nil, err
 	}
-	config, err := floorFile(b.dir, name, at[0], at[1], upstream)
+	config, err := configure(at[0], at[1], upstream)
 	if err != nil {
 		return nil, err
 	}
-	p, err := b.startEnvoy(name, config)
+	path, err := write(b.dir, name+".json", config)
+	if err != nil {
+		return nil, err
+	}
+	p, err := b.startEnvoy(name, path)
 	if err != nil {
 		return nil, err
 	}

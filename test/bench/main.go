@@ -2,7 +2,8 @@
 //
 //	plain    an Envoy that only forwards
 //	floor    Nestor's Envoy configuration with a processor that does nothing (see noop)
-//	asking   the same with a processor that asks for the usage of streams
+//	native   the same with Envoy's own filter for the usage of streams, instead of Nestor's script
+//	asking   the floor with a processor that asks for the usage of streams
 //	nestor   `nestor run` with a group made of groups
 //	limits   the same with limits everywhere, in memory
 //	keys     the same with a virtual key, its team, budgets and the spend log

@@ -36,6 +36,7 @@ for the comparison, LiteLLM from PyPI, all of which it can get; nothing of it is
   messages of the decision exchange (and sends the body back, as it must be to name another model), without reading
   the body, authentication, picking or metering. What lies above it is Nestor's own doing; what lies below it is the
   price of ext_proc and of the second connection manager.
+- **native**: the floor with Envoy's own filter for the usage of streams, sse_to_metadata, instead of Nestor's Lua filter.
 - **asking**: the floor with a processor that asks the provider for the usage of streams, as a gateway must that counts them. The
   provider then sends more (` + "`\"usage\":null`" + ` in each event, and an event with the usage), which Envoy passes on and reads;
   nothing is taken out.
@@ -196,7 +197,7 @@ func (b *bench) table(l load) string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "| | %ss/s | p50 | p99 | CPU Envoy | CPU processor | CPU a%s %s in all | memory Envoy | memory processor |\n", l.unit(), n(l), l.unit())
 	out.WriteString("|---|--:|--:|--:|--:|--:|--:|--:|--:|\n")
-	for _, name := range []string{"plain", "floor", "asking", "nestor", "limits", "keys", "litellm"} {
+	for _, name := range []string{"plain", "floor", "native", "asking", "nestor", "limits", "keys", "litellm"} {
 		if samples := b.results[l.name][name]; len(samples) > 0 {
 			out.WriteString(row(name, samples))
 		}

@@ -47,6 +47,7 @@ func targets() []target {
 		{"Nestor's CPU with limits over the no-op processor's", "<= 1.45", unary, against("limits", "floor", partOf(processorPart)), atMost(1.45), "%.2f", nil},
 		{"Envoy's CPU over the floor's Envoy", "<= 1.10", unary, beside("floor", partOf(envoyPart)), atMost(1.1), "%.2f", nil},
 		{"CPU of a streamed event over the floor's", "<= 1.10", stream, beside("floor", sample.total), atMost(1.1), "%.2f", asking},
+		{"CPU of a streamed event over native metering's", "<= 1.10", stream, beside("native", sample.total), atMost(1.1), "%.2f", nil},
 		{"Memory of nestor after the load", "< 60 MB", small, megabytes, below60, "%.0f MB", nil},
 		{"LiteLLM's CPU over Nestor's with its Envoy, a request", ">= 15", unary, cpuOver("nestor"), atLeast(15), "%.1f", floor(cpuOver)},
 		{"LiteLLM's CPU over Nestor's with its Envoy, an event", ">= 30", stream, cpuOver("nestor"), atLeast(30), "%.1f", floor(cpuOver)},
