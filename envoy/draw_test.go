@@ -18,8 +18,7 @@ import (
 // TestUsageIsReadFromAnyStream compares what the access log has of streams of every make, in pieces of any size, with what
 // encoding/json reads of their events. What is stripped has the same usage as what is not.
 func TestUsageIsReadFromAnyStream(t *testing.T) {
-	const streams = 400
-	seed := rand.Uint64()
+	const streams, seed = 600, 3
 	up := upstream(t, "up", func(w http.ResponseWriter, r *http.Request) {
 		s := drawStream(seed, r.Header.Get("x-stream"))
 		w.Header().Set("content-type", "text/event-stream")
@@ -114,11 +113,15 @@ func (s drawnStream) usage() map[string]any {
 	for _, e := range s.events {
 		usage, _ := readEvent(e)
 		inputs, _ := usage["prompt_tokens_details"].(map[string]any)
+		written := inputs["cache_write_tokens"]
+		if written == nil {
+			written = usage["cache_creation_input_tokens"]
+		}
 		outputs, _ := usage["completion_tokens_details"].(map[string]any)
 		for key, value := range map[string]any{
 			nestorv1.KeyPromptTokens: usage["prompt_tokens"], nestorv1.KeyCompletionTokens: usage["completion_tokens"],
 			nestorv1.KeyTotalTokens: usage["total_tokens"], nestorv1.KeyCachedTokens: inputs["cached_tokens"],
-			nestorv1.KeyReasoningTokens: outputs["reasoning_tokens"], nestorv1.KeyCacheCreationTokens: inputs["cache_write_tokens"],
+			nestorv1.KeyReasoningTokens: outputs["reasoning_tokens"], nestorv1.KeyCacheCreationTokens: written,
 		} {
 			if value != nil {
 				all[key] = value
@@ -175,6 +178,9 @@ func (d drawer) event(always, end string) string {
 	case 3:
 		return d.one(": ping"+end+end, ": \"usage\":{\"prompt_tokens\":9}"+end+end, "data: []"+end+end)
 	case 4:
+		object := `{"usage":` + d.counts() + `,"choices":[]}`
+		return d.lines(d.one("}"+object, "]"+object, object+"{}", object+"}", object[:len(object)-1], "["+object, `{"a":`+object), end)
+	case 5:
 		return d.lines("["+d.counts()+`,{"usage":`+d.counts()+`}]`, end)
 	}
 	d.Shuffle(len(parts), func(i, j int) { parts[i], parts[j] = parts[j], parts[i] })
@@ -199,7 +205,12 @@ func (d drawer) counts() string {
 	parts := []string{fmt.Sprintf(`"prompt_tokens":%d`, d.IntN(1000))}
 	for _, p := range []string{
 		fmt.Sprintf(`"completion_tokens": %d`, d.IntN(1000)), fmt.Sprintf(`"total_tokens" : %d`, d.IntN(2000)), `"cost":{"total_tokens":0.1}`,
-		d.one(fmt.Sprintf(`"prompt_tokens_details":{"cached_tokens":%d,"audio_tokens":null,"cache_write_tokens":%d}`, d.IntN(9), d.IntN(9)), `"prompt_tokens_details":null`),
+		d.one(
+			fmt.Sprintf(`"prompt_tokens_details":{"cached_tokens":%d,"audio_tokens":null}`, d.IntN(9)),
+			fmt.Sprintf(`"prompt_tokens_details":{"cached_tokens":%d,"cache_write_tokens":%d}`, d.IntN(9), d.IntN(9)),
+			fmt.Sprintf(`"prompt_tokens_details":{"cache_write_tokens":null},"cache_creation_input_tokens":%d`, d.IntN(9)),
+			`"prompt_tokens_details":null,"cache_creation_input_tokens":null`,
+		),
 		d.one(fmt.Sprintf(`"completion_tokens_details" : { "reasoning_tokens":%d } `, d.IntN(9)), `"completion_tokens_details":{}`),
 		`"note":"\"total_tokens\":1}"`, `"list":[{"usage":{"prompt_tokens":1}}]`,
 	} {

@@ -10,7 +10,7 @@ local concat, format = table.concat, string.format
 
 local DECISION, USAGE = "nestor.v1", "nestor.usage"
 
-local MAX_EVENT = 1048576 -- bytes; a longer event passes unread
+local MAX_EVENT = 1048576 -- bytes; a longer event passes, and is not read
 local TAIL = 1024         -- bytes at the end of an answer in which its usage is looked for
 local SMALL = 131072      -- bytes of an answer that is held back until its usage is known
 
@@ -31,7 +31,7 @@ local NEAR = 1024 -- bytes before a place in which the end of the last event is 
 
 local LF, CR, QUOTE, OPEN_BRACKET, OPEN_BRACE = 10, 13, 34, 91, 123
 
--- What every usage has. Nearly all pieces of streams are searched for it alone, by a plain search: those are compiled,
+-- What every usage has that is read. Nearly all pieces of streams are searched for it alone, by a plain search: those are compiled,
 -- patterns go through every byte.
 local ANY_COUNT = '_tokens"'
 
@@ -98,12 +98,6 @@ local function string_end(s, from)
   end
 end
 
--- Returns the number that s has at a position, or nil.
-local function count_at(s, from)
-  local n = tonumber(match(s, "^[-%d.eE+]+", from))
-  return n and math.min(n, MOST_TOKENS)
-end
-
 -- Reads a JSON object. Returns the token counts of its usage, or nil where it has no usage that is an object, and whether
 -- its choices are an empty array. What is no object has nothing.
 local function read_object(s)
@@ -127,7 +121,7 @@ local function read_object(s)
           opened = object and what
           if depth == 1 then counts = object and {} or nil end
         elseif what then
-          counts[what] = count_at(s, value)
+          counts[what] = tonumber(match(s, "^[-%d.eE+]+", value)) or counts[what]
         elseif depth == 1 and key == "choices" then
           no_choices = find(s, "^%[%s*%]", value) ~= nil
         end
@@ -141,6 +135,8 @@ local function read_object(s)
       depth = depth + 1
       levels[depth] = c == OPEN_BRACE and opened
       opened = false
+    elseif depth == 0 then
+      return nil, false
     else
       depth = depth - 1
     end
@@ -156,7 +152,9 @@ local function read_event(event)
   for line in string.gmatch(event, "[^\r\n]+") do
     data[#data + 1] = match(line, "^data: ?(.*)")
   end
-  return read_object(concat(data, "\n"))
+  local ok, counts, no_choices = pcall(read_object, concat(data, "\n"))
+  if not ok then return nil, false end
+  return counts, no_choices
 end
 
 -- Returns two functions: one is given a stream piece by piece and returns what of it is to be passed on; the other returns
@@ -216,9 +214,10 @@ local function reader(strip, found)
       return piece
     end
     take(piece)
-    local passed = passing
+    local passed, readable = passing, length <= MAX_EVENT
     local whole = taken()
-    local counts, no_choices = read_event(whole)
+    local counts, no_choices
+    if readable then counts, no_choices = read_event(whole) end
     if counts then found(counts) end
     if passed then return piece end
     return strip and counts and no_choices and "" or whole
@@ -229,7 +228,7 @@ local function reader(strip, found)
     local suspect = find(data, ANY_COUNT, 1, true) or #data + 1 -- where the next count is
     if between and not after_cr and suspect > #data and ends_whole(data) then return data end
     local before = ""
-    if after_cr and data ~= "" then
+    if after_cr then
       if byte(data) == LF then
         before = sub(data, 1, #after_cr)
         data = sub(data, 2)
@@ -248,7 +247,7 @@ local function reader(strip, found)
         same = last + 1
       end
     end
-    local reached = 0
+    local reached = 0 -- the count up to which all was passed
     -- Passes all whole events at once that are before the next one with a count: one by one they are the most of what a
     -- stream costs that comes in large pieces.
     local function pass_many()
@@ -307,19 +306,16 @@ local function read_stream(handle, strip)
       if known[key] ~= count then known[key], news[key] = count, count end
     end
   end)
-  local healthy, begun = true, false
-  local last
+  local begun, last = false, nil
   for chunk in handle:bodyChunks() do
     local n = chunk:length()
     if n > 0 and not begun then
       begun = true
       note_first(handle)
     end
-    if healthy and n > 0 then
+    if n > 0 then
       local data = chunk:getBytes(0, n)
-      local ok, passed = pcall(feed, data)
-      healthy = ok
-      if not ok then passed = rest() .. data end
+      local passed = feed(data)
       if passed ~= data then chunk:setBytes(passed) end
       if next(news) then
         note_counts(handle, news)
@@ -356,8 +352,10 @@ end
 
 -- Returns the token counts that an answer ends with, or nil, and puts them where json_to_metadata would.
 local function read_usage(handle, whole)
-  local text = match(tail_of(handle, whole), '.*("usage"%s*:%s*{.*)')
-  local counts = text and read_object("{" .. text)
+  local tail, counts = tail_of(handle, whole), nil
+  for at in string.gmatch(tail, '()"usage"%s*:%s*{') do
+    counts = read_object("{" .. sub(tail, at)) or counts -- of another object it has brackets too many
+  end
   if counts then note_counts(handle, counts) end
   return counts
 end

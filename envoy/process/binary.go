@@ -15,7 +15,7 @@ import (
 // ErrNoBinary says that no Envoy program was found where it was looked for.
 var ErrNoBinary = errors.New("no envoy program found; name one with --envoy or $ENVOY, or put envoy 1.38 or newer on PATH")
 
-// The oldest Envoy that is supported.
+// The oldest Envoy that the configuration is written for.
 const (
 	leastMajor = 1
 	leastMinor = 38
