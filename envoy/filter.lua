@@ -31,8 +31,8 @@ local NEAR = 1024 -- bytes before a place in which the end of the last event is 
 
 local LF, CR, QUOTE, OPEN_BRACKET, OPEN_BRACE = 10, 13, 34, 91, 123
 
--- What every usage has that is read. Nearly all pieces of streams are searched for it alone, by a plain search: those are compiled,
--- patterns go through every byte.
+-- What every usage has that is read. Nearly all pieces of streams are searched for this alone, by a plain search: those are
+-- compiled, patterns go through every byte.
 local ANY_COUNT = '_tokens"'
 
 -- What an event with choices holds, as nearly all providers write it, and as any may.
@@ -223,6 +223,7 @@ local function reader(strip, found)
     return strip and counts and no_choices and "" or whole
   end
 
+  -- Returns what is to be passed on of the next piece.
   local function feed(data)
     local between = length == 0 and not beyond
     local suspect = find(data, ANY_COUNT, 1, true) or #data + 1 -- where the next count is

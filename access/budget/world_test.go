@@ -202,22 +202,26 @@ func (w *world) reserve(r *replica, accounts []string, amount, least record.Nano
 	}
 }
 
-// judge returns what a request that was admitted holds of an account: all that was left if it was alone.
+// judge returns what a request that was admitted holds of an account: less than its amount if it was alone, and that was
+// all that was left, as far as its replica knew. That counts a row twice whose answer was lost.
 func (w *world) judge(q *request, name string, least record.Nano) record.Nano {
 	q.held[name] = 0
-	left := w.max[name] + w.excused[name] - w.truth(name)
-	if q.amount <= left {
-		return q.amount
+	left, held := w.max[name]+w.excused[name]-w.truth(name), q.at.ledger.Held(q.id, name)
+	if held > left {
+		w.report("%d are held where %d are left of %s", held, left, name)
 	}
-	if left <= least {
-		w.report("%d were admitted, at least %d, where %d are left of %s", q.amount, least, left, name)
+	if held == q.amount {
+		return held
+	}
+	if held <= least {
+		w.report("%d were admitted, at least %d, and %d are held of %s", q.amount, least, held, name)
 	}
 	for _, other := range w.requests {
 		if other != q && other.held[name] > 0 && !other.unheard {
-			w.report("%d were admitted where %d are left of %s, beside another request", q.amount, left, name)
+			w.report("%d were admitted and %d are held of %s, beside another request", q.amount, held, name)
 		}
 	}
-	return left
+	return held
 }
 
 func (w *world) report(format string, args ...any) {

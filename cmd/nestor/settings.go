@@ -64,7 +64,7 @@ func settingsFlags(f *pflag.FlagSet) {
 }
 
 func meteringFlag(f *pflag.FlagSet) {
-	f.String("metering", "native", "who reads the usage of answers: Envoy's own filters (native), or the processor (inband), "+
+	f.String("metering", "native", "who reads the usage of answers: filters inside Envoy (native), or the processor (inband), "+
 		"for an Envoy that has one filter alone")
 }
 

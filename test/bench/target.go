@@ -26,7 +26,7 @@ type bound struct {
 type verdict struct {
 	what, limit, load, value string
 	met                      bool
-	// beyond names who does nothing and misses it: nothing above that could reach it.
+	// beyond names the subject with nothing of Nestor's that misses it, too.
 	beyond string
 }
 
