@@ -18,11 +18,21 @@ import (
 // TestUsageIsReadFromAnyStream compares what the access log has of streams of every make, in pieces of any size, with what
 // encoding/json reads of their events. What is stripped has the same usage as what is not.
 func TestUsageIsReadFromAnyStream(t *testing.T) {
-	const streams, seed = 600, 3
+	const seed = 3
+	var drawn [600]drawnStream
+	for i := range drawn {
+		drawn[i] = drawStream(seed, uint64(i))
+	}
+	number := func(text string) int {
+		i, err := strconv.Atoi(text)
+		if err != nil {
+			t.Error(err)
+		}
+		return i
+	}
 	up := upstream(t, "up", func(w http.ResponseWriter, r *http.Request) {
-		s := drawStream(seed, r.Header.Get("x-stream"))
 		w.Header().Set("content-type", "text/event-stream")
-		for _, piece := range s.pieces {
+		for _, piece := range drawn[number(r.Header.Get("x-stream"))].pieces {
 			io.WriteString(w, piece)
 			http.NewResponseController(w).Flush()
 		}
@@ -30,38 +40,21 @@ func TestUsageIsReadFromAnyStream(t *testing.T) {
 	for name, metadata := range map[string][]string{"as it is": nil, "stripped": {nestorv1.KeyStrip, "usage"}} {
 		t.Run(name, func(t *testing.T) {
 			decide := func(r map[string]string) decision {
-				d := always("up", metadata...)(r)
-				d.metadata[nestorv1.KeyCallID] = r["x-stream"]
-				return d
+				return always("up", append(metadata, nestorv1.KeyCallID, r["x-stream"])...)(r)
 			}
 			g := startGateway(t, decide, nil, up)
-			forEach(streams, func(i int) {
-				id := strconv.Itoa(i)
-				s := drawStream(seed, id)
-				r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, g.url("/v1/chat/completions"), strings.NewReader("{}"))
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				r.Header.Set("x-stream", id)
-				resp, err := http.DefaultTransport.RoundTrip(r)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				defer resp.Body.Close()
-				body, err := io.ReadAll(resp.Body)
-				if diff := cmp.Diff(s.text(metadata != nil), string(body)); err != nil || diff != "" {
-					t.Errorf("seed %d, stream %d: %v (-want +got):\n%s", seed, i, err, diff)
+			forEach(len(drawn), func(i int) {
+				_, body := g.send(t, http.MethodPost, "/v1/chat/completions", "{}", "x-stream", strconv.Itoa(i))
+				if diff := cmp.Diff(drawn[i].text(metadata != nil), body); diff != "" {
+					t.Errorf("seed %d, stream %d (-want +got):\n%s", seed, i, diff)
 				}
 			})
-			eventually(t, "all entries of the access log", func() bool { return len(g.process.logged()) == streams })
+			eventually(t, "all entries of the access log", func() bool { return len(g.process.logged()) == len(drawn) })
 			for _, e := range g.process.logged() {
 				metadata := e.GetCommonProperties().GetMetadata().GetFilterMetadata()
-				id := metadata[nestorv1.Namespace].AsMap()[nestorv1.KeyCallID].(string)
-				s := drawStream(seed, id)
-				if diff := cmp.Diff(s.usage(), tokens(metadata)); diff != "" {
-					t.Errorf("seed %d, stream %s: usage (-want +got):\n%s\nof %q", seed, id, diff, s.pieces)
+				i := number(metadata[nestorv1.Namespace].AsMap()[nestorv1.KeyCallID].(string))
+				if diff := cmp.Diff(drawn[i].usage(), tokens(metadata)); diff != "" {
+					t.Errorf("seed %d, stream %d: usage (-want +got):\n%s\nof %q", seed, i, diff, drawn[i].pieces)
 				}
 			}
 		})
@@ -74,8 +67,7 @@ type drawnStream struct {
 	pieces []string
 }
 
-func drawStream(seed uint64, id string) drawnStream {
-	n, _ := strconv.ParseUint(id, 10, 64)
+func drawStream(seed, n uint64) drawnStream {
 	d := drawer{rand.New(rand.NewPCG(seed, n))}
 	var s drawnStream
 	end := d.one("\n", "\n", "\n", "\r\n", "\r")

@@ -181,7 +181,7 @@ local function reader(strip, found)
   -- Returns the unfinished event, and forgets it.
   local function taken()
     local all = concat(event)
-    event, length, check_at, passing = {}, 0, 0, false
+    event, length, check_at = {}, 0, 0
     return all
   end
 
@@ -197,10 +197,9 @@ local function reader(strip, found)
     if beyond then return piece end
     take(piece)
     if length > MAX_EVENT then
-      local passed = passing
-      local all = taken()
       beyond = true
-      return passed and piece or all
+      local all = taken()
+      return passing and piece or all
     end
     if passing then return piece end
     passing = harmless()
@@ -209,12 +208,14 @@ local function reader(strip, found)
 
   -- Returns what is to be passed on of an event that ends with a piece.
   local function finish(piece)
+    local passed = passing
+    passing = false
     if beyond then
       beyond = false
       return piece
     end
     take(piece)
-    local passed, readable = passing, length <= MAX_EVENT
+    local readable = length <= MAX_EVENT
     local whole = taken()
     local counts, no_choices
     if readable then counts, no_choices = read_event(whole) end
@@ -310,11 +311,9 @@ local function read_stream(handle, strip)
   local begun, last = false, nil
   for chunk in handle:bodyChunks() do
     local n = chunk:length()
-    if n > 0 and not begun then
-      begun = true
-      note_first(handle)
-    end
     if n > 0 then
+      if not begun then note_first(handle) end
+      begun = true
       local data = chunk:getBytes(0, n)
       local passed = feed(data)
       if passed ~= data then chunk:setBytes(passed) end

@@ -141,13 +141,9 @@ func largeAnswers(o Options) *routev3.Route {
 	return r
 }
 
-// switchedOff is for routes that some filters are not for.
-func switchedOff(filters ...string) map[string]*anypb.Any {
-	off := make(map[string]*anypb.Any, len(filters))
-	for _, name := range filters {
-		off[name] = message.Pack(&routev3.FilterConfig{Disabled: true})
-	}
-	return off
+// switchedOff is for routes that a filter is not for.
+func switchedOff(filter string) map[string]*anypb.Any {
+	return map[string]*anypb.Any{filter: message.Pack(&routev3.FilterConfig{Disabled: true})}
 }
 
 // decidedRoutes are those of every idle time, and the one of answers that are no streams.

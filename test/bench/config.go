@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/nestor-gateway/nestor/envoy"
+	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
 	"github.com/nestor-gateway/nestor/routing"
 )
 
@@ -129,52 +130,63 @@ func floorConfig(listen, processor string, u routing.Upstream) ([]byte, error) {
 }
 
 // nativeMetering reads the usage of streams as Envoy does of its own: the filter stands in the place of Nestor's script.
-const nativeMetering = `{"name": "envoy.filters.http.sse_to_metadata", "typed_config": {
-  "@type": "type.googleapis.com/envoy.extensions.filters.http.sse_to_metadata.v3.SseToMetadata",
-  "response_rules": {"max_event_size": 1048576, "content_parser": {"name": "envoy.content_parsers.json", "typed_config": {
-    "@type": "type.googleapis.com/envoy.extensions.content_parsers.json.v3.JsonContentParser",
-    "rules": [
-      {"rule": {"selectors": [{"key": "usage"}, {"key": "prompt_tokens"}],
-        "on_present": {"metadata_namespace": "nestor.usage", "key": "prompt_tokens", "type": "NUMBER"}}},
-      {"rule": {"selectors": [{"key": "usage"}, {"key": "completion_tokens"}],
-        "on_present": {"metadata_namespace": "nestor.usage", "key": "completion_tokens", "type": "NUMBER"}}},
-      {"rule": {"selectors": [{"key": "usage"}, {"key": "total_tokens"}],
-        "on_present": {"metadata_namespace": "nestor.usage", "key": "total_tokens", "type": "NUMBER"}}},
-      {"rule": {"selectors": [{"key": "usage"}, {"key": "prompt_tokens_details"}, {"key": "cached_tokens"}],
-        "on_present": {"metadata_namespace": "nestor.usage", "key": "cached_tokens", "type": "NUMBER"}}},
-      {"rule": {"selectors": [{"key": "usage"}, {"key": "completion_tokens_details"}, {"key": "reasoning_tokens"}],
-        "on_present": {"metadata_namespace": "nestor.usage", "key": "reasoning_tokens", "type": "NUMBER"}}}]}}}}}`
+func nativeMetering() map[string]any {
+	const types = "type.googleapis.com/envoy.extensions."
+	var rules []any
+	for _, path := range [][]string{
+		{"usage", "prompt_tokens"}, {"usage", "completion_tokens"}, {"usage", "total_tokens"},
+		{"usage", "prompt_tokens_details", "cached_tokens"}, {"usage", "completion_tokens_details", "reasoning_tokens"},
+	} {
+		var selectors []any
+		for _, key := range path {
+			selectors = append(selectors, map[string]any{"key": key})
+		}
+		found := map[string]any{"metadata_namespace": nestorv1.UsageNamespace, "key": path[len(path)-1], "type": "NUMBER"}
+		rules = append(rules, map[string]any{"rule": map[string]any{"selectors": selectors, "on_present": found}})
+	}
+	parser := map[string]any{"@type": types + "content_parsers.json.v3.JsonContentParser", "rules": rules}
+	return map[string]any{"name": "envoy.filters.http.sse_to_metadata", "typed_config": map[string]any{
+		"@type": types + "filters.http.sse_to_metadata.v3.SseToMetadata",
+		"response_rules": map[string]any{
+			"max_event_size": 1 << 20, "content_parser": map[string]any{"name": "envoy.content_parsers.json", "typed_config": parser},
+		},
+	}}
+}
 
 // nativeConfig is the floor's with nativeMetering.
-func nativeConfig(floor []byte) ([]byte, error) {
+func nativeConfig(listen, processor string, u routing.Upstream) ([]byte, error) {
+	floor, err := floorConfig(listen, processor, u)
+	if err != nil {
+		return nil, err
+	}
 	var config any
 	if err := json.Unmarshal(floor, &config); err != nil {
 		return nil, err
 	}
-	replaced := 0
-	var visit func(v any)
-	visit = func(v any) {
-		switch v := v.(type) {
-		case map[string]any:
-			for _, inner := range v {
-				visit(inner)
-			}
-		case []any:
-			for i, inner := range v {
-				if m, ok := inner.(map[string]any); ok && m["name"] == "envoy.filters.http.lua" {
-					v[i] = json.RawMessage(nativeMetering)
-					replaced++
-					continue
-				}
-				visit(inner)
-			}
-		}
-	}
-	visit(config)
-	if replaced != 1 {
-		return nil, fmt.Errorf("the floor's configuration has %d Lua filters, not 1", replaced)
+	if n := replaceNamed(config, "envoy.filters.http.lua", nativeMetering()); n != 1 {
+		return nil, fmt.Errorf("the floor's configuration has %d Lua filters, not 1", n)
 	}
 	return json.Marshal(config)
+}
+
+// replaceNamed replaces what has a name in the lists of decoded JSON, and returns how many there were.
+func replaceNamed(v any, name string, by map[string]any) (n int) {
+	switch v := v.(type) {
+	case map[string]any:
+		for _, inner := range v {
+			n += replaceNamed(inner, name, by)
+		}
+	case []any:
+		for i, inner := range v {
+			if m, ok := inner.(map[string]any); ok && m["name"] == name {
+				v[i] = by
+				n++
+				continue
+			}
+			n += replaceNamed(inner, name, by)
+		}
+	}
+	return n
 }
 
 // upstreamAt is the cluster of the floor.

@@ -62,13 +62,7 @@ func (b *bench) floor(mock string) (*subject, error) { return b.startFloor("floo
 
 // native is the floor with a filter of Envoy's own that reads the usage of streams.
 func (b *bench) native(mock string) (*subject, error) {
-	return b.startFloor("native", func(listen, processor string, u routing.Upstream) ([]byte, error) {
-		floor, err := floorConfig(listen, processor, u)
-		if err != nil {
-			return nil, err
-		}
-		return nativeConfig(floor)
-	}, mock)
+	return b.startFloor("native", nativeConfig, mock)
 }
 
 // asking is the floor with a processor that asks for the usage of streams.
