@@ -80,7 +80,7 @@ func TestTargetsAreJudgedByTheMedianOfRounds(t *testing.T) {
 	want := []verdict{
 		{"Nestor's CPU over the no-op processor's", "<= 1.35", load, "1.40 (1.30 to 2.00)", false, ""},
 		{"Envoy's CPU over the floor's Envoy", "<= 1.10", load, "1.05 (0.95 to 1.50)", true, ""},
-		{"Memory of nestor after the load", "< 60 MB", load, "59 MB", true, ""},
+		{"Memory of nestor after the load", "< 60 MB", load, "59 MB (59 MB to 59 MB)", true, ""},
 		{"LiteLLM's CPU over Nestor's with its Envoy, a request", ">= 15", load, "11.8, the floor 18.2", false, ""},
 		{"Nestor's throughput over LiteLLM's", ">= 12", load, "10.0, the floor 12.0", false, ""},
 	}

@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 	"net"
-	"path/filepath"
+	"os"
 	"strconv"
 	"time"
 
@@ -140,8 +140,12 @@ func (b *bench) startNestor(name, text string, flags ...string) (*subject, error
 	if err != nil {
 		return nil, err
 	}
+	data, err := os.MkdirTemp(b.dir, name+"-data-") // what an earlier one counted is not for this one
+	if err != nil {
+		return nil, err
+	}
 	argv := []string{b.tools.nestor, "run", "--config", config, "--listen", at[0], "--grpc-listen", at[1], "--http-listen", at[2],
-		"--data-dir", filepath.Join(b.dir, "data", name), "--fresh-limits", "--envoy", b.tools.envoy,
+		"--data-dir", data, "--fresh-limits", "--envoy", b.tools.envoy,
 		"--envoy-concurrency", strconv.Itoa(b.options.workers), "--grace", "5s"}
 	p, err := b.crew.Start(name, nil, append(argv, flags...)...)
 	if err != nil {

@@ -47,16 +47,13 @@ func (b *bench) measureAll(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("the mock provider: %w", err)
 	}
-	subjects, err := b.startAll(ctx, mock)
-	if err != nil {
-		return err
-	}
-	for _, l := range b.options.chosen() {
-		if err := b.measure(ctx, l, meant(l, subjects), b.pace.light); err != nil {
-			return fmt.Errorf("%s: %w", l.name, err)
+	for i := range b.pace.light.rounds {
+		fmt.Printf("round %d of %d\n", i+1, b.pace.light.rounds)
+		if err := b.round(ctx, mock); err != nil {
+			return err
 		}
+		b.crew.Stop(1) // the mock stays
 	}
-	b.crew.Stop(1) // the mock stays
 	if b.tools.redis != "" {
 		if err := b.measureShared(ctx, mock); err != nil {
 			return err
@@ -67,6 +64,21 @@ func (b *bench) measureAll(ctx context.Context) error {
 		return nil
 	}
 	return b.measureLiteLLM(ctx, mock)
+}
+
+// round starts the light subjects and gives them all loads. They are started anew for each round, as two processes of the
+// very same program and configuration differ in what they cost for as long as they run.
+func (b *bench) round(ctx context.Context, mock string) error {
+	subjects, err := b.startAll(ctx, mock)
+	if err != nil {
+		return err
+	}
+	for _, l := range b.options.chosen() {
+		if err := b.measure(ctx, l, meant(l, subjects), b.pace.light); err != nil {
+			return fmt.Errorf("%s: %w", l.name, err)
+		}
+	}
+	return nil
 }
 
 func (b *bench) startAll(ctx context.Context, mock string) ([]*subject, error) {
@@ -100,8 +112,10 @@ func (b *bench) measureLiteLLM(ctx context.Context, mock string) error {
 		return fmt.Errorf("start litellm: %w", err)
 	}
 	for _, l := range b.options.chosen() {
-		if err := b.measure(ctx, l, []*subject{s}, b.pace.litellm); err != nil {
-			return fmt.Errorf("%s: %w", l.name, err)
+		for range b.pace.litellm.rounds {
+			if err := b.measure(ctx, l, []*subject{s}, b.pace.litellm); err != nil {
+				return fmt.Errorf("%s: %w", l.name, err)
+			}
 		}
 	}
 	return nil
@@ -117,9 +131,9 @@ func meant(l load, subjects []*subject) []*subject {
 	return slices.DeleteFunc(slices.Clone(subjects), func(s *subject) bool { return slices.Contains(idle, s.name) })
 }
 
-// measure gives every subject the load, in turn inside each round.
+// measure gives every subject the load, slice by slice in turn, and adds one sample of each.
 func (b *bench) measure(ctx context.Context, l load, subjects []*subject, t series) error {
-	wire := map[*subject]int64{}
+	wire, parts := map[*subject]int64{}, map[*subject][]sample{}
 	for _, s := range subjects {
 		size, err := b.warm(ctx, l, s, t)
 		if err != nil {
@@ -127,20 +141,6 @@ func (b *bench) measure(ctx context.Context, l load, subjects []*subject, t seri
 		}
 		wire[s] = size
 	}
-	for range t.rounds {
-		if err := b.round(ctx, l, subjects, wire, t); err != nil {
-			return err
-		}
-	}
-	for _, s := range subjects {
-		fmt.Println(line(l, s.name, b.results[l.name][s.name]))
-	}
-	return b.save()
-}
-
-// round adds one sample of every subject.
-func (b *bench) round(ctx context.Context, l load, subjects []*subject, wire map[*subject]int64, t series) error {
-	parts := map[*subject][]sample{}
 	for range l.slices(t.slices) {
 		for _, s := range subjects {
 			one, err := b.sample(ctx, l, s, wire[s], l.atLeast(t.run/time.Duration(t.slices)))
@@ -151,9 +151,11 @@ func (b *bench) round(ctx context.Context, l load, subjects []*subject, wire map
 		}
 	}
 	for _, s := range subjects {
-		b.results.add(l, s, together(parts[s]))
+		one := together(parts[s])
+		b.results.add(l, s, one)
+		fmt.Println(line(l, s.name, []sample{one}))
 	}
-	return nil
+	return b.save()
 }
 
 // together is one sample of its slices: by all that was done, and the medians of times.

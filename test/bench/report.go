@@ -57,11 +57,12 @@ system time of all processes of a subject over the run. Answers that are not 200
 ## Targets
 
 Ratios with the floor are taken within a round and are the median of the rounds (the least and the greatest in
-brackets); with LiteLLM, against the median of Nestor's rounds, and beside it what the floor has: where the floor misses
-a target, nothing with a processor could reach it. Beside a streamed event stands what asking alone costs over the floor: a
-gateway that counts the tokens of streams can't do without. Streams with an
-event every 10 ms on one connection are left out: a hundred events a second weigh less than what runs anyway, as
-health checks.
+brackets). All but LiteLLM start anew for each round, as two processes of the very same program and configuration differ in
+what they cost for as long as they run. Ratios with LiteLLM are taken against the median of Nestor's rounds, and beside them
+stands what the floor has: where the floor misses a target, nothing with a processor could reach it. Beside a streamed event
+stands what asking alone costs over the floor: a gateway that counts the tokens of streams can't do without. Streams with an
+event every 10 ms on one connection are left out: a hundred events a second weigh less than what runs anyway, as health
+checks.
 
 {{.Targets}}
 {{if .Shared}}## Limits in Redis

@@ -61,16 +61,17 @@ func below60(v float64) bool                   { return v < 60 }
 
 func rateOf(s sample) float64 { return s.rate }
 
+// memoryOf is in MB.
+func memoryOf(part string) func(sample) float64 {
+	return func(s sample) float64 { return float64(s.memory[part]) / 1e6 }
+}
+
 func partOf(name string) func(sample) float64 {
 	return func(s sample) float64 { return s.cpu[name] }
 }
 
 func megabytes(r results, l load) []float64 {
-	samples := r[l.name]["nestor"]
-	if len(samples) == 0 {
-		return nil
-	}
-	return []float64{float64(samples[len(samples)-1].memory[processorPart]) / 1e6}
+	return figures(r[l.name]["nestor"], memoryOf(processorPart))
 }
 
 // beside divides Nestor's figure by another subject's of the same round.
