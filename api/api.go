@@ -35,8 +35,7 @@ type Options struct {
 	// View and Auth return those in force; they change with the config.
 	View func() *routing.View
 	Auth func() Authenticator
-	// Ready returns nil when a request to a model would be served, else the reason why not.
-	// The reason is shown to anybody.
+	// Ready returns nil when this process takes requests, else the reason why not. The reason is shown to anybody.
 	Ready func() error
 	// ProbeTarget is where Envoy listens for clients, for example "http://127.0.0.1:4000".
 	ProbeTarget string

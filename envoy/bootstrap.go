@@ -52,12 +52,14 @@ func Static(o Options, upstreams []routing.Upstream) ([]byte, error) {
 	return marshal(b)
 }
 
-// fixedClusters are those by which Envoy reaches the processor, in both kinds of bootstrap.
+// fixedClusters are those by which Envoy reaches nestor, in both kinds of bootstrap: only who writes the
+// bootstrap knows nestor's addresses as Envoy's machine sees them.
 func fixedClusters(o Options) []*clusterv3.Cluster {
-	if o.Inband {
-		return []*clusterv3.Cluster{cluster.Processor(o.Processors)}
+	clusters := []*clusterv3.Cluster{cluster.API(o.API), cluster.Processor(o.Processors)}
+	if !o.Inband {
+		clusters = append(clusters, cluster.Log(o.Processors))
 	}
-	return []*clusterv3.Cluster{cluster.Processor(o.Processors), cluster.Log(o.Processors)}
+	return clusters
 }
 
 // base is what both kinds of bootstrap begin with.

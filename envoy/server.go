@@ -26,3 +26,12 @@ func (s *Server) Update(ctx context.Context, upstreams []routing.Upstream) error
 	}
 	return s.Server.Update(ctx, translate(o, upstreams))
 }
+
+// Ready waits until the Envoy with the options' node id has everything: see ads.Server.
+func (s *Server) Ready(ctx context.Context) error {
+	o, err := s.options.withDefaults()
+	if err != nil {
+		return err
+	}
+	return s.Server.Ready(ctx, o.NodeID)
+}

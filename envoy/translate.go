@@ -16,11 +16,11 @@ import (
 // those in force.
 func translate(o Options, upstreams []routing.Upstream) ads.Resources {
 	r := ads.Resources{
-		Clusters:  []*clusterv3.Cluster{cluster.Attempt(), cluster.API(o.API)},
+		Clusters:  []*clusterv3.Cluster{cluster.Attempt()},
 		Listeners: []*listenerv3.Listener{clientListener(o), attemptListener(o)},
 	}
 	if o.Inband {
-		r.Clusters, r.Listeners = []*clusterv3.Cluster{cluster.API(o.API)}, []*listenerv3.Listener{inbandListener(o)}
+		r.Clusters, r.Listeners = nil, []*listenerv3.Listener{inbandListener(o)}
 	}
 	byName := func(a, b routing.Upstream) int { return cmp.Compare(a.Name, b.Name) }
 	for _, u := range slices.SortedFunc(slices.Values(upstreams), byName) {

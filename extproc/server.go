@@ -7,9 +7,11 @@
 package extproc
 
 import (
+	"context"
 	"errors"
 	"io"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
@@ -82,6 +84,8 @@ type Server struct {
 	bodies  *bodies.Memory
 	waiters slots.Waiters
 	broken  brokenOff
+	// exchanges are those in flight.
+	exchanges atomic.Int64
 }
 
 // New returns a server; Register makes Envoy able to reach it.
@@ -108,8 +112,23 @@ func (s *Server) Register(g *grpc.Server) {
 	registerAccessLog(g, s)
 }
 
+// WaitIdle returns when no exchange is in flight, or ctx has ended.
+func (s *Server) WaitIdle(ctx context.Context) {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for s.exchanges.Load() > 0 {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // Process runs one exchange.
 func (s *Server) Process(stream extprocv3.ExternalProcessor_ProcessServer) error {
+	s.exchanges.Add(1)
+	defer s.exchanges.Add(-1)
 	first, err := stream.Recv()
 	if err != nil {
 		return ended(err)

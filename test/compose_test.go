@@ -71,6 +71,8 @@ func TestComposeFileServesARequest(t *testing.T) {
 	if !strings.Contains(body, `"object":"chat.completion"`) {
 		t.Errorf("answer = %s", body)
 	}
+	c.gets(url+"/v1/models", `"id":"fast"`)
+	c.gets(url+"/health", `"healthy_count":3`, `"unhealthy_count":0`)
 	if status, _ := chat(t.Context(), url, "sk-wrong"); status != http.StatusUnauthorized {
 		t.Errorf("with another key the status is %d, want 401", status)
 	}
@@ -270,6 +272,20 @@ func chat(ctx context.Context, url, key string) (status int, body string) {
 		return 0, err.Error()
 	}
 	return resp.StatusCode, string(b)
+}
+
+// gets asks for a page of the HTTP port, through Envoy.
+func (c *composition) gets(url string, want ...string) {
+	c.t.Helper()
+	got, err := do(httpClient(c.t), http.MethodGet, url, "", bearer(os.Getenv("LITELLM_MASTER_KEY"))...)
+	if err != nil || got.Status != http.StatusOK {
+		c.t.Fatalf("GET %s: %d %s, %v", url, got.Status, got.Body, err)
+	}
+	for _, text := range want {
+		if !strings.Contains(string(got.Body), text) {
+			c.t.Errorf("GET %s has no %s: %s", url, text, got.Body)
+		}
+	}
 }
 
 // expand does what compose does with ${NAME:-default}.

@@ -36,3 +36,16 @@ func TestTerminationLetsRequestsInFlightEndAndRefusesNewOnes(t *testing.T) {
 		t.Errorf("nestor ended with %d", got)
 	}
 }
+
+func TestTerminationBeforeReadyIsNoError(t *testing.T) {
+	g := prepare(t, yaml(oneDeployment, provide(t, "a")))
+	g.launch()
+	eventually(t, 10*time.Second, "Envoy has been started", func() bool { return g.envoy() != 0 })
+	g.nestor.signal(t, syscall.SIGTERM)
+	if got := g.nestor.exitStatus(t, 10*time.Second); got != 0 {
+		t.Errorf("nestor ended with %d and says:\n%s", got, g.nestor.text(t))
+	}
+	if pid := g.envoy(); pid != 0 {
+		t.Errorf("its Envoy (pid %d) still runs", pid)
+	}
+}

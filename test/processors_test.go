@@ -1,10 +1,15 @@
 package test
 
 import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -106,4 +111,50 @@ func TestAnotherProcessorUnderstandsAFailure(t *testing.T) {
 	if n := calls(a, b); n[1] != 40 || n[0] < 40 || n[0] > 80 {
 		t.Errorf("%v calls for 40 requests", n)
 	}
+}
+
+// A body that is on its way holds its exchange open.
+func TestATerminatedServeFinishesTheExchangesItHas(t *testing.T) {
+	a := provide(t, "a")
+	p := runPair(t, yaml(oneDeployment, a), "gpt")
+	c, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	body := ask("gpt", "")
+	fmt.Fprintf(c, "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s", len(body), body[:20])
+	<-time.After(300 * time.Millisecond)
+	for _, s := range p.processors {
+		s.signal(t, syscall.SIGTERM)
+	}
+	<-time.After(4 * time.Second) // more than a nestor with nothing to do takes to end
+	_, _ = io.WriteString(c, body[20:])
+	got, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = got.Body.Close()
+	if got.StatusCode != http.StatusOK {
+		t.Errorf("the request in flight ended with %d", got.StatusCode)
+	}
+	for _, s := range p.processors {
+		if got := s.exitStatus(t, 5*time.Second); got != 0 {
+			t.Errorf("nestor ended with %d", got)
+		}
+	}
+}
+
+func TestATerminatedServeFailsNoRequestOfTheOthers(t *testing.T) {
+	a := provide(t, "a")
+	p := runPair(t, yaml(oneDeployment, a), "gpt")
+	l := p.load(8, ask("gpt", "delay=20ms"))
+	eventually(t, 5*time.Second, "the load runs", func() bool { return l.count() > 50 })
+	p.processors[0].signal(t, syscall.SIGTERM)
+	if got := p.processors[0].exitStatus(t, 5*time.Second); got != 0 {
+		t.Errorf("nestor ended with %d", got)
+	}
+	before := l.count()
+	eventually(t, 10*time.Second, "the load goes on", func() bool { return l.count() > before+300 })
+	l.stop(t)
 }

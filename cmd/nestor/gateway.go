@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -53,6 +54,7 @@ type gateway struct {
 	xds       *envoy.Server
 	envoy     envoy.Options
 	health    *health.Server
+	processor *extproc.Server
 	grpc      *grpc.Server
 	http      *http.Server
 	ready     atomic.Bool
@@ -133,7 +135,8 @@ func (g *gateway) assemble() error {
 		f.Register(g.grpc)
 		o.Replica, o.Elsewhere = g.limits.replicas.Self().ID, f
 	}
-	extproc.New(o).Register(g.grpc)
+	g.processor = extproc.New(o)
+	g.processor.Register(g.grpc)
 	g.xds.Register(g.grpc)
 	grpc_health_v1.RegisterHealthServer(g.grpc, g.health)
 	g.http = &http.Server{
@@ -141,7 +144,7 @@ func (g *gateway) assemble() error {
 			View:        g.router.View,
 			Auth:        func() api.Authenticator { return g.callers.index },
 			Manage:      g.callers.manager(),
-			ProbeTarget: "http://" + reachable(g.client),
+			ProbeTarget: "http://" + cmp.Or(g.settings.probeAddress, reachable(g.client)),
 			ProbeSecret: probe,
 			Metrics:     promhttp.HandlerFor(registry, promhttp.HandlerOpts{}),
 			Ready:       g.readiness,
@@ -152,6 +155,7 @@ func (g *gateway) assemble() error {
 	return nil
 }
 
+// readiness is that of this process. A request through Envoy that asks for it finds out about Envoy too.
 func (g *gateway) readiness() error {
 	if !g.ready.Load() {
 		return errors.New("starting or draining")
@@ -207,15 +211,18 @@ func (g *gateway) drain() {
 	}
 }
 
-// shutdown lets exchanges in flight end, and then closes both ports.
+// shutdown takes nothing new, lets exchanges in flight end for the grace time at most, and then closes both ports.
 func (g *gateway) shutdown() {
 	g.ready.Store(false)
 	g.health.Shutdown()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), g.settings.grace)
 	defer cancel()
-	_ = g.http.Shutdown(ctx) // what is left when the time is up is closed below
 	stopped := make(chan struct{})
 	go func() { g.grpc.GracefulStop(); close(stopped) }()
+	g.processor.WaitIdle(ctx)
+	httpCtx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	_ = g.http.Shutdown(httpCtx) // what is left when the time is up is closed below
 	select {
 	case <-stopped:
 	case <-time.After(time.Second): // Envoy's streams for configuration and log never end by themselves

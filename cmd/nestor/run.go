@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -46,7 +47,7 @@ func run(c *cobra.Command, s settings) error {
 	warnUnknown(log, os.Environ())
 	binary, version, err := process.FindBinary(c.Context(), cmp.Or(s.envoy, os.Getenv("ENVOY")))
 	if err != nil {
-		return err
+		return unlessEnded(c.Context(), err)
 	}
 	s.nodeID = nodeID(s.listen)
 	g, err := newGateway(s, c.ErrOrStderr(), log)
@@ -66,9 +67,17 @@ func run(c *cobra.Command, s settings) error {
 		NodeID: s.nodeID, Concurrency: s.concurrency, Grace: s.grace, Log: log,
 	})
 	if err != nil {
-		return err
+		return unlessEnded(c.Context(), err)
 	}
 	return g.superviseEnvoy(c.Context(), child)
+}
+
+// unlessEnded drops the error of a start that a signal has ended.
+func unlessEnded(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
 }
 
 // superviseEnvoy says when requests are served, and keeps Envoy running until ctx ends.
@@ -79,9 +88,12 @@ func (g *gateway) superviseEnvoy(ctx context.Context, child *process.Child) erro
 	go func() { supervised <- child.Run(ctx) }()
 	go passSignals(ctx, child, g.log)
 	defer context.AfterFunc(ctx, g.drain)()
-	if err := g.waitReady(ctx); err != nil {
+	if err := g.waitReady(ctx, child); err != nil {
+		ended := ctx.Err() != nil // by a signal
 		cancel()
-		<-supervised
+		if stopped := <-supervised; ended {
+			return stopped
+		}
 		return fmt.Errorf("%w; Envoy's log is %s", err, child.LogFile())
 	}
 	g.log.Info("ready", "listen", g.client, "grpc", g.settings.grpcListen, "http", g.settings.httpListen,
@@ -102,10 +114,18 @@ func (g *gateway) superviseEnvoy(ctx context.Context, child *process.Child) erro
 	}
 }
 
-// waitReady asks for readiness the way a client's request goes.
-func (g *gateway) waitReady(ctx context.Context) error {
+// waitReady waits until Envoy has the configuration, unless it has one of an earlier run, and then asks for readiness the way
+// a client's request goes.
+func (g *gateway) waitReady(ctx context.Context, child *process.Child) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
+	if !child.Adopted() {
+		if err := g.xds.Ready(ctx); errors.Is(err, context.DeadlineExceeded) {
+			return fmt.Errorf("envoy has not taken its configuration in %v", readyTimeout)
+		} else if err != nil {
+			return err
+		}
+	}
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	client := &http.Client{Timeout: time.Second}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -20,6 +21,7 @@ func serveCommand() *cobra.Command {
 		},
 	}
 	settingsFlags(c.Flags())
+	serveFlags(c.Flags())
 	return c
 }
 
@@ -38,5 +40,16 @@ func serve(c *cobra.Command, s settings) error {
 	}
 	defer g.shutdown()
 	log.Info("ready", "grpc", s.grpcListen, "http", s.httpListen)
+	defer g.leave()
 	return g.watch(c.Context())
+}
+
+// noticed is in what time every Envoy has seen by its health check that a processor is about to go.
+const noticed = time.Second
+
+// leave has Envoys turn to other processors, where there are any, while this one still decides what comes.
+func (g *gateway) leave() {
+	g.drain()
+	g.health.Shutdown()
+	time.Sleep(min(noticed, g.settings.grace))
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"os"
@@ -33,6 +34,7 @@ type settings struct {
 	redisURL       string
 	redisPrefix    string // empty: what the config says, else redis.DefaultPrefix
 	advertise      string
+	probeAddress   string // empty: listen
 	freshLimits    bool
 	metering       string
 	logLevel       string
@@ -76,6 +78,10 @@ func isInband(metering string) (bool, error) {
 	return false, fmt.Errorf("--metering %s is neither native nor inband", metering)
 }
 
+func serveFlags(f *pflag.FlagSet) {
+	f.String("probe-address", "", "HOST:PORT at which /health reaches Envoy to probe deployments (default: --listen on this machine)")
+}
+
 func envoyFlags(f *pflag.FlagSet) {
 	f.String("admin-listen", "127.0.0.1:0", "where Envoy's admin interface listens; port 0 is a free one")
 	f.String("envoy", "", "the Envoy to run, at least 1.38 (default: $ENVOY, else envoy on the PATH)")
@@ -109,6 +115,7 @@ func readSettings(c *cobra.Command) (settings, error) {
 		redisURL:       v.GetString("redis-url"),
 		redisPrefix:    v.GetString("redis-prefix"),
 		advertise:      v.GetString("advertise"),
+		probeAddress:   v.GetString("probe-address"),
 		freshLimits:    v.GetBool("fresh-limits"),
 		metering:       v.GetString("metering"),
 		logLevel:       v.GetString("log-level"),
@@ -133,6 +140,7 @@ func (s settings) check() error {
 	}
 	for _, a := range []struct{ flag, address string }{
 		{"listen", s.listen}, {"grpc-listen", s.grpcListen}, {"http-listen", s.httpListen},
+		{"probe-address", cmp.Or(s.probeAddress, s.listen)},
 	} {
 		if _, port, err := net.SplitHostPort(a.address); err != nil || port == "0" || port == "" {
 			return fmt.Errorf("--%s %s is not HOST:PORT with a port from 1 to 65535", a.flag, a.address)

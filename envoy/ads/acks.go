@@ -14,8 +14,14 @@ import (
 type acks struct {
 	mu      sync.Mutex
 	target  map[resourcev3.Type]string // version by type; nil before the first snapshot
-	streams map[int64]map[resourcev3.Type]answer
+	streams map[int64]*stream
 	changed chan struct{} // closed at the next change
+}
+
+// stream is an Envoy that is connected.
+type stream struct {
+	node    string // its node id; empty before its first request
+	answers map[resourcev3.Type]answer
 }
 
 // answer is what an Envoy said to the last response of a type.
@@ -26,7 +32,7 @@ type answer struct {
 }
 
 func newAcks() *acks {
-	return &acks{streams: map[int64]map[resourcev3.Type]answer{}, changed: make(chan struct{})}
+	return &acks{streams: map[int64]*stream{}, changed: make(chan struct{})}
 }
 
 // expect sets the versions that every Envoy shall have.
@@ -43,13 +49,16 @@ func (a *acks) change(f func()) {
 	a.changed = make(chan struct{})
 }
 
-// wait returns when done says so, with an error when an Envoy has refused the target, and with
-// the context's when it ends.
-func (a *acks) wait(ctx context.Context, done func(streams, upToDate int) bool) error {
+// every is for wait: all Envoys.
+func every(*stream) bool { return true }
+
+// wait returns when done says so of the Envoys that are meant, with an error when one of them has refused the target,
+// and with the context's when it ends.
+func (a *acks) wait(ctx context.Context, meant func(*stream) bool, done func(streams, upToDate int) bool) error {
 	for {
 		a.mu.Lock()
-		upToDate, err := a.count()
-		streams, changed := len(a.streams), a.changed
+		streams, upToDate, err := a.count(meant)
+		changed := a.changed
 		a.mu.Unlock()
 		if err != nil || done(streams, upToDate) {
 			return err
@@ -62,35 +71,44 @@ func (a *acks) wait(ctx context.Context, done func(streams, upToDate int) bool) 
 	}
 }
 
-// count says how many streams have acknowledged the whole target.
-func (a *acks) count() (upToDate int, err error) {
-	if a.target == nil {
-		return 0, nil
-	}
-	for _, stream := range a.streams {
-		current := 0
-		for typ, version := range a.target {
-			got := stream[typ]
-			if got.version != version {
-				continue
-			}
-			if got.refusal != "" {
-				return 0, fmt.Errorf("envoy refused the configuration: %s", got.refusal)
-			}
-			if got.acked {
-				current++
-			}
+// count says how many streams are meant, and how many of them have acknowledged the whole target.
+func (a *acks) count(meant func(*stream) bool) (streams, upToDate int, err error) {
+	for _, s := range a.streams {
+		if !meant(s) {
+			continue
 		}
-		if current == len(a.target) {
+		streams++
+		current, err := s.acknowledged(a.target)
+		if err != nil {
+			return 0, 0, err
+		}
+		if a.target != nil && current == len(a.target) {
 			upToDate++
 		}
 	}
-	return upToDate, nil
+	return streams, upToDate, nil
+}
+
+// acknowledged says how many types of the target the Envoy has. Its refusal is an error.
+func (s *stream) acknowledged(target map[resourcev3.Type]string) (current int, err error) {
+	for typ, version := range target {
+		got := s.answers[typ]
+		if got.version != version {
+			continue
+		}
+		if got.refusal != "" {
+			return 0, fmt.Errorf("envoy refused the configuration: %s", got.refusal)
+		}
+		if got.acked {
+			current++
+		}
+	}
+	return current, nil
 }
 
 // OnDeltaStreamOpen notes that an Envoy has connected.
 func (a *acks) OnDeltaStreamOpen(_ context.Context, id int64, _ string) error {
-	a.change(func() { a.streams[id] = map[resourcev3.Type]answer{} })
+	a.change(func() { a.streams[id] = &stream{answers: map[resourcev3.Type]answer{}} })
 	return nil
 }
 
@@ -102,13 +120,17 @@ func (a *acks) OnDeltaStreamClosed(id int64, _ *corev3.Node) {
 // OnStreamDeltaRequest notes the acknowledgement or refusal that a request holds.
 func (a *acks) OnStreamDeltaRequest(id int64, r *discoveryv3.DeltaDiscoveryRequest) error {
 	a.change(func() {
-		got := a.streams[id][r.GetTypeUrl()]
+		s := a.streams[id]
+		if node := r.GetNode().GetId(); node != "" { // of the first request
+			s.node = node
+		}
+		got := s.answers[r.GetTypeUrl()]
 		if r.GetResponseNonce() == "" || r.GetResponseNonce() != got.nonce {
 			return
 		}
 		got.acked = r.GetErrorDetail() == nil
 		got.refusal = r.GetErrorDetail().GetMessage()
-		a.streams[id][r.GetTypeUrl()] = got
+		s.answers[r.GetTypeUrl()] = got
 	})
 	return nil
 }
@@ -116,6 +138,6 @@ func (a *acks) OnStreamDeltaRequest(id int64, r *discoveryv3.DeltaDiscoveryReque
 // OnStreamDeltaResponse notes what an Envoy is about to be sent.
 func (a *acks) OnStreamDeltaResponse(id int64, _ *discoveryv3.DeltaDiscoveryRequest, r *discoveryv3.DeltaDiscoveryResponse) {
 	a.change(func() {
-		a.streams[id][r.GetTypeUrl()] = answer{nonce: r.GetNonce(), version: r.GetSystemVersionInfo()}
+		a.streams[id].answers[r.GetTypeUrl()] = answer{nonce: r.GetNonce(), version: r.GetSystemVersionInfo()}
 	})
 }

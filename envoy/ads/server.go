@@ -92,7 +92,7 @@ func (s *Server) serve(ctx context.Context, snapshot *cachev3.Snapshot) error {
 func (s *Server) acknowledged(ctx context.Context) error {
 	limited, cancel := context.WithTimeout(ctx, ackTimeout)
 	defer cancel()
-	err := s.acks.wait(limited, func(streams, upToDate int) bool { return upToDate == streams })
+	err := s.acks.wait(limited, every, func(streams, upToDate int) bool { return upToDate == streams })
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 		return nil
 	}
@@ -110,10 +110,10 @@ func (s *Server) revert(ctx context.Context, cause error) error {
 	return cause
 }
 
-// Ready waits until an Envoy has acknowledged everything. An error has Envoy's reasons for a
+// Ready waits until the Envoy with that node id has acknowledged everything. An error has its reasons for a
 // refusal, for example a listening port that is taken, or is the context's.
-func (s *Server) Ready(ctx context.Context) error {
-	return s.acks.wait(ctx, func(_, upToDate int) bool { return upToDate > 0 })
+func (s *Server) Ready(ctx context.Context, node string) error {
+	return s.acks.wait(ctx, func(s *stream) bool { return s.node == node }, func(_, upToDate int) bool { return upToDate > 0 })
 }
 
 // everyNode gives all Envoys the same configuration.

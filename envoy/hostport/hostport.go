@@ -63,10 +63,11 @@ func ParseBind(text string) (Address, error) {
 	return a, nil
 }
 
-// Message is the address in Envoy's configuration.
+// Message is the address in Envoy's configuration. A listener on :: takes IPv4 too, as Go's do.
 func (a Address) Message() *corev3.Address {
 	return &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{
 		Address:       a.Host,
 		PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: uint32(a.Port)},
+		Ipv4Compat:    a.Host == "::",
 	}}}
 }

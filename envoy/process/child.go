@@ -308,6 +308,8 @@ func (c *Child) arguments(instance string) []string {
 		"--config-path", c.home.bootstrap(),
 		"--config-yaml", string(merged),
 		"--admin-address-path", c.home.admin(),
+		// Envoy opens it anew at SIGUSR1, and writes in bulk, by default every ten seconds.
+		"--log-path", c.home.log(), "--file-flush-interval-msec", "100",
 		"--disable-hot-restart",
 	}
 	if c.o.Concurrency > 0 {

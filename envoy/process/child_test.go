@@ -70,6 +70,24 @@ func TestChildThatDiesIsStartedAgain(t *testing.T) {
 	}
 }
 
+func TestALogThatWasMovedAwayIsOpenedAnew(t *testing.T) {
+	c := startChild(t, childOptions(t, nowhere))
+	stop := runChild(t, c)
+	if err := os.Rename(c.LogFile(), c.LogFile()+".1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Signal(syscall.SIGUSR1); err != nil {
+		t.Fatal(err)
+	}
+	if err := stop(); err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	log, err := os.ReadFile(c.LogFile())
+	if err != nil || !strings.Contains(string(log), "exiting") {
+		t.Errorf("the new log has %q, %v; want what Envoy said since", log, err)
+	}
+}
+
 func TestDrainLetsRequestsInFlightEndAndRefusesNewOnes(t *testing.T) {
 	release := make(chan struct{})
 	asked := make(chan struct{})
