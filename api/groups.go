@@ -62,7 +62,7 @@ func newGroupRow(m routing.Model, seen map[*routing.Deployment]map[string]any) *
 }
 
 func (g *groupRow) add(d *routing.Deployment, info map[string]any) {
-	if !slices.Contains(g.Providers, d.Provider) {
+	if d.Provider != "" && !slices.Contains(g.Providers, d.Provider) {
 		g.Providers = append(g.Providers, d.Provider)
 	}
 	if mode, ok := info["mode"].(string); ok && g.Mode == nil {

@@ -123,3 +123,10 @@ func TestModelGroupInfoSumsUpEveryModel(t *testing.T) {
 	mustEqual(t, []string{"quick"}, column(t, get(t, h, "/model_group/info?model_group=quick"), "model_group"))
 	mustEqual(t, []string{}, column(t, get(t, h, "/model_group/info?model_group=nix"), "model_group"))
 }
+
+func TestModelGroupInfoNamesNoProviderWhereItIsUnknown(t *testing.T) {
+	h := port(t, `{model_list: [{model_name: m, litellm_params: {model: "<your-model>"}}]}`)
+	if body := ask(h, "GET", "/model_group/info").Body.String(); !strings.Contains(body, `"providers":[]`) {
+		t.Error(body)
+	}
+}

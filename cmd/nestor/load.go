@@ -41,6 +41,9 @@ func inspect(s *routing.Snapshot, providers *provider.Table) ([]config.Diagnosti
 	var unsendable, credentials []config.Diagnostic
 	said := map[string]bool{}
 	for _, d := range s.Deployments() {
+		if d.Provider == "" {
+			continue
+		}
 		if err := providers.Check(d); err != nil {
 			unsendable = append(unsendable, config.Diagnostic{At: d.At, Message: "model " + d.Written + ": " + err.Error()})
 		}

@@ -3,6 +3,7 @@ package config
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
 
 	"github.com/nestor-gateway/nestor/routing/config/tree"
@@ -39,6 +40,16 @@ type Entry struct {
 	// Problem is why no request can be sent to this entry: a variable that is not set,
 	// a placeholder left in an address. Empty when there is none. Never holds a secret.
 	Problem string
+}
+
+// Unidentified reports whether a variable that is not set or a placeholder stands where the provider or its model
+// should be named. Params.Model or Params.Provider is then as written.
+func (e *Entry) Unidentified() bool {
+	return e.Problem != "" && (unresolved(e.Params.Model) || unresolved(e.Params.Provider))
+}
+
+func unresolved(text string) bool {
+	return strings.HasPrefix(text, referencePrefix) || placeholder(text) != ""
 }
 
 // Params are the litellm_params of an entry. A nil pointer is a key that is absent or null.

@@ -78,7 +78,9 @@ type decoder struct {
 	splitting tree.Splitting
 
 	// entry is the element of model_list being read, if any.
-	entry       *Entry
+	entry *Entry
+	// nameless: an entry was left out for want of a name.
+	nameless    bool
 	variables   map[string]string
 	credentials map[string]*tree.Node
 	meant       map[string]string
@@ -158,7 +160,7 @@ func (d *decoder) modelList(merged []files.Section, name string) bool {
 	}
 	if !found {
 		d.report.Problem(Position{File: name, Line: 1, Column: 1}, "add a model_list with at least one entry", "the config has no model_list")
-	} else if len(d.cfg.Entries) == 0 && d.report.Found() == 0 {
+	} else if len(d.cfg.Entries) == 0 && !d.nameless && d.report.Found() == 0 {
 		d.report.Problem(Position{File: name, Line: 1, Column: 1}, "add an entry with model_name and litellm_params", "model_list is empty")
 	}
 	return true

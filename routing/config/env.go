@@ -22,19 +22,28 @@ func reference(v *tree.Node) (name string, ok bool) {
 // An empty one counts as not set. In an entry that is a warning, and no request can be sent to it;
 // elsewhere a problem.
 func (d *decoder) lookup(key, name string, at Position) (string, bool) {
-	if text, ok := d.env(name); ok && text != "" {
+	if text := d.variable(name); text != "" {
 		return text, true
 	}
-	if text := d.variables[name]; text != "" {
-		return text, true
-	}
-	message := fmt.Sprintf("%s needs the environment variable %s, which is not set", key, tree.Clip(name))
+	message := unset(key, name)
 	if d.entry == nil {
 		d.report.Problem(at, "set "+tree.Clip(name), "%s", message)
 		return "", false
 	}
 	d.unusable(at, "set "+tree.Clip(name), message)
 	return "", false
+}
+
+// variable is what a variable holds, empty when it is not set.
+func (d *decoder) variable(name string) string {
+	if text, ok := d.env(name); ok && text != "" {
+		return text
+	}
+	return d.variables[name]
+}
+
+func unset(key, name string) string {
+	return fmt.Sprintf("%s needs the environment variable %s, which is not set", key, tree.Clip(name))
 }
 
 // unusable marks the entry being read as one to which no request can be sent.

@@ -18,7 +18,7 @@ func (d *decoder) entryOf(v *tree.Node) {
 	for _, p := range d.fields("an entry of model_list", v) {
 		switch p.Key.Text {
 		case "model_name":
-			d.text("model_name", p.Value, &e.Name)
+			d.modelName(p.Value, &e)
 		case "litellm_params":
 			params = p.Value
 		case "model_info":
@@ -34,7 +34,20 @@ func (d *decoder) entryOf(v *tree.Node) {
 	if d.required(v, "litellm_params") {
 		d.params(params, &e.Params)
 	}
+	if e.Name == "" {
+		d.nameless = true
+		return
+	}
 	d.cfg.Entries = append(d.cfg.Entries, e)
+}
+
+// modelName reads the name of an entry's group. An entry whose name is in a variable that is not set belongs to no group.
+func (d *decoder) modelName(v *tree.Node, e *Entry) {
+	if name, isReference := reference(v); isReference && d.variable(name) == "" {
+		d.report.Warn(v.At, "set "+tree.Clip(name), "%s; the entry is left out", unset("model_name", name))
+		return
+	}
+	d.text("model_name", v, &e.Name)
 }
 
 // required reports a key that is not there. One that is empty text is as good as not there.
@@ -123,13 +136,9 @@ func (d *decoder) param(f tree.Pair, p *Params) {
 	case "rpm", "tpm", "max_parallel_requests", "weight", "order", "litellm_credential_name":
 	case "model":
 		p.ModelAt = v.At
-		d.text(key, v, &p.Model)
-		d.checkPlaceholder(key, v, false)
-		if name, isReference := reference(v); isReference && p.Model == "" {
-			p.Model = referencePrefix + name
-		}
+		d.identifier(key, v, &p.Model)
 	case "custom_llm_provider":
-		d.text(key, v, &p.Provider)
+		d.identifier(key, v, &p.Provider)
 	case "api_key":
 		d.secret(key, v, &p.APIKey)
 		d.checkPlaceholder(key, v, true)
@@ -154,6 +163,15 @@ func (d *decoder) param(f tree.Pair, p *Params) {
 		if !d.timing(f, p) {
 			d.other(f, p)
 		}
+	}
+}
+
+// identifier reads a part of what names the provider's model. See Entry.Unidentified.
+func (d *decoder) identifier(key string, v *tree.Node, to *string) {
+	d.text(key, v, to)
+	d.checkPlaceholder(key, v, false)
+	if _, isReference := reference(v); isReference && *to == "" {
+		*to = v.Text
 	}
 }
 

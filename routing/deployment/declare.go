@@ -75,7 +75,10 @@ type prepared struct {
 func (d *declaring) prepare(i int) {
 	e := &d.cfg.Entries[i]
 	provider, model, err := d.providers.Split(e.Params.Model, e.Params.Provider)
-	if err != nil {
+	switch {
+	case err != nil && e.Unidentified():
+		provider, model = "", e.Params.Model
+	case err != nil:
 		d.file.Problem(e.Params.ModelAt, err.Error(), d.nearGroup(e.Params.Model))
 		return
 	}

@@ -14,7 +14,7 @@ type Deployment struct {
 	// ID is model_info.id, or a hash of what identifies the deployment:
 	// provider, model, address, version, credential and default parameters.
 	ID string
-	// Provider is a row of the provider table, for example "groq".
+	// Provider is a row of the provider table, for example "groq"; empty where it can't be told, which is a Problem.
 	Provider string
 	// Model is the provider's own name of the model, for example "openai/gpt-oss-120b".
 	Model string
