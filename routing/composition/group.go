@@ -95,20 +95,18 @@ func (c *Composition) shareGroup(g *Group) share.Group {
 	for _, entries := range g.Tiers {
 		tier := share.Tier{Members: make([]share.Member, len(entries))}
 		for k, i := range entries {
-			p := &c.Config.Entries[i].Params
-			tier.Weighted = tier.Weighted || p.Weight != nil
-			tier.Members[k] = shareMember(p, c.Targets[i])
+			e := &c.Config.Entries[i]
+			tier.Weighted = tier.Weighted || e.Params.Weight != nil
+			tier.Members[k] = shareMember(e, c.Targets[i])
 		}
 		to.Tiers = append(to.Tiers, tier)
 	}
 	return to
 }
 
-func shareMember(p *config.Params, t Target) share.Member {
-	m := share.Member{
-		To: t.Leaf, Weight: 1,
-		Closed: deployment.AdmitsNothing(p.RPM, p.TPM, p.MaxParallel), Limit: limits(p.RPM, p.TPM),
-	}
+func shareMember(e *config.Entry, t Target) share.Member {
+	p := &e.Params
+	m := share.Member{To: t.Leaf, Weight: 1, Closed: deployment.EntryRefuses(e) != "", Limit: limits(p.RPM, p.TPM)}
 	if p.Weight != nil {
 		m.Weight = *p.Weight
 	}

@@ -54,6 +54,14 @@ func (d *Deployment) Refuses() string {
 	return RefusedBy(d.RPM, d.TPM, d.MaxParallel)
 }
 
+// EntryRefuses says why nothing gets through an entry, ever, whatever it leads to; empty when something does.
+func EntryRefuses(e *config.Entry) string {
+	if e.Problem != "" {
+		return e.Problem
+	}
+	return RefusedBy(e.Params.RPM, e.Params.TPM, e.Params.MaxParallel)
+}
+
 // RefusedBy names the limit that admits nothing, if one does.
 func RefusedBy(rpm, tpm, maxParallel *int64) string {
 	switch {

@@ -103,14 +103,14 @@ func (d *drawing) member(group int32, tier, member int) Member {
 		m.Deployment = d.Deployments[to.To]
 	}
 	if !live {
-		m.Unavailable = d.memberReason(&e.Params, to)
+		m.Unavailable = d.memberReason(e, to)
 	}
 	return m
 }
 
 // memberReason is why a member that is not live is not.
-func (d *drawing) memberReason(p *config.Params, to *share.Member) string {
-	if why := deployment.RefusedBy(p.RPM, p.TPM, p.MaxParallel); why != "" {
+func (d *drawing) memberReason(e *config.Entry, to *share.Member) string {
+	if why := deployment.EntryRefuses(e); why != "" {
 		return why
 	}
 	if !to.Group {
