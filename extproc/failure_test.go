@@ -2,6 +2,8 @@ package extproc
 
 import (
 	"encoding/json"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -99,6 +101,22 @@ func TestRequestFieldsBoundTheRetries(t *testing.T) {
 			t.Errorf("went to %v: a client may not ask for more retries than configured", went)
 		}
 	})
+}
+
+func TestARetryPolicyForAnAliasIsThatOfCallsByTheAlias(t *testing.T) {
+	policies := strings.Replace(twoGroups, "{num_retries: 2}", `
+  num_retries: 2
+  model_group_alias: {once: fast, quick: fast}
+  model_group_retry_policy: {once: {InternalServerErrorRetries: 0}, fast: {InternalServerErrorRetries: 1}}`, 1)
+	for model, want := range map[string]int{"once": 1, "quick": 2, "fast": 2} {
+		synctest.Test(t, func(t *testing.T) {
+			body := strings.Replace(chat, "fast", model, 1)
+			went, _ := attempts(t, fixture(t, policies), nil, body, failing("500", ""))
+			if tried := slices.Index(went, "c"); tried != want {
+				t.Errorf("%s went to %v, want %d attempts and the fallback", model, went, want)
+			}
+		})
+	}
 }
 
 func TestContextWindowErrorGoesToItsOwnFallback(t *testing.T) {

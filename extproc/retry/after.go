@@ -79,7 +79,7 @@ func mayRetry(view *routing.View, d *nestorv1.Decision, b Setback, tried []strin
 	if !ok {
 		return false
 	}
-	limit := view.Snapshot().Retries(deployment, target.Group, b.Class)
+	limit := view.Snapshot().Retries(deployment, d.Group, b.Class)
 	if d.NumRetries != nil {
 		limit = min(limit, int(*d.NumRetries))
 	}

@@ -14,6 +14,7 @@ import (
 func Read(cfg *config.Config, file *reading.File, deployments []*deployment.Deployment, groupOf GroupOf) *Settings {
 	c, r := checker{file, groupOf}, &cfg.Router
 	c.checkGroups(cfg.Groups)
+	c.checkRetryPolicies(r.GroupRetryPolicy)
 	s := &Settings{
 		config: cfg, deployments: deployments, groupOf: groupOf,
 		contextWindow: c.fallbacks(r.ContextWindowFallbacks),
@@ -47,6 +48,14 @@ func (c checker) checkGroups(groups map[string]config.Group) {
 			continue
 		}
 		c.Problem(g.At, fmt.Sprintf("model_groups: there is no group %q", name), c.Near(name))
+	}
+}
+
+func (c checker) checkRetryPolicies(policies map[string]config.RetryPolicy) {
+	for _, name := range slices.Sorted(maps.Keys(policies)) {
+		if _, ok := c.groupOf(name); !ok {
+			c.Note(policies[name].At, fmt.Sprintf("the retry policy for %q, which is no group, alias or model of the file, is not used", name), c.Near(name))
+		}
 	}
 }
 

@@ -72,14 +72,12 @@ func firstPositive(choices ...*time.Duration) time.Duration {
 	return 0
 }
 
-// Retries returns how often a request may be tried again in a group after a failure of a class at a deployment:
-// what a retry policy says, else the group's num_retries, the deployment's, the router's, or 2 as in LiteLLM.
-// A group's own policy replaces the router's whole.
-func (s *Settings) Retries(d *deployment.Deployment, group string, c cooldown.Class) int {
-	policy, ok := s.config.Router.GroupRetryPolicy[group]
-	if !ok {
-		policy = s.config.Router.RetryPolicy
-	}
+// Retries returns how often a request may be tried again after a failure of a class at a deployment of the group
+// that was called by a name: what a retry policy says, else the group's num_retries, the deployment's, the router's,
+// or 2 as in LiteLLM.
+func (s *Settings) Retries(d *deployment.Deployment, name string, c cooldown.Class) int {
+	group, _ := s.groupOf(name)
+	policy := s.retryPolicy(name, group)
 	if n, ok := cooldown.ByClass(policy, c, "Retries"); ok {
 		return n
 	}
@@ -92,6 +90,17 @@ func (s *Settings) Retries(d *deployment.Deployment, group string, c cooldown.Cl
 		}
 	}
 	return defaultRetries
+}
+
+// retryPolicy is that for the called name, which LiteLLM goes by, else that for its group. Either replaces the
+// router's whole.
+func (s *Settings) retryPolicy(name, group string) map[string]int {
+	for _, key := range []string{name, group} {
+		if policy, ok := s.config.Router.GroupRetryPolicy[key]; ok {
+			return policy.Retries
+		}
+	}
+	return s.config.Router.RetryPolicy
 }
 
 // MaxFallbacks is how many groups may stand in during one request.

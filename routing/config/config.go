@@ -146,14 +146,20 @@ type Router struct {
 	// RetryPolicy and AllowedFailsPolicy are by LiteLLM's names, for example "RateLimitErrorRetries".
 	RetryPolicy        map[string]int
 	AllowedFailsPolicy map[string]int
-	// GroupRetryPolicy is model_group_retry_policy.
-	GroupRetryPolicy map[string]map[string]int
+	// GroupRetryPolicy is model_group_retry_policy, by group or alias.
+	GroupRetryPolicy map[string]RetryPolicy
 	RetryBudget      *RetryBudget
 
 	Fallbacks              []Fallback
 	ContextWindowFallbacks []Fallback
 	ContentPolicyFallbacks []Fallback
 	DefaultFallbacks       []Key
+}
+
+// RetryPolicy is one entry of model_group_retry_policy. Retries are by LiteLLM's names.
+type RetryPolicy struct {
+	At      Position
+	Retries map[string]int
 }
 
 // Alias is one entry of model_group_alias.

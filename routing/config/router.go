@@ -36,9 +36,9 @@ func (d *decoder) router(v *tree.Node) {
 		case "disable_cooldowns":
 			d.flag(key, v, &r.DisableCooldowns)
 		case "retry_policy":
-			r.RetryPolicy = d.policy(key, v, known.RetryClasses)
+			r.RetryPolicy = d.policy(v, &d.known.Retries)
 		case "allowed_fails_policy":
-			r.AllowedFailsPolicy = d.policy(key, v, known.FailureClasses)
+			r.AllowedFailsPolicy = d.policy(v, &d.known.Failures)
 		case "model_group_retry_policy":
 			r.GroupRetryPolicy = d.groupPolicies(key, v)
 		case "limits_without_redis":
@@ -172,12 +172,11 @@ func (d *decoder) shown(v *tree.Node) string {
 }
 
 // policy reads a mapping of LiteLLM's error names to numbers.
-func (d *decoder) policy(key string, v *tree.Node, classes string) map[string]int {
-	s := known.Section{Name: key, Names: strings.Fields(classes)}
+func (d *decoder) policy(v *tree.Node, s *known.Section) map[string]int {
 	counts := map[string]int{}
-	for _, f := range d.fields(key, v) {
-		if !slices.Contains(s.Names, f.Key.Text) {
-			d.unknown(&s, f.Key)
+	for _, f := range d.fields(s.Name, v) {
+		if !s.IsSupported(f.Key.Text) {
+			d.unsupported(s, f)
 			continue
 		}
 		var n *int
@@ -188,10 +187,11 @@ func (d *decoder) policy(key string, v *tree.Node, classes string) map[string]in
 	return counts
 }
 
-func (d *decoder) groupPolicies(key string, v *tree.Node) map[string]map[string]int {
-	groups := map[string]map[string]int{}
+func (d *decoder) groupPolicies(key string, v *tree.Node) map[string]RetryPolicy {
+	s, groups := d.known.Retries, map[string]RetryPolicy{}
+	s.Name = key
 	for _, f := range d.fields(key, v) {
-		groups[f.Key.Text] = d.policy(key, f.Value, known.RetryClasses)
+		groups[f.Key.Text] = RetryPolicy{At: f.Key.At, Retries: d.policy(f.Value, &s)}
 	}
 	return groups
 }

@@ -33,10 +33,12 @@ const (
 	strategyArgsSupported = "ttl lowest_latency_buffer max_latency_list_size"
 	strategyArgsOthers    = "the mean counts: ttft_percentile"
 
-	WithoutRedis   = "share closed open"
-	BudgetKeys     = "percent min_per_second"
-	RetryClasses   = "BadRequestErrorRetries AuthenticationErrorRetries TimeoutErrorRetries RateLimitErrorRetries ContentPolicyViolationErrorRetries InternalServerErrorRetries ServiceUnavailableErrorRetries NotFoundErrorRetries DefaultRetries"
-	FailureClasses = "BadRequestErrorAllowedFails AuthenticationErrorAllowedFails TimeoutErrorAllowedFails RateLimitErrorAllowedFails ContentPolicyViolationErrorAllowedFails InternalServerErrorAllowedFails ServiceUnavailableErrorAllowedFails BadGatewayErrorAllowedFails NotFoundErrorAllowedFails"
+	WithoutRedis = "share closed open"
+	BudgetKeys   = "percent min_per_second"
+
+	retryClasses   = "AuthenticationErrorRetries TimeoutErrorRetries RateLimitErrorRetries InternalServerErrorRetries ServiceUnavailableErrorRetries DefaultRetries"
+	retryOthers    = "a request that its provider refuses as wrong (400, 404, 422) is not tried again, its fallbacks follow at once: BadRequestErrorRetries ContentPolicyViolationErrorRetries NotFoundErrorRetries"
+	failureClasses = "BadRequestErrorAllowedFails AuthenticationErrorAllowedFails TimeoutErrorAllowedFails RateLimitErrorAllowedFails ContentPolicyViolationErrorAllowedFails InternalServerErrorAllowedFails ServiceUnavailableErrorAllowedFails BadGatewayErrorAllowedFails NotFoundErrorAllowedFails"
 )
 
 // Section is what is known about the keys of one mapping of the file.
@@ -52,7 +54,9 @@ type Section struct {
 // Catalog is every section.
 type Catalog struct {
 	Top, Entry, Router, StrategyArgs, Module, Proxy, Group, Param, Redis, CacheParams Section
-	Request, Provider                                                                 map[string]bool
+	// Retries and Failures are the keys of retry_policy and of allowed_fails_policy.
+	Retries, Failures Section
+	Request, Provider map[string]bool
 	// Prices are the keys of the prices that count.
 	Prices []string
 }
@@ -69,6 +73,8 @@ func NewCatalog() *Catalog {
 		Param:        newSection("litellm_params", paramSupported, paramKeys),
 		Redis:        newSection("a Redis", redisSupported, redisKeys),
 		CacheParams:  newSection("cache_params", cacheParamsSupported, cacheParamsKeys),
+		Retries:      newSection("retry_policy", retryClasses, retryOthers),
+		Failures:     newSection("allowed_fails_policy", failureClasses, ""),
 		Request:      set(requestParams),
 		Provider:     set(providerParams),
 		Prices:       strings.Fields(prices),
