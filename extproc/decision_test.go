@@ -99,6 +99,24 @@ func TestStreamGetsUsageAndItsOwnTimeouts(t *testing.T) {
 	}
 }
 
+func TestStreamTimeoutOfTheRouterHoldsWhereTheDeploymentHasNone(t *testing.T) {
+	router := strings.Replace(oneDeployment, ", stream_timeout: 3", "", 1) + "router_settings: {timeout: 40, stream_timeout: 20}\n"
+	for name, c := range map[string]struct{ config, stream, unary string }{
+		"the deployment has its own": {oneDeployment + "router_settings: {stream_timeout: 20}\n", "3000", "7000"},
+		"it has a timeout alone":     {router, "20000", "7000"},
+		"it has none":                {strings.Replace(router, ", timeout: 7", "", 1), "20000", "40000"},
+	} {
+		s := fixture(t, c.config)
+		headers := func(more string) map[string]string {
+			return setHeaders(decideFor(t, s, nil, `{"model":"fast","messages":[]`+more+`}`).GetRequestBody().GetResponse().HeaderMutation)
+		}
+		stream, unary := headers(`,"stream":true`)["x-envoy-upstream-rq-per-try-timeout-ms"], headers("")["x-envoy-upstream-rq-timeout-ms"]
+		if stream != c.stream || unary != c.unary {
+			t.Errorf("%s: a stream's headers in %s ms and an answer in %s, want %s and %s", name, stream, unary, c.stream, c.unary)
+		}
+	}
+}
+
 func TestUsageStaysWhereTheClientAskedForIt(t *testing.T) {
 	s := fixture(t, oneDeployment)
 	reply := decideFor(t, s, nil, `{"model":"fast","messages":[],"stream":true,"stream_options":{"include_usage":true}}`)

@@ -119,6 +119,56 @@ func TestARetryPolicyForAnAliasIsThatOfCallsByTheAlias(t *testing.T) {
 	}
 }
 
+func TestMaxFallbacksBoundsTheGroupsThatStandIn(t *testing.T) {
+	var config strings.Builder
+	config.WriteString("model_list:\n")
+	for _, group := range strings.Fields("fast f1 f2 f3 f4 f5 f6") {
+		config.WriteString("  - {model_name: " + group + ", litellm_params: {model: openai/m, api_base: 'http://127.0.0.1:1/v1', api_key: k}, model_info: {id: " + group + "}}\n")
+	}
+	config.WriteString("router_settings:\n  num_retries: 0\n  fallbacks: [{fast: [f1, f2, f3, f4, f5, f6]}]\n")
+	for setting, want := range map[string][]string{
+		"":                                     {"fast", "f1", "f2", "f3", "f4", "f5"}, // LiteLLM's default
+		"  max_fallbacks: 2":                   {"fast", "f1", "f2"},
+		"  max_fallbacks: 0":                   {"fast"},
+		"litellm_settings: {max_fallbacks: 1}": {"fast", "f1"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			went, _ := attempts(t, fixture(t, config.String()+setting), nil, chat, failing("500", ""))
+			if diff := cmp.Diff(want, went); diff != "" {
+				t.Errorf("%q (-want +got):\n%s", setting, diff)
+			}
+		})
+	}
+}
+
+func TestRetryAfterIsHowLongAFailedDeploymentIsLeftAlone(t *testing.T) {
+	for own, want := range map[string]time.Duration{"": 40 * time.Second, ", cooldown_time: 3": 3 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			s := fixture(t, `
+model_list:
+  - {model_name: fast, litellm_params: {model: openai/a, api_base: "http://127.0.0.1:1/v1", api_key: k, order: 1`+own+`}, model_info: {id: a}}
+  - {model_name: fast, litellm_params: {model: openai/b, api_base: "http://127.0.0.1:2/v1", api_key: k, order: 2}, model_info: {id: b}}
+router_settings: {allowed_fails: 0, cooldown_time: 90}
+`)
+			requests := 0
+			pick := func() *extprocv3.ProcessingResponse {
+				requests++
+				return decideFor(t, s, map[string]string{"x-nestor-request": "r" + itoa(requests)}, chat)
+			}
+			failed := pick()
+			exchange(t, s, failureOf(failed.DynamicMetadata, "503", true, map[string]string{"retry-after": "40"}))
+			went := []string{decisionIn(t, failed).Deployment}
+			for _, wait := range []time.Duration{0, want - time.Nanosecond, time.Nanosecond} {
+				time.Sleep(wait)
+				went = append(went, decisionIn(t, pick()).Deployment)
+			}
+			if diff := cmp.Diff([]string{"a", "b", "b", "a"}, went); diff != "" {
+				t.Errorf("%q: at first, then at once, before and after %v (-want +got):\n%s", own, want, diff)
+			}
+		})
+	}
+}
+
 func TestContextWindowErrorGoesToItsOwnFallback(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		body := `{"error":{"message":"This model's maximum context length is 8192 tokens","type":"invalid_request_error","param":"messages","code":"context_length_exceeded"}}`
