@@ -185,7 +185,7 @@ func (d *decoder) timing(f tree.Pair, p *Params) bool {
 			d.timeout(key, f.Value, &p.Timeout)
 		}
 	case "stream_timeout":
-		d.timeout(key, f.Value, &p.StreamTimeout)
+		d.streamTimeout(key, f.Value, &p.StreamTimeout)
 	case "cooldown_time":
 		d.seconds(key, f.Value, &p.CooldownTime)
 	case "num_retries":

@@ -30,7 +30,7 @@ func (d *decoder) router(v *tree.Node) {
 		case "timeout":
 			d.timeout(key, v, &r.Timeout)
 		case "stream_timeout":
-			d.timeout(key, v, &r.StreamTimeout)
+			d.streamTimeout(key, v, &r.StreamTimeout)
 		case "cooldown_time":
 			d.timeout(key, v, &r.CooldownTime)
 		case "disable_cooldowns":

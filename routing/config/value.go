@@ -171,6 +171,16 @@ func (d *decoder) timeout(key string, v *tree.Node, to **time.Duration) {
 	}
 }
 
+// LongestSilence is the longest that Envoy lets a stream say nothing, before its headers too.
+const LongestSilence = 600 * time.Second
+
+// streamTimeout is a timeout that counts up to LongestSilence.
+func (d *decoder) streamTimeout(key string, v *tree.Node, to **time.Duration) {
+	if d.timeout(key, v, to); *to != nil && **to > LongestSilence {
+		d.report.Warn(v.At, "write 600 or less", "%s is over 600 seconds: a stream that says nothing for 600 is ended, before its headers too", key)
+	}
+}
+
 func (d *decoder) flag(key string, v *tree.Node, to *bool) {
 	text, _, ok := d.resolve(key, v, "true or false")
 	if !ok {
