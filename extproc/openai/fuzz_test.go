@@ -13,7 +13,7 @@ import (
 func seeds(f *testing.F) {
 	for _, body := range []string{
 		`{}`, ` {"model":"a","stream":true,"stream_options":{"include_usage":false},"n":1} `,
-		`{"mod\u0065l":"a"}`, `{"model":"a","Model":"b"}`, `{"fallbacks":["b"],"timeout":1.5,"num_retries":2,"x":[1,{"y":null}]}`,
+		`{"mod\u0065l":"a"}`, `{"\u0061pi_base":"b"}`, `{"model":"a","Model":"b"}`, `{"fallbacks":["b"],"timeout":1.5,"num_retries":2,"x":[1,{"y":null}]}`,
 		`{"cache":1,"model":"\ud83d\ude00","max_tokens":-1,"cache":2}`, `{"a":"\ud800","b":1e-5,}`, "\xef\xbb\xbf{}", "{\"a\":\"\xff\"}",
 		`{"ſtream":true}`, `{"stream_options":null,"stream":true}`, `{"user":" \ud83d\n\u00e9"}`, `{"prompt":["a",["b"],null],"n":2,"best_of":3}`, `{"prompt":[ [1, 2] ,[]],"best_of":null}`, string(chatBody(600, false)),
 	} {

@@ -82,7 +82,7 @@ func memberOf(name string) member {
 // could take for a member that Nestor reads.
 func (r *reader) identify(key []byte) (member, *Error) {
 	if !ordinary(key) {
-		return other, lookalike(key, func(name string) bool { m := memberOf(name); return m != other && m != litellms })
+		return identifyOdd(key)
 	}
 	m := memberOf(string(key))
 	if m == other || m == litellms {
@@ -93,6 +93,14 @@ func (r *reader) identify(key []byte) (member, *Error) {
 	}
 	r.seen |= 1 << m
 	return m, nil
+}
+
+// identifyOdd is for a key that is no ordinary one. One of LiteLLM's is left out however it is written.
+func identifyOdd(key []byte) (member, *Error) {
+	if name, _ := unquote(key); memberOf(name) == litellms {
+		return litellms, nil
+	}
+	return other, lookalike(key, func(name string) bool { m := memberOf(name); return m != other && m != litellms })
 }
 
 // ordinary keys are written as OpenAI writes its own.

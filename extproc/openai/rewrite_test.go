@@ -53,6 +53,7 @@ func TestRewriteChangesOnlyWhatItMust(t *testing.T) {
 		{"LiteLLM's alone", `{ "cache":{} , "tags":[] }`, to, `{ "model":"x" }`},
 		{"LiteLLM's around", `{"litellm_metadata":{},"mock_response":"m","model":"a","api_key":"k","tags":[],"user":"u","no-log":true}`, to, `{"model":"x","user":"u"}`},
 		{"LiteLLM's and usage", `{"timeout":1,"stream":true,"timeout2":1,"num_retries":2}`, usage, `{"stream":true,"timeout2":1,"model":"x","stream_options":{"include_usage":true}}`},
+		{"LiteLLM's escaped", `{"model":"a","\u0061pi_base":"b","litellm\u005fX":1,"mock_\ud800":2,"Tags":[]}`, to, `{"model":"x","Tags":[]}`},
 		{"LiteLLM's twice", `{"cache":1,"model":"a","cache":2}`, to, `{"model":"x"}`},
 
 		{"defaults", `{"model":"a"}`, defaults, `{"model":"x","temperature":0.5,"user":"u"}`},

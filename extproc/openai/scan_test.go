@@ -136,6 +136,7 @@ func TestScanRefusesWhatCanBeReadInTwoWays(t *testing.T) {
 		`{"stream":true,"stream":1}`:                `the request body has "stream" twice`,
 		`{"best_of":1,"best_of":1}`:                 `the request body has "best_of" twice`,
 		`{"best\u005fof":1}`:                        `the request body has a member named "best\\u005fof"; write it as "best_of", without escapes and in lower case`,
+		`{"num\u005fretries":1}`:                    `the request body has a member named "num\\u005fretries"; write it as "num_retries", without escapes and in lower case`,
 		`{"n":1,"n":1}`:                             `the request body has "n" twice`,
 		`{"user":"a","user":"b"}`:                   `the request body has "user" twice`,
 		`{"stream_options":{},"stream_options":{}}`: `the request body has "stream_options" twice`,
