@@ -46,7 +46,7 @@ func (s *Server) afterFailure(stream extprocv3.ExternalProcessor_ProcessServer, 
 	m := first.GetResponseHeaders()
 	f := s.readFailure(first, message.Headers(m.GetHeaders().GetHeaders()))
 	f.whole = m.EndOfStream
-	f.late = needsBody(f.status) || !m.EndOfStream && f.keepsBody()
+	f.late = openai.BodyTells(f.status) || !m.EndOfStream && f.keepsBody()
 	if !f.late && s.again(f) {
 		s.settleFailure(f)
 		return stream.Send(markedHeaders())
@@ -62,23 +62,13 @@ func (s *Server) afterFailure(stream extprocv3.ExternalProcessor_ProcessServer, 
 	next, err := stream.Recv()
 	s.settleFailure(f)
 	if err != nil {
-		if f.late && !needsBody(f.status) {
-			s.judge(f) // as if its body had come: that was for the client alone
+		if f.late && f.decision != nil {
+			s.judge(f) // by what its headers say
 		}
 		return err
 	}
 	over()
 	return stream.Send(s.concludeBody(f, next.GetResponseBody().GetBody()))
-}
-
-// needsBody reports whether the kind of failure shows only in the body: the provider refused
-// the request as such, which can mean that the context window is too small.
-func needsBody(status int) bool {
-	switch status {
-	case 401, 403, 404, 408, 409, 429:
-		return false
-	}
-	return status < 500
 }
 
 func (s *Server) readFailure(m *extprocv3.ProcessingRequest, h message.Headers) *failed {
@@ -225,7 +215,7 @@ func (f *failed) shown() int {
 // concludeBody ends a failed attempt whose answer has a body.
 func (s *Server) concludeBody(f *failed, body []byte) *extprocv3.ProcessingResponse {
 	f.body, f.whole = body, true
-	if needsBody(f.status) {
+	if openai.BodyTells(f.status) {
 		parsed, _ := openai.ParseError(body)
 		f.class = openai.Classify(f.status, parsed)
 	}

@@ -23,10 +23,12 @@ model_list:
   - {model_name: fast, litellm_params: {model: openai/b, api_base: "http://127.0.0.1:2/v1", api_key: k}, model_info: {id: b}}
   - {model_name: slow, litellm_params: {model: openai/c, api_base: "http://127.0.0.1:3/v1", api_key: k}, model_info: {id: c}}
   - {model_name: long, litellm_params: {model: openai/l, api_base: "http://127.0.0.1:4/v1", api_key: k}, model_info: {id: l}}
+  - {model_name: lax, litellm_params: {model: openai/x, api_base: "http://127.0.0.1:5/v1", api_key: k}, model_info: {id: x}}
 router_settings: {num_retries: 2}
 litellm_settings:
   fallbacks: [{fast: [slow]}]
   context_window_fallbacks: [{fast: [long]}]
+  content_policy_fallbacks: [{fast: [lax]}]
 `
 
 // attempts plays a request whose every attempt fails in the same way, and returns the
@@ -180,6 +182,41 @@ func TestContextWindowErrorGoesToItsOwnFallback(t *testing.T) {
 			t.Errorf("an OpenAI error must pass byte for byte, was replaced by %s", got)
 		}
 	})
+}
+
+// Providers answer with these statuses, which alone would mean another deployment and a cooldown.
+func TestTheKindOfFailureIsReadFromTheBodyWhateverTheStatus(t *testing.T) {
+	for _, c := range []struct{ code, body, want string }{
+		{"500", `{"error":{"code":500,"message":"Context size has been exceeded.","type":"server_error"}}`, "l"}, // llama.cpp
+		{"403", `{"error":{"code":403,"message":"openai/o1 requires moderation and your input was flagged for \"violence\""}}`, "x"},
+		{"403", `{"code":"The caller does not have permission to execute the specified operation","error":"Content violates usage guidelines. Failed check: SAFETY_CHECK_TYPE_BIO"}`, "x"}, // xAI
+		{"404", `{"error":{"message":"too long","code":"context_length_exceeded"}}`, "l"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := fixture(t, strings.Replace(twoGroups, "num_retries: 2", "num_retries: 2, allowed_fails: 0", 1))
+			went, _ := attempts(t, s, nil, chat, failing(c.code, c.body))
+			if len(went) < 2 || went[1] != c.want {
+				t.Fatalf("%s %s: went to %v, want %s second", c.code, c.body, went, c.want)
+			}
+			for _, id := range went {
+				if _, cooling := s.Router.CoolingUntil(id); cooling {
+					t.Errorf("%s %s: %s cools down for a fault of the request", c.code, c.body, id)
+				}
+			}
+		})
+	}
+}
+
+func TestAFailureWhoseKindIsNeverToldIsJudgedByItsStatus(t *testing.T) {
+	for code, want := range map[string]bool{"500": true, "400": false} {
+		s := fixture(t, strings.Replace(twoGroups, "num_retries: 2", "allowed_fails: 0", 1))
+		d := decideFor(t, s, nil, chat)
+		exchange(t, s, failureOf(d.DynamicMetadata, code, false, nil))
+		if _, cooling := s.Router.CoolingUntil(decisionIn(t, d).Deployment); cooling != want {
+			t.Errorf("%s: cooling is %v", code, cooling)
+		}
+		exchange(t, s, failureOf(nil, code, false, nil))
+	}
 }
 
 func TestRefusedCredentialNeedsAnotherDeployment(t *testing.T) {

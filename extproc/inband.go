@@ -71,6 +71,9 @@ func (s *Server) finish(a *answer) {
 	if p, ok := a.reader.(*inband.Packed); ok && p.Size() > 0 {
 		e.Sent, e.Packed = p.Size(), false // what is learned of bytes is learned of text
 	}
+	if f := a.failure; f != nil && !f.whole && openai.BodyTells(f.status) {
+		s.judge(f) // by what its headers say
+	}
 	s.record(*e)
 }
 
@@ -101,7 +104,7 @@ func (s *Server) replyToHeaders(a *answer, m *extprocv3.ProcessingRequest) *extp
 	}
 	s.attribute(f, a.decision)
 	a.failure = f // settled at its end, as everything in band
-	if !needsBody(f.status) {
+	if !openai.BodyTells(f.status) {
 		s.judge(f)
 	}
 	f.announceJSON(mutation)
@@ -203,7 +206,8 @@ func (s *Server) failurePiece(a *answer, m *extprocv3.HttpBody) []byte {
 // shown is the body that the client gets for a failure.
 func (s *Server) shown(a *answer) []byte {
 	f := a.failure
-	if needsBody(f.status) {
+	f.whole = true
+	if openai.BodyTells(f.status) {
 		parsed, _ := openai.ParseError(a.said)
 		f.class = openai.Classify(f.status, parsed)
 		s.judge(f)

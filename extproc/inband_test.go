@@ -375,3 +375,15 @@ func TestABufferedAnswerIsReadToo(t *testing.T) {
 		t.Errorf("used %v", l.used(t, leaf))
 	}
 }
+
+func TestAFailureThatBreaksOffInBandCountsOnce(t *testing.T) {
+	for _, status := range []uint32{500, 503} {
+		s, _ := inBand(t, strings.Replace(oneDeployment, "model_list:", "router_settings: {allowed_fails: 1}\nmodel_list:", 1))
+		for _, want := range []bool{false, true} {
+			play(t, s, nil, chat, answerHeaders(t, how{status: status}, false, nil), answerPiece("{", false))
+			if _, cooling := s.Router.CoolingUntil("d1"); cooling != want {
+				t.Errorf("%d: cooling is %v, want %v", status, cooling, want)
+			}
+		}
+	}
+}

@@ -8,16 +8,23 @@ import (
 	"github.com/nestor-gateway/nestor/routing"
 )
 
-// Classify tells what kind of failure an upstream's answer is, as LiteLLM does: by its status, and by what
-// the body says where providers use one status for different things. The rules on texts are those of
-// litellm_core_utils/exception_mapping_utils.py, for all providers alike.
+// BodyTells reports whether an answer of a status may be another kind of failure than the status says, which its
+// body tells: the others mean the same at every provider, or come from what stands before one.
+func BodyTells(status int) bool {
+	switch status {
+	case http.StatusUnauthorized, http.StatusRequestTimeout, http.StatusConflict, http.StatusTooManyRequests:
+		return false
+	}
+	return status <= http.StatusInternalServerError
+}
+
+// Classify tells what kind of failure an upstream's answer is, as LiteLLM does: by its status, and by what the body
+// says where BodyTells. The rules on texts are those of litellm_core_utils/exception_mapping_utils.py, for all
+// providers alike, and what providers say that it doesn't know.
 func Classify(status int, e ErrorBody) routing.Class {
 	message := strings.ToLower(e.Message)
 	switch {
-	case status == http.StatusUnauthorized, status == http.StatusRequestTimeout, status == http.StatusTooManyRequests:
-	case status == http.StatusServiceUnavailable && localReply(e.Message) != "":
-		return routing.Connection
-	case status > http.StatusInternalServerError:
+	case !BodyTells(status):
 	case tooFast(message, e):
 		return routing.RateLimit
 	case tooLong(message, e):
@@ -66,10 +73,11 @@ func tooLong(message string, e ErrorBody) bool {
 	if e.Code == "string_above_max_length" || strings.Contains(message, "invalid 'user'") {
 		return false
 	}
-	return e.Code == "context_length_exceeded" ||
+	return e.Code == "context_length_exceeded" || e.Type == "exceed_context_size_error" ||
 		containsAny(message,
 			"maximum context length", "maximum context limit", "exceed context limit",
 			"longer than the model's context length", "exceeds the available context size", // llama.cpp
+			"context size has been exceeded",                // llama.cpp, LM Studio: 500
 			"exceed the configured limit",                   // OpenAI: input tokens
 			"exceeds the maximum number of tokens allowed",  // Gemini
 			"exceeds the maximum allowed number of tokens",  // Gemini
@@ -95,7 +103,8 @@ func unwanted(message string, e ErrorBody) bool {
 		"content filtering policy",                      // Anthropic
 		"the model produced invalid content",            // Azure
 		"the response was blocked",                      // Gemini
-		"requires moderation and your input was flagge", // OpenRouter
+		"requires moderation and your input was flagge", // OpenRouter: 403
+		"content violates usage guidelines",             // xAI: 403
 	) || containsAll(message, "invalid prompt", "violating our usage policy")
 }
 

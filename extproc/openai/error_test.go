@@ -56,8 +56,6 @@ func TestFailuresAreClassifiedAsLiteLLMDoes(t *testing.T) {
 		{503, message("overloaded"), routing.Internal},
 		{504, `upstream request timeout`, routing.Timeout},
 		{529, ``, routing.Internal},
-		{503, `upstream connect error or disconnect/reset before headers. reset reason: remote connection failure`, routing.Connection},
-		{503, `no healthy upstream`, routing.Connection},
 
 		{400, `{"error":{"message":"too long","code":"context_length_exceeded"}}`, routing.ContextWindow},
 		{400, message("This model's maximum context length is 4097 tokens, however you requested 5000"), routing.ContextWindow},
@@ -67,12 +65,17 @@ func TestFailuresAreClassifiedAsLiteLLMDoes(t *testing.T) {
 		{422, `{"error":"Input validation error: ` + "`inputs` tokens + `max_new_tokens` must be <= 4096" + `","error_type":"validation"}`, routing.ContextWindow},
 		{500, message("the request exceeds the available context size"), routing.ContextWindow},
 		{400, `{"error":{"message":"Invalid 'user': string too long. Expected a string with maximum length 64","code":"string_above_max_length"}}`, routing.BadRequest},
+		{500, `{"error":{"code":500,"message":"the prompt does not fit","type":"exceed_context_size_error"}}`, routing.ContextWindow},
+		{500, message("Context size has been exceeded."), routing.ContextWindow},
 		{429, message("maximum context length"), routing.RateLimit},
+		{503, message("maximum context length"), routing.Internal},
 
 		{400, `{"error":{"code":"content_filter","message":"The response was filtered due to the prompt triggering Azure OpenAI's content management policy."}}`, routing.ContentPolicy},
 		{400, message("Your request was rejected as a result of our safety system."), routing.ContentPolicy},
 		{400, message("Invalid prompt: your prompt was flagged as potentially violating our usage policy."), routing.ContentPolicy},
 		{400, `{"type":"error","error":{"type":"invalid_request_error","message":"Output blocked by content filtering policy"}}`, routing.ContentPolicy},
+		{403, message("openai/o1 requires moderation and your input was flagged for violence"), routing.ContentPolicy},
+		{403, `{"code":"The caller does not have permission to execute the specified operation","error":"Content violates usage guidelines. Failed check: SAFETY_CHECK_TYPE_BIO"}`, routing.ContentPolicy},
 
 		{413, `{"error":{"message":"Request too large for model on tokens per minute (TPM): Limit 6000","code":"rate_limit_exceeded"}}`, routing.RateLimit},
 		{400, message("Service tier capacity exceeded for this model."), routing.RateLimit},

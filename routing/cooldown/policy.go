@@ -104,6 +104,7 @@ func (p *Policy) allowedFor(f Failure, status int) (int, bool) {
 
 // Statuses that are treated on their own.
 const (
+	statusBadRequest      = 400
 	statusUnauthorized    = 401
 	statusPaymentRequired = 402
 	statusNotFound        = 404
@@ -114,11 +115,20 @@ const (
 	statusUnavailable     = 503
 )
 
-// status is the failure's, or the one that stands for its class where there was no answer.
+// status is the failure's, or the one that stands for its class where there was no answer, or where the answer had
+// another one: that of LiteLLM's exception.
 func (f Failure) status() int {
-	switch {
-	case f.Class == Connection:
+	switch f.Class {
+	case Connection:
 		return statusUnavailable
+	case ContextWindow, ContentPolicy:
+		return statusBadRequest
+	case Authentication:
+		return statusUnauthorized
+	case RateLimit:
+		return statusTooMany
+	}
+	switch {
 	case f.Status == 0 && f.Class == Timeout:
 		return statusTimeout
 	case f.Status == 0:
