@@ -239,6 +239,8 @@ func (providers) Split(written, _ string) (provider, model string, err error) {
 	return "", "", errors.New("no provider")
 }
 
+func (providers) Lacks(string) uint8 { return 0 }
+
 func (providers) Base(string, string) (*url.URL, error) { return url.Parse("https://api.example/v1") }
 
 func (w *world) index(t *rapid.T) *access.Index {

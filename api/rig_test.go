@@ -33,6 +33,8 @@ func (providers) Split(written, custom string) (provider, model string, err erro
 
 func (providers) IsPrefix(word string) bool { return word == "openai" || word == "azure" }
 
+func (providers) Lacks(string) uint8 { return 0 }
+
 func (providers) Base(provider, apiBase string) (*url.URL, error) {
 	if apiBase == "" {
 		apiBase = "https://" + provider + ".example"

@@ -234,7 +234,7 @@ func (s *Server) pick(ctx context.Context, view *routing.View, d *decided) (rout
 	if err := pause(ctx, next.Delay); err != nil {
 		return routing.Pick{}, err
 	}
-	q := routing.Query{Seed: seed(d.request.id, len(next.Groups)), Skip: int(next.Missed), Exclude: next.Tried, Stream: d.fields.Stream, Hold: s.hold(d), Also: d.callers.also, Counted: d.callers.counted}
+	q := routing.Query{Seed: seed(d.request.id, len(next.Groups)), Skip: int(next.Missed), Exclude: next.Tried, Endpoint: uint8(d.request.route.Endpoint), Stream: d.fields.Stream, Hold: s.hold(d), Also: d.callers.also, Counted: d.callers.counted}
 	p, err := s.reserve(ctx, view, d, q)
 	if err != nil && q.Skip > 0 && !isCaller(err) {
 		q.Skip = 0

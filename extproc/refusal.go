@@ -33,6 +33,9 @@ func (s *Server) noneLeft(d *decided, err error) *openai.Error {
 	if !errors.As(err, &none) {
 		return refusalOf(err)
 	}
+	if none.Unserved {
+		return openai.NoEndpoint(d.model, d.request.route.Endpoint)
+	}
 	if none.Limit == nil {
 		return openai.NoDeployment(d.model, none.RetryAfter)
 	}

@@ -234,3 +234,19 @@ func BenchmarkRefusalOf10000(b *testing.B) {
 		}
 	}
 }
+
+// Half of the group lacks the endpoint.
+func BenchmarkPickOf10MixedProviders(b *testing.B) {
+	var c entries
+	for i := range 10 {
+		c.deployment("g", fmt.Sprint([]string{"openai/m", "groq/m"}[i%2], i), 10)
+	}
+	s := compile(b, &c.Config)
+	to, v := target(b, s, "g"), serve(s).View()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := v.Pick(context.Background(), to, routing.Query{Endpoint: groqLacks}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -16,6 +16,8 @@ import (
 type NoneError struct {
 	// Model is as called.
 	Model string
+	// Unserved says that none of its deployments has the endpoint; nothing else is then said.
+	Unserved bool
 	// RetryAfter is when trying again makes sense.
 	RetryAfter time.Duration
 	// Limit is the limit that stands in the way; nil where it is something else.
@@ -38,6 +40,9 @@ type Obstacle struct {
 }
 
 func (e *NoneError) Error() string {
+	if e.Unserved {
+		return fmt.Sprintf("no deployment of model %q has the endpoint", e.Model)
+	}
 	return fmt.Sprintf("No deployments available for selected model, Try again in %d seconds. Passed model=%s.",
 		int(math.Ceil(e.RetryAfter.Seconds())), e.Model)
 }
@@ -123,21 +128,26 @@ func room(u ratelimit.Usage, d ratelimit.Dimension) ratelimit.Room {
 // soonest is what has to be waited for on the way of the target that opens first.
 func (p *picking) soonest(now time.Duration) quota.Wait {
 	r := quota.Request{Asked: &p.q.Hold.Amounts, Denied: p.denied, Guess: now + p.v.snapshot.cooldown.Time}
+	if p.mixed {
+		r.Out = func(leaf int32) bool { return !p.v.snapshot.deployments[leaf].Serves(p.q.Endpoint) }
+	}
 	if p.t.group == none {
 		return p.v.state.LeafWait(p.t.leaf, &r)
 	}
 	return p.v.state.GroupWait(p.t.group, &r)
 }
 
-// Others reports whether a target has a deployment that is not excluded and takes requests at all, cooling or not.
-func (v *View) Others(t Target, exclude []string) bool {
+// Others reports whether a target has a deployment that is not excluded, has the endpoint and takes requests at all,
+// cooling or not.
+func (v *View) Others(t Target, endpoint uint8, exclude []string) bool {
 	t = v.adopt(t)
 	found := false
 	if t.group == none && t.leaf == none {
 		return false
 	}
 	v.snapshot.eachOpenLeaf(t, v.snapshot.graph, func(leaf int32) bool {
-		found = !slices.Contains(exclude, v.snapshot.deployments[leaf].ID)
+		d := v.snapshot.deployments[leaf]
+		found = d.Serves(endpoint) && !slices.Contains(exclude, d.ID)
 		return !found
 	})
 	return found

@@ -21,6 +21,10 @@ type Query struct {
 	Skip    int
 	Exclude []string
 
+	// Endpoint is what the request calls, as the provider table counts it. Deployments whose provider does not have it
+	// are never picked: the pick goes on as if they were not there.
+	Endpoint uint8
+
 	// Stream says that the answer will be a stream: the strategies that look at times take those to the first token.
 	Stream bool
 
@@ -58,6 +62,10 @@ const (
 func (v *View) Pick(ctx context.Context, t Target, q Query) (Pick, error) {
 	p := v.router.picking(v, v.adopt(t), q)
 	defer v.router.picked(p)
+	if !p.t.Serves(q.Endpoint) {
+		return Pick{}, &NoneError{Model: p.t.Name, Unserved: true}
+	}
+	p.mixed = v.snapshot.lacksOf(p.t).some>>q.Endpoint&1 != 0
 	begin := v.elapsed()
 	for n := 0; n < maxReservations || v.elapsed() < begin+maxPicking; n++ {
 		leaf, stop := p.choose()
@@ -100,6 +108,8 @@ type picking struct {
 	// denied is by gate; apart says that one of them is open to others.
 	denied map[int32]quota.Denied
 	apart  bool
+	// mixed says that some of the target's deployments don't have the endpoint.
+	mixed bool
 	// promised are the leaves drawn that the store does not count as in flight yet.
 	promised []int32
 }
@@ -129,7 +139,7 @@ func (p *picking) find() (leaf int32, ok bool) {
 	if p.t.group == none {
 		return p.t.leaf, p.mayCall() && !p.tightOn(p.t.leaf)
 	}
-	if len(p.q.Exclude) == 0 && p.q.Skip == 0 && !p.apart {
+	if len(p.q.Exclude) == 0 && p.q.Skip == 0 && !p.apart && !p.mixed {
 		p.seed(0)
 		leaf, p.path, ok = p.draw(v.state.Shares, p.path)
 		if ok && !p.deniedOn(leaf) && !p.tightOn(leaf) {
@@ -166,6 +176,9 @@ func (p *picking) deniedOn(leaf int32) bool {
 func (p *picking) chooseApart() (leaf int32, ok bool) {
 	v, state := p.v, p.v.state.Shares.Fork()
 	out := p.closeDenied(state)
+	if p.mixed {
+		out = append(out, v.snapshot.closeLacking(state, p.t.group, p.q.Endpoint)...)
+	}
 	for _, id := range p.q.Exclude {
 		if leaf, ok := v.snapshot.byID[id]; ok {
 			out = append(out, leaf)

@@ -49,6 +49,16 @@ func (fakeProviders) Base(provider, apiBase string) (*url.URL, error) {
 	return url.Parse("https://api." + provider + ".example/v1")
 }
 
+// groqLacks is the one endpoint that there is and groq lacks.
+const groqLacks = 1
+
+func (fakeProviders) Lacks(provider string) uint8 {
+	if provider == "groq" {
+		return 1 << groqLacks
+	}
+	return 0
+}
+
 // decode reads a config that has no references to the environment.
 func decode(t testing.TB, yaml string) *config.Config {
 	t.Helper()

@@ -16,6 +16,8 @@ func (oneProvider) Split(written, _ string) (provider, model string, err error) 
 	return "openai", written, nil
 }
 
+func (oneProvider) Lacks(string) uint8 { return 0 }
+
 func (oneProvider) Base(string, string) (*url.URL, error) { return url.Parse("http://127.0.0.1:1/v1") }
 
 // Requests may hold a view that nothing is picked from for a long time, while deployments go on failing.

@@ -265,10 +265,10 @@ model_list:
 	if _, err := v.Pick(context.Background(), to, routing.Query{}); !errors.As(err, &none) {
 		t.Errorf("got %v, want a NoneError", err)
 	}
-	if v.Others(to, nil) {
+	if v.Others(to, 0, nil) {
 		t.Error("there are others although nothing is let through")
 	}
-	if !v.Others(target(t, s, "closed"), nil) {
+	if !v.Others(target(t, s, "closed"), 0, nil) {
 		t.Error("the group itself lets requests through")
 	}
 }
@@ -280,7 +280,7 @@ func TestOthersCountsCoolingDeployments(t *testing.T) {
 	for _, d := range to.Deployments() {
 		r.cool(d)
 	}
-	if !r.View().Others(to, []string{"a", "b"}) || r.View().Others(to, []string{"a", "b", "c"}) {
+	if !r.View().Others(to, 0, []string{"a", "b"}) || r.View().Others(to, 0, []string{"a", "b", "c"}) {
 		t.Error("c is there, cooling; without it there is none")
 	}
 }

@@ -29,6 +29,11 @@ func UnknownModel(name string) *Error {
 	return e
 }
 
+// NoEndpoint is a model none of whose providers has the endpoint that is called: 400.
+func NoEndpoint(name string, e Endpoint) *Error {
+	return Invalid("model", fmt.Sprintf("no provider of model %s has an endpoint for %s: call another model", name, e))
+}
+
 // UnknownEndpoint is a path that Nestor does not have: 404.
 func UnknownEndpoint(method, path string) *Error {
 	return &Error{

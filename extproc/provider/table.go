@@ -59,6 +59,18 @@ func first(env func(string) (string, bool), variables []string) (value, variable
 // IsPrefix reports whether the word is the name of a provider, or LiteLLM's other name of one.
 func (t *Table) IsPrefix(word string) bool { return t.rows[word] != nil }
 
+// Lacks returns the endpoints that a provider does not have, a bit each.
+func (t *Table) Lacks(provider string) (lacks uint8) {
+	if r := t.rows[provider]; r != nil {
+		for e, path := range r.paths {
+			if path == "" {
+				lacks |= 1 << e
+			}
+		}
+	}
+	return lacks
+}
+
 // Split finds the provider of a model as written in litellm_params, and the provider's own name of
 // it: custom when it is not empty, else a known prefix, else by the model's name. The provider is
 // a row's name, not an alias. An error says which providers there are.

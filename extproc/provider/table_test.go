@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/nestor-gateway/nestor/extproc/openai"
 	"github.com/nestor-gateway/nestor/routing"
 )
 
@@ -100,4 +101,19 @@ func TestUnusableAddressesAreRefused(t *testing.T) {
 
 func TestTheTableIsWhatTheCompilerNeeds(t *testing.T) {
 	var _ routing.Providers = New(environment(nil))
+}
+
+func TestWhichEndpointsAProviderLacks(t *testing.T) {
+	table := New(environment(nil))
+	got := map[string]uint8{}
+	for _, name := range []string{"openai", "groq", "gemini", "cerebras", "ollama_chat"} {
+		got[name] = table.Lacks(name)
+	}
+	want := map[string]uint8{
+		"openai": 0, "groq": 1<<openai.Completions | 1<<openai.Embeddings, "gemini": 1 << openai.Completions,
+		"cerebras": 1 << openai.Embeddings, "ollama_chat": 0,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
 }

@@ -71,7 +71,7 @@ func mayRetry(view *routing.View, d *nestorv1.Decision, b Setback, tried []strin
 	if !ok {
 		return false
 	}
-	others := view.Others(target, tried)
+	others := view.Others(target, uint8(d.Call), tried)
 	if !retryable(b.Class, others) || b.Closed > MaxBackOff && !others {
 		return false
 	}
@@ -110,6 +110,7 @@ func backOff(attempts int, retryAfter time.Duration) time.Duration {
 }
 
 // Fallback returns the next name to pick from: those of the request first, then the config's.
+// A name that has been picked from, whatever it is called, is left out, and one none of whose providers has the endpoint.
 func Fallback(s *routing.Snapshot, d *nestorv1.Decision, class routing.Class) (string, bool) {
 	if d.DisableFallbacks || int(d.Fallbacks) >= s.MaxFallbacks() {
 		return "", false
@@ -119,17 +120,16 @@ func Fallback(s *routing.Snapshot, d *nestorv1.Decision, class routing.Class) (s
 		been = append(been, d.Groups[i])
 	}
 	for _, name := range slices.Concat(d.FallbackGroups, s.Fallbacks(class, been...)) {
-		if isNew(s, name, been) {
+		if to, ok := s.Resolve(name); ok && isNew(s, to, been) && to.Serves(uint8(d.Call)) {
 			return name, true
 		}
 	}
 	return "", false
 }
 
-// isNew reports whether a name leads to a group that the request has not been to.
-func isNew(s *routing.Snapshot, name string, been []string) bool {
-	to, ok := s.Resolve(name)
-	return ok && !slices.ContainsFunc(been, func(b string) bool {
+// isNew reports whether the request has not been to a group.
+func isNew(s *routing.Snapshot, to routing.Target, been []string) bool {
+	return !slices.ContainsFunc(been, func(b string) bool {
 		t, _ := s.Resolve(b)
 		return t.Group == to.Group
 	})

@@ -154,6 +154,7 @@ func (d *declaring) declare(p prepared) int32 {
 		leaf = int32(len(d.set.All))
 		d.byID[id] = leaf
 		d.set.All = append(d.set.All, newDeployment(id, p, e))
+		d.set.All[leaf].Lacks = d.providers.Lacks(p.provider)
 		d.set.Declared = append(d.set.Declared, int32(p.entry))
 		return leaf
 	}

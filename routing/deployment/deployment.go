@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/nestor-gateway/nestor/routing/config"
+	"github.com/nestor-gateway/nestor/routing/reading"
 )
 
 // Deployment is one provider model at one address with one credential: a leaf.
@@ -16,6 +17,8 @@ type Deployment struct {
 	ID string
 	// Provider is a row of the provider table, for example "groq"; empty where it can't be told, which is a Problem.
 	Provider string
+	// Lacks are the endpoints that the provider does not have, a bit each: see Serves.
+	Lacks uint8
 	// Model is the provider's own name of the model, for example "openai/gpt-oss-120b".
 	Model string
 	// Written is litellm_params.model as in the file, for example "groq/openai/gpt-oss-120b";
@@ -68,13 +71,13 @@ type Upstream struct {
 
 // Providers is the provider table as the compiler needs it.
 type Providers interface {
-	// Split finds the provider of a model as written in litellm_params, and the provider's own name of it:
-	// custom when it is not empty, else a known prefix, else by the model's name.
-	// An error says which providers there are.
-	Split(written, custom string) (provider, model string, err error)
-	// IsPrefix reports whether the word is the name of a provider.
-	IsPrefix(word string) bool
+	reading.Providers
 	// Base returns the address of a deployment: apiBase when it is not empty, else the provider's own.
 	// An error says what the provider needs.
 	Base(provider, apiBase string) (*url.URL, error)
+	// Lacks returns the endpoints that a provider does not have, a bit each.
+	Lacks(provider string) uint8
 }
+
+// Serves reports whether the provider has an endpoint, which its table counts from 0.
+func (d *Deployment) Serves(endpoint uint8) bool { return d.Lacks>>endpoint&1 == 0 }

@@ -12,6 +12,8 @@ import (
 type Request struct {
 	Asked  *ratelimit.Amounts
 	Denied map[int32]Denied
+	// Out are the leaves that the request can't use; nil is none.
+	Out func(leaf int32) bool
 	// Guess is the time to wait until where nothing that is known stands in the way.
 	Guess time.Duration
 }
@@ -87,8 +89,8 @@ func (s *State) groupWait(group int32, waits map[int32]Wait, r *Request) Wait {
 	for i, tier := range g.Tiers {
 		for k := range tier.Members {
 			m := &tier.Members[k]
-			if m.Closed || !m.Group && best.Until <= s.OutUntil(m.To) {
-				continue // it can't be sooner, as in most of a large group that is full
+			if m.Closed || !m.Group && (r.Out != nil && r.Out(m.To) || best.Until <= s.OutUntil(m.To)) {
+				continue // it can't be the one, or not sooner, as in most of a large group that is full
 			}
 			w := s.memberWait(m, waits, r)
 			if gate, limited := s.gates.AtPlace(share.Place{Group: group, Tier: int32(i), Member: int32(k)}); limited {

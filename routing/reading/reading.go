@@ -14,7 +14,11 @@ import (
 
 // Providers is what the provider table says about names of models.
 type Providers interface {
+	// Split finds the provider of a model as written in litellm_params, and the provider's own name of it:
+	// custom when it is not empty, else a known prefix, else by the model's name.
+	// An error says which providers there are.
 	Split(written, custom string) (provider, model string, err error)
+	// IsPrefix reports whether the word is the name of a provider.
 	IsPrefix(word string) bool
 }
 

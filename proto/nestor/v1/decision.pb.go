@@ -88,7 +88,9 @@ type Decision struct {
 	Origin string `protobuf:"bytes,32,opt,name=origin,proto3" json:"origin,omitempty"`
 	// The names among groups on whose limits of who asks the request has counted: it does so once for all its attempts.
 	// While it has on none, it has not on the caller's other limits either.
-	Counted       []string `protobuf:"bytes,33,rep,name=counted,proto3" json:"counted,omitempty"`
+	Counted []string `protobuf:"bytes,33,rep,name=counted,proto3" json:"counted,omitempty"`
+	// Which endpoint the request calls, as routing counts them; 0 is chat.
+	Call          uint32 `protobuf:"varint,34,opt,name=call,proto3" json:"call,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -354,11 +356,18 @@ func (x *Decision) GetCounted() []string {
 	return nil
 }
 
+func (x *Decision) GetCall() uint32 {
+	if x != nil {
+		return x.Call
+	}
+	return 0
+}
+
 var File_nestor_v1_decision_proto protoreflect.FileDescriptor
 
 const file_nestor_v1_decision_proto_rawDesc = "" +
 	"\n" +
-	"\x18nestor/v1/decision.proto\x12\tnestor.v1\"\xba\a\n" +
+	"\x18nestor/v1/decision.proto\x12\tnestor.v1\"\xce\a\n" +
 	"\bDecision\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x14\n" +
@@ -399,7 +408,8 @@ const file_nestor_v1_decision_proto_rawDesc = "" +
 	"mostOutput\x12\x19\n" +
 	"\bend_user\x18\x1f \x01(\tR\aendUser\x12\x16\n" +
 	"\x06origin\x18  \x01(\tR\x06origin\x12\x18\n" +
-	"\acounted\x18! \x03(\tR\acountedB\x0e\n" +
+	"\acounted\x18! \x03(\tR\acounted\x12\x12\n" +
+	"\x04call\x18\" \x01(\rR\x04callB\x0e\n" +
 	"\f_num_retriesB;Z9github.com/nestor-gateway/nestor/proto/nestor/v1;nestorv1b\x06proto3"
 
 var (
