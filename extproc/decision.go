@@ -37,11 +37,11 @@ type request struct {
 func (s *Server) decide(stream extprocv3.ExternalProcessor_ProcessServer, m *extprocv3.HttpHeaders) (*decided, error) {
 	req, refusal := s.readHeaders(m)
 	if refusal != nil {
-		return nil, s.refuse(stream, refusal)
+		return nil, s.refuse(stream, req, refusal)
 	}
 	held, ok := s.bodies.Admit(stream.Context(), req.headers.Get("content-length"))
 	if !ok {
-		return nil, s.refuse(stream, tooManyBodies())
+		return nil, s.refuse(stream, req, tooManyBodies())
 	}
 	defer func() { s.bodies.Release(held) }()
 	if err := stream.Send(message.GoOn()); err != nil {
@@ -53,7 +53,7 @@ func (s *Server) decide(stream extprocv3.ExternalProcessor_ProcessServer, m *ext
 	}
 	body := next.GetRequestBody().GetBody()
 	if held, ok = s.bodies.AdmitRest(held, len(body)); !ok {
-		return nil, s.refuse(stream, tooManyBodies())
+		return nil, s.refuse(stream, req, tooManyBodies())
 	}
 	d, refusal := s.choose(stream.Context(), req, body)
 	if err := stream.Context().Err(); err != nil {
@@ -63,7 +63,7 @@ func (s *Server) decide(stream extprocv3.ExternalProcessor_ProcessServer, m *ext
 		return nil, err // the client left
 	}
 	if refusal != nil {
-		return nil, s.refuse(stream, refusal)
+		return nil, s.refuse(stream, req, refusal)
 	}
 	err = stream.Send(d.response(s.Now()))
 	s.bodies.Reuse(d.body) // Send has written it out
@@ -73,30 +73,33 @@ func (s *Server) decide(stream extprocv3.ExternalProcessor_ProcessServer, m *ext
 	return d, err
 }
 
-// readHeaders reads what can be judged before the body: the endpoint and the credential.
+// readHeaders reads what can be judged before the body: the endpoint and the credential. Also a request that is refused
+// has its id.
 func (s *Server) readHeaders(m *extprocv3.HttpHeaders) (request, *openai.Error) {
-	headers := message.Headers(m.GetHeaders().GetHeaders())
-	method, path := headers.Get(":method"), headers.Get(":path")
+	req := request{headers: message.Headers(m.GetHeaders().GetHeaders())}
+	req.id, req.attempt = s.identify(req.headers)
+	req.hold = record.AttemptID(req.id, req.attempt)
+	method, path := req.headers.Get(":method"), req.headers.Get(":path")
 	route, ok := openai.Lookup(path)
 	if !ok {
-		return request{}, openai.UnknownEndpoint(method, path)
+		return req, openai.UnknownEndpoint(method, path)
 	}
 	if method != "POST" {
-		return request{}, openai.WrongMethod(method, path)
+		return req, openai.WrongMethod(method, path)
 	}
-	probe := s.isProbe(headers.Get(nestorv1.HeaderProbe))
-	who, refusal := s.authenticate(headers, path, probe)
+	req.route, req.probe = route, s.isProbe(req.headers.Get(nestorv1.HeaderProbe))
+	who, refusal := s.authenticate(req.headers, path, req.probe)
 	if refusal != nil {
-		return request{}, refusal
+		return req, refusal
 	}
-	if encoding := headers.Get("content-encoding"); encoding != "" && encoding != "identity" {
-		return request{}, openai.Invalid("", "the request body has content-encoding "+encoding+": send it uncompressed")
+	req.who = who
+	if encoding := req.headers.Get("content-encoding"); encoding != "" && encoding != "identity" {
+		return req, openai.Invalid("", "the request body has content-encoding "+encoding+": send it uncompressed")
 	}
 	if m.EndOfStream {
-		return request{}, openai.Invalid("", "the request has no body: send a JSON object")
+		return req, openai.Invalid("", "the request has no body: send a JSON object")
 	}
-	id, attempt := s.identify(headers)
-	return request{headers: headers, route: route, id: id, attempt: attempt, probe: probe, who: who, hold: record.AttemptID(id, attempt)}, nil
+	return req, nil
 }
 
 // identify tells which attempt at which request this is. In band the headers that say so may be the client's own,

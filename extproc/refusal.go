@@ -16,9 +16,9 @@ import (
 const refusalDetails = "nestor_refusal"
 
 // refuse answers the client without any upstream, and ends the exchange.
-func (s *Server) refuse(stream extprocv3.ExternalProcessor_ProcessServer, e *openai.Error) error {
+func (s *Server) refuse(stream extprocv3.ExternalProcessor_ProcessServer, req request, e *openai.Error) error {
 	s.Metrics.refused(e.Status)
-	return stream.Send(message.Refusal(e, refusalDetails))
+	return stream.Send(message.Refusal(req.id, e, refusalDetails))
 }
 
 // giveBack returns what was reserved for an attempt that is not made.

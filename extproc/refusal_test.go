@@ -102,3 +102,21 @@ func TestTheWaitThatAProviderAnnouncesReachesTheClientInBand(t *testing.T) {
 		}
 	}
 }
+
+func TestARefusalNamesTheCall(t *testing.T) {
+	s := fixture(t, one("rpm: 0"))
+	for status, headers := range map[int32]map[string]string{
+		401: {"authorization": "Bearer sk-wrong"},
+		404: {":path": "/v1/nothing"},
+		405: {":method": "GET"},
+		429: nil,
+	} {
+		refusal := exchange(t, s, requestHeaders(headers), requestBody(chat)).last().GetImmediateResponse()
+		if id := setHeaders(refusal.GetHeaders())["x-litellm-call-id"]; id != "request-1" || int32(refusal.GetStatus().GetCode()) != status {
+			t.Errorf("%d, and got %v: the call is %q", status, refusal.GetStatus(), id)
+		}
+	}
+	if id := setHeaders(exchange(t, s, requestHeaders(map[string]string{"x-nestor-request": ""}), requestBody(chat)).last().GetImmediateResponse().GetHeaders())["x-litellm-call-id"]; id == "" {
+		t.Error("no id where Envoy gave none")
+	}
+}

@@ -13,11 +13,12 @@ import (
 	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
 )
 
-// Refusal answers the client without any upstream. The details are for Envoy's access log.
-func Refusal(e *openai.Error, details string) *extprocv3.ProcessingResponse {
+// Refusal answers a request, which the client knows by its id, without any upstream. The details are for Envoy's access log.
+func Refusal(id string, e *openai.Error, details string) *extprocv3.ProcessingResponse {
 	m := &extprocv3.HeaderMutation{}
 	Set(m, "content-type", "application/json")
 	Set(m, nestorv1.HeaderRefusal, "1")
+	Set(m, nestorv1.HeaderCallID, id)
 	if e.Status == http.StatusMethodNotAllowed {
 		Set(m, "allow", http.MethodPost)
 	}
