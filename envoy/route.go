@@ -280,8 +280,8 @@ func upstreamResponseHeaders() []string {
 		[]string{"x-envoy-overloaded", "x-envoy-ratelimited", "x-envoy-immediate-health-check-fail"},
 		// An SDK that follows a provider's redirect would take the client's key there.
 		[]string{"set-cookie", "location", "openai-organization", "openai-project"},
-		// Another gateway's prices.
-		[]string{nestorv1.HeaderResponseCost},
+		// Another gateway's accounts, which would be taken for this one's where it has none to tell of.
+		[]string{nestorv1.HeaderResponseCost, nestorv1.HeaderKeySpend},
 	)
 }
 

@@ -55,6 +55,7 @@ func TestAnAnswerHasTheHeadersOfItsDecision(t *testing.T) {
 		calls.Add(1)
 		for name, value := range map[string]string{
 			nestorv1.HeaderRetry: "1", nestorv1.HeaderRefusal: "1", nestorv1.HeaderModelID: "forged",
+			nestorv1.HeaderKeySpend: "1.5", nestorv1.HeaderResponseCost: "0.5", "x-litellm-version": "1.106.2",
 			"x-envoy-ratelimited": "true", "x-envoy-overloaded": "true", "x-envoy-upstream-service-time": "3", "x-nestor-other": "1",
 			"x-ratelimit-limit-requests": "5", "x-ratelimit-reset-tokens": "6ms", "set-cookie": "a=b",
 			"openai-organization": "org", "openai-project": "project", "openai-version": "2020-10-01", "x-request-id": "req_1",
@@ -70,7 +71,7 @@ func TestAnAnswerHasTheHeadersOfItsDecision(t *testing.T) {
 	resp, _ := g.send(t, http.MethodPost, "/v1/chat/completions", "{}")
 	if diff := cmp.Diff(http.Header{
 		"Content-Length": {"2"}, "Content-Type": {"application/json; charset=utf-8"}, "Date": {"today"}, "Server": {"envoy"},
-		"Openai-Version": {"2020-10-01"}, "X-Request-Id": {"req_1"},
+		"Openai-Version": {"2020-10-01"}, "X-Request-Id": {"req_1"}, "X-Litellm-Version": {"1.106.2"},
 		"X-Litellm-Model-Id": {"id"}, "X-Litellm-Model-Group": {"fast"}, "X-Litellm-Model-Api-Base": {"http://a/v1"},
 		"X-Litellm-Attempted-Retries": {"0"}, "X-Litellm-Attempted-Fallbacks": {"1"}, "X-Litellm-Response-Cost": {"0"},
 		"Llm_provider-X-Ratelimit-Limit-Requests": {"5"}, "Llm_provider-X-Ratelimit-Reset-Tokens": {"6ms"},

@@ -211,6 +211,7 @@ func TestTheClientIsToldInBandWhatRoutesTellElsewhere(t *testing.T) {
 	w := play(t, s, nil, chat, answerHeaders(t, how{status: 200}, true, map[string]string{
 		"content-type": "application/json", "set-cookie": "a=b", "openai-organization": "org", "x-nestor-retry": "1", "location": "http://x",
 		"x-ratelimit-limit-requests": "5000", "x-ratelimit-remaining-tokens": "7", "server": "upstream",
+		nestorv1.HeaderKeySpend: "1.5", nestorv1.HeaderResponseCost: "0.5",
 	}))
 	m := w.last().GetResponseHeaders().GetResponse().GetHeaderMutation()
 	told := setHeaders(m)
@@ -229,7 +230,7 @@ func TestTheClientIsToldInBandWhatRoutesTellElsewhere(t *testing.T) {
 		t.Errorf("headers set (-want +got):\n%s", diff)
 	}
 	removed := slices.Sorted(slices.Values(m.GetRemoveHeaders()))
-	if diff := cmp.Diff([]string{"location", "openai-organization", "set-cookie", "x-nestor-retry", "x-ratelimit-limit-requests", "x-ratelimit-remaining-tokens"}, removed); diff != "" {
+	if diff := cmp.Diff([]string{"location", "openai-organization", "set-cookie", "x-litellm-key-spend", "x-litellm-response-cost", "x-nestor-retry", "x-ratelimit-limit-requests", "x-ratelimit-remaining-tokens"}, removed); diff != "" {
 		t.Errorf("headers removed (-want +got):\n%s", diff)
 	}
 }

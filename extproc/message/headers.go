@@ -77,7 +77,7 @@ func isRateLimit(name string) bool { return strings.HasPrefix(name, "x-ratelimit
 func isPrivate(name string) bool {
 	switch name {
 	case nestorv1.HeaderRetry, nestorv1.HeaderRefusal, "x-envoy-overloaded", "x-envoy-ratelimited",
-		"x-envoy-immediate-health-check-fail", "set-cookie", "location", "openai-organization", "openai-project":
+		"x-envoy-immediate-health-check-fail", "set-cookie", "location", "openai-organization", "openai-project", nestorv1.HeaderResponseCost, nestorv1.HeaderKeySpend:
 		return true
 	}
 	return false
