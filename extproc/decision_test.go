@@ -181,10 +181,14 @@ func TestProbeNeedsNoKey(t *testing.T) {
 }
 
 func TestAzurePathNamesTheModel(t *testing.T) {
-	s := fixture(t, oneDeployment)
-	reply := decideFor(t, s, map[string]string{":path": "/openai/deployments/fast/chat/completions?api-version=1"}, `{"model":"other","messages":[]}`)
-	if d := decisionIn(t, reply); d.Model != "fast" {
-		t.Errorf("model %q, want the path's", d.Model)
+	for _, other := range []string{"other", "fast"} { // a name that means nothing, and one that means something else
+		reply := decideFor(t, fixture(t, twoGroups), map[string]string{":path": "/openai/deployments/slow/chat/completions?api-version=1"}, `{"model":"`+other+`","messages":[]}`)
+		if d := decisionIn(t, reply); d.Model != "slow" || d.Deployment != "c" {
+			t.Errorf("model %q, deployment %s, want the path's", d.Model, d.Deployment)
+		}
+		if got := string(reply.GetRequestBody().GetResponse().GetBodyMutation().GetBody()); got != `{"model":"c","messages":[]}` {
+			t.Errorf("the provider gets %s", got)
+		}
 	}
 }
 

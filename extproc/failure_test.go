@@ -219,6 +219,33 @@ func TestAFailureWhoseKindIsNeverToldIsJudgedByItsStatus(t *testing.T) {
 	}
 }
 
+// As in LiteLLM: another group may take what this one does not.
+func TestARequestThatAProviderRefusesIsNotRetriedAndFallsBack(t *testing.T) {
+	refused := failing("400", `{"error":{"message":"temperature is not supported","type":"invalid_request_error","param":null,"code":null}}`)
+	for body, want := range map[string]int{chat: 2, `{"model":"fast","messages":[],"disable_fallbacks":true}`: 1} {
+		went, last := attempts(t, fixture(t, twoGroups), nil, body, refused)
+		if len(went) != want || want == 2 && went[1] != "c" {
+			t.Errorf("%s: went to %v", body, went)
+		}
+		if m := last.GetResponseBody().GetResponse().GetBodyMutation(); m != nil {
+			t.Errorf("%s: the provider's answer was replaced by %s", body, m.GetBody())
+		}
+	}
+}
+
+// A group that the request has been to is none to go to, by whatever name; nor is a name that means nothing.
+func TestFallbacksOfTheRequestGoToNewGroupsAlone(t *testing.T) {
+	s := fixture(t, strings.Replace(twoGroups, "router_settings: {", "router_settings: {model_group_alias: {quick: fast, late: slow}, ", 1))
+	body := `{"model":"fast","messages":[],"num_retries":0,"fallbacks":["fast","quick","nobody","long","late","slow"]}`
+	went, _ := attempts(t, s, nil, body, failing("500", `{"error":{"message":"boom"}}`))
+	if len(went) == 0 {
+		t.Fatal("went nowhere")
+	}
+	if diff := cmp.Diff([]string{"l", "c"}, went[1:]); diff != "" {
+		t.Errorf("after fast (-want +got):\n%s", diff)
+	}
+}
+
 func TestRefusedCredentialNeedsAnotherDeployment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		went, _ := attempts(t, fixture(t, oneDeployment), nil, chat, failing("401", ""))
