@@ -32,10 +32,11 @@ for the comparison, LiteLLM from PyPI, all of which it can get; nothing of it is
 ## What is compared
 
 - **plain**: an Envoy that only forwards.
-- **floor**: the Envoy configuration of Nestor to the letter, with a processor that does nothing, on gRPC as it comes. It answers the same
-  messages of the decision exchange (and sends the body back, as it must be to name another model), without reading
-  the body, authentication, picking or metering. What lies above it is Nestor's own doing; what lies below it is the
-  price of ext_proc and of the second connection manager.
+- **floor**: the Envoy configuration of Nestor to the letter, with a processor that does nothing, on a gRPC server with the
+  options of Nestor's. It answers the same messages of the decision exchange (and sends the body back, as it must be to name
+  another model), without reading the body, authentication, picking or metering. What lies above it is Nestor's own doing;
+  what lies below it is the price of ext_proc and of the second connection manager. The rest is as Go and gRPC come: lines of
+  the access log are decoded whole, and its few megabytes are collected more often than Nestor's many.
 - **native**: the floor with Envoy's own filter for the usage of streams, sse_to_metadata, instead of Nestor's Lua filter.
 - **asking**: the floor with a processor that asks the provider for the usage of streams, as a gateway must that counts them. The
   provider then sends more (` + "`\"usage\":null`" + ` in each event, and an event with the usage), which Envoy passes on and reads;

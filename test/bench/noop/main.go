@@ -21,10 +21,9 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
-)
 
-// largest is the longest message, in bytes: Envoy's body limit of 32 MiB, and its envelope.
-const largest = 33 << 20
+	"github.com/nestor-gateway/nestor/envoy"
+)
 
 func main() {
 	listen := flag.String("listen", "127.0.0.1:4001", "address to listen on")
@@ -48,11 +47,7 @@ func serve(listen, cluster, path string, usage bool) error {
 	if err != nil {
 		return err
 	}
-	server := grpc.NewServer(grpc.MaxRecvMsgSize(largest), grpc.MaxSendMsgSize(largest))
-	extproc.RegisterExternalProcessorServer(server, processor{replies: replies, usage: usage})
-	accesslog.RegisterAccessLogServiceServer(server, deaf{})
-	healthpb.RegisterHealthServer(server, health.NewServer())
-
+	server := newServer(processor{replies: replies, usage: usage})
 	end := make(chan os.Signal, 1)
 	signal.Notify(end, os.Interrupt, syscall.SIGTERM)
 	go func() {
@@ -60,4 +55,13 @@ func serve(listen, cluster, path string, usage bool) error {
 		server.Stop()
 	}()
 	return server.Serve(listener)
+}
+
+// newServer has the options of Nestor's own: as gRPC comes, it closes a connection that Envoy's keepalive pings.
+func newServer(p processor) *grpc.Server {
+	server := grpc.NewServer(envoy.Options{}.GRPCOptions()...)
+	extproc.RegisterExternalProcessorServer(server, p)
+	accesslog.RegisterAccessLogServiceServer(server, deaf{})
+	healthpb.RegisterHealthServer(server, health.NewServer())
+	return server
 }
