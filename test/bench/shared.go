@@ -20,21 +20,22 @@ type shared struct {
 	commands      int64 // that Redis was given for those
 }
 
-// measureShared compares limits in memory with limits in Redis. The latter's commands are counted when the load has
-// filled a whole window.
+// measureShared compares limits in memory with limits in Redis.
 func (b *bench) measureShared(ctx context.Context, mock string) error {
 	redis, err := b.startRedis(ctx)
 	if err != nil {
 		return fmt.Errorf("redis: %w", err)
 	}
 	for _, r := range rates() {
-		one, err := b.measureRate(ctx, mock, redis, r)
-		if err != nil {
-			return fmt.Errorf("limits in Redis, %s: %w", r.name(), err)
+		one := shared{rate: r}
+		for left := b.pace.light.rounds - 1; left >= 0; left-- {
+			if err := b.sharedRound(ctx, mock, redis, &one, left == 0); err != nil {
+				return fmt.Errorf("limits in Redis, %s: %w", r.name(), err)
+			}
+			b.crew.Stop(2) // the mock and Redis stay
 		}
 		b.shared = append(b.shared, one)
 		fmt.Println(one.line())
-		b.crew.Stop(2) // the mock and Redis stay
 	}
 	return b.save()
 }
@@ -54,43 +55,48 @@ func (b *bench) startRedis(ctx context.Context) (string, error) {
 	return at[0], b.crew.Await(ctx, b.pace.startup, func(context.Context) error { _, err := readCommands(at[0]); return err })
 }
 
-func (b *bench) measureRate(ctx context.Context, mock, redis string, r rate) (shared, error) {
-	s := shared{rate: r}
-	local, err := b.limitedTo(ctx, mock, r, "memory")
+// sharedRound starts a pair anew and adds a p50 of each, slice by slice in turn. The last pair tells how many commands
+// Redis is given.
+func (b *bench) sharedRound(ctx context.Context, mock, redis string, s *shared, last bool) error {
+	local, err := b.limitedTo(ctx, mock, s.rate, "memory")
 	if err != nil {
-		return s, err
+		return err
 	}
 	defer local.close()
-	remote, err := b.limitedTo(ctx, mock, r, "redis", "--redis-url", "redis://"+redis)
+	remote, err := b.limitedTo(ctx, mock, s.rate, "redis", "--redis-url", "redis://"+redis)
 	if err != nil {
-		return s, err
+		return err
 	}
 	defer remote.close()
-	for i := range b.pace.light.rounds + 1 { // the first warms
-		for _, t := range []*tempo{local, remote} {
-			took, err := t.run(ctx, r, b.pace.light.run)
-			if err != nil {
-				return s, err
-			}
-			if i > 0 {
-				s.note(t == remote, took)
-			}
+	pair, t := []*tempo{local, remote}, b.pace.light
+	for _, one := range pair {
+		if _, err := one.run(ctx, s.rate, t.warm); err != nil {
+			return err
 		}
 	}
-	return s, b.countCommands(ctx, remote, redis, &s)
-}
-
-func (s *shared) note(remote bool, took []time.Duration) {
-	slices.Sort(took)
-	p50 := took[len(took)/2]
-	if remote {
-		s.redis = append(s.redis, p50)
-	} else {
-		s.memory = append(s.memory, p50)
+	all := map[*tempo][]time.Duration{}
+	for range t.slices {
+		for _, one := range pair {
+			took, err := one.run(ctx, s.rate, t.run/time.Duration(t.slices))
+			if err != nil {
+				return err
+			}
+			all[one] = append(all[one], took...)
+		}
 	}
+	s.memory, s.redis = append(s.memory, medianTime(all[local])), append(s.redis, medianTime(all[remote]))
+	if !last {
+		return nil
+	}
+	return b.countCommands(ctx, remote, redis, s)
 }
 
-// countCommands leaves the limit in memory alone meanwhile.
+func medianTime(took []time.Duration) time.Duration {
+	slices.Sort(took)
+	return took[len(took)/2]
+}
+
+// countCommands counts when the load has filled a whole window. The limit in memory has none meanwhile.
 func (b *bench) countCommands(ctx context.Context, remote *tempo, redis string, s *shared) error {
 	if _, err := remote.run(ctx, s.rate, b.pace.shared.warm); err != nil {
 		return err
