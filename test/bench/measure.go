@@ -153,7 +153,7 @@ func (b *bench) measure(ctx context.Context, l load, subjects []*subject, t seri
 	for _, s := range subjects {
 		one := together(parts[s])
 		b.results.add(l, s, one)
-		fmt.Println(line(l, s.name, []sample{one}))
+		fmt.Println(line(l, s.name, one))
 	}
 	return b.save()
 }

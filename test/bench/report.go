@@ -60,10 +60,11 @@ system time of all processes of a subject over the run. Answers that are not 200
 Ratios with the floor are taken within a round and are the median of the rounds (the least and the greatest in
 brackets). All but LiteLLM start anew for each round, as two processes of the very same program and configuration differ in
 what they cost for as long as they run. Ratios with LiteLLM are taken against the median of Nestor's rounds, and beside them
-stands what the floor has: where the floor misses a target, nothing with a processor could reach it. Beside a streamed event
-stands what asking alone costs over the floor: a gateway that counts the tokens of streams can't do without. Streams with an
-event every 10 ms on one connection are left out: a hundred events a second weigh less than what runs anyway, as health
-checks.
+stands what the floor has: where the floor misses a target as well, what lies below Nestor is too dear for it. Beside a
+streamed event stands what asking alone costs over the floor: a gateway that counts the tokens of streams can't do without.
+Memory is judged by the round in which it was greatest: what is resident when the process, new in that round, has had the
+load of 1 KB on one connection and then on 16. Streams with an event every 10 ms on one connection are left out: a hundred
+events a second weigh less than what runs anyway, as health checks.
 
 {{.Targets}}
 {{if .Shared}}## Limits in Redis
@@ -77,7 +78,7 @@ included, by INFO commandstats, {{.Counted}}.
 {{.Shared}}
 {{end}}## Figures
 
-Medians of the rounds. CPU in microseconds, memory resident after the load.
+Medians of the rounds. CPU in microseconds, memory resident after the load; a round's loads follow each other in this order.
 
 {{.Tables}}`
 

@@ -10,15 +10,16 @@ func row(name string, samples []sample) string {
 	return fmt.Sprintf("| %s | %.0f | %s | %s | %s | %s | %s | %s | %s |\n", name,
 		median(figures(samples, rateOf)), millis(samples, p50), millis(samples, p99),
 		micros(samples, envoyPart), micros(samples, processorPart), short(median(figures(samples, sample.total))),
-		megabytesOf(samples, envoyPart), megabytesOf(samples, processorPart))
+		memoryIn(samples, envoyPart), memoryIn(samples, processorPart))
 }
 
-// line is the same for the terminal.
-func line(l load, name string, samples []sample) string {
+// line is one sample for the terminal.
+func line(l load, name string, one sample) string {
+	samples := []sample{one}
 	return fmt.Sprintf("%-36s %-8s %8.0f %ss/s  p50 %s  p99 %s  CPU us: Envoy %s, processor %s, in all %s  RSS: Envoy %s, processor %s",
 		l.name, name, median(figures(samples, rateOf)), l.unit(), millis(samples, p50), millis(samples, p99),
 		micros(samples, envoyPart), micros(samples, processorPart), short(median(figures(samples, sample.total))),
-		megabytesOf(samples, envoyPart), megabytesOf(samples, processorPart))
+		memoryIn(samples, envoyPart), memoryIn(samples, processorPart))
 }
 
 func p50(s sample) float64 { return float64(s.p50) / float64(time.Millisecond) }
@@ -36,11 +37,11 @@ func micros(samples []sample, part string) string {
 	return short(median(figures(samples, partOf(part))))
 }
 
-func megabytesOf(samples []sample, part string) string {
+func memoryIn(samples []sample, part string) string {
 	if !has(samples, part) {
 		return "-"
 	}
-	return fmt.Sprintf("%.0f MB", median(figures(samples, memoryOf(part))))
+	return fmt.Sprintf("%.0f MB", median(figures(samples, megabytes(part))))
 }
 
 func has(samples []sample, part string) bool {

@@ -11,6 +11,7 @@ type target struct {
 	limit  string
 	loads  func(load) bool
 	values func(results, load) []float64 // one a round
+	of     func([]float64) float64       // what they are judged by
 	met    func(float64) bool
 	format string
 	least  *bound
@@ -34,8 +35,8 @@ type verdict struct {
 func targets() []target {
 	unary := func(l load) bool { return !l.stream }
 	stream := func(l load) bool { return l.stream && !l.idle }
-	small := func(l load) bool { return unary(l) && l.size == kilobyte }
 	sixteen := func(l load) bool { return unary(l) && l.connections == 16 }
+	afterSmall := func(l load) bool { return sixteen(l) && l.size == kilobyte } // the last of 1 KB
 	cpuOver := over("litellm", sample.total)
 	rateOver := under("litellm", rateOf)
 	floor := func(values func(string) func(results, load) []float64) *bound {
@@ -43,15 +44,15 @@ func targets() []target {
 	}
 	asking := &bound{"asking", against("asking", "floor", sample.total)}
 	return []target{
-		{"Nestor's CPU over the no-op processor's", "<= 1.35", unary, beside("floor", partOf(processorPart)), atMost(1.35), "%.2f", nil},
-		{"Nestor's CPU with limits over the no-op processor's", "<= 1.45", unary, against("limits", "floor", partOf(processorPart)), atMost(1.45), "%.2f", nil},
-		{"Envoy's CPU over the floor's Envoy", "<= 1.10", unary, beside("floor", partOf(envoyPart)), atMost(1.1), "%.2f", nil},
-		{"CPU of a streamed event over the floor's", "<= 1.10", stream, beside("floor", sample.total), atMost(1.1), "%.2f", asking},
-		{"CPU of a streamed event over native metering's", "<= 1.10", stream, beside("native", sample.total), atMost(1.1), "%.2f", nil},
-		{"Memory of nestor after the load", "< 60 MB", small, megabytes, below60, "%.0f MB", nil},
-		{"LiteLLM's CPU over Nestor's with its Envoy, a request", ">= 15", unary, cpuOver("nestor"), atLeast(15), "%.1f", floor(cpuOver)},
-		{"LiteLLM's CPU over Nestor's with its Envoy, an event", ">= 30", stream, cpuOver("nestor"), atLeast(30), "%.1f", floor(cpuOver)},
-		{"Nestor's throughput over LiteLLM's", ">= 12", sixteen, rateOver("nestor"), atLeast(12), "%.1f", floor(rateOver)},
+		{"Nestor's CPU over the no-op processor's", "<= 1.35", unary, beside("floor", partOf(processorPart)), median, atMost(1.35), "%.2f", nil},
+		{"Nestor's CPU with limits over the no-op processor's", "<= 1.45", unary, against("limits", "floor", partOf(processorPart)), median, atMost(1.45), "%.2f", nil},
+		{"Envoy's CPU over the floor's Envoy", "<= 1.10", unary, beside("floor", partOf(envoyPart)), median, atMost(1.1), "%.2f", nil},
+		{"CPU of a streamed event over the floor's", "<= 1.10", stream, beside("floor", sample.total), median, atMost(1.1), "%.2f", asking},
+		{"CPU of a streamed event over native metering's", "<= 1.10", stream, beside("native", sample.total), median, atMost(1.1), "%.2f", nil},
+		{"Memory of nestor after the loads of 1 KB", "< 60 MB", afterSmall, ofNestor(megabytes(processorPart)), slices.Max[[]float64], below60, "%.0f MB", nil},
+		{"LiteLLM's CPU over Nestor's with its Envoy, a request", ">= 15", unary, cpuOver("nestor"), median, atLeast(15), "%.1f", floor(cpuOver)},
+		{"LiteLLM's CPU over Nestor's with its Envoy, an event", ">= 30", stream, cpuOver("nestor"), median, atLeast(30), "%.1f", floor(cpuOver)},
+		{"Nestor's throughput over LiteLLM's", ">= 12", sixteen, rateOver("nestor"), median, atLeast(12), "%.1f", floor(rateOver)},
 	}
 }
 
@@ -61,8 +62,8 @@ func below60(v float64) bool                   { return v < 60 }
 
 func rateOf(s sample) float64 { return s.rate }
 
-// memoryOf is in MB.
-func memoryOf(part string) func(sample) float64 {
+// megabytes are a part's memory.
+func megabytes(part string) func(sample) float64 {
 	return func(s sample) float64 { return float64(s.memory[part]) / 1e6 }
 }
 
@@ -70,8 +71,8 @@ func partOf(name string) func(sample) float64 {
 	return func(s sample) float64 { return s.cpu[name] }
 }
 
-func megabytes(r results, l load) []float64 {
-	return figures(r[l.name]["nestor"], memoryOf(processorPart))
+func ofNestor(figure func(sample) float64) func(results, load) []float64 {
+	return func(r results, l load) []float64 { return figures(r[l.name]["nestor"], figure) }
 }
 
 // beside divides Nestor's figure by another subject's of the same round.
@@ -146,8 +147,8 @@ func (r results) judge() []verdict {
 }
 
 func (t target) verdict(r results, l load, values []float64) verdict {
-	middle := median(values)
-	v := verdict{what: t.what, limit: t.limit, load: l.name, met: t.met(middle), value: fmt.Sprintf(t.format, middle)}
+	judged := t.of(values)
+	v := verdict{what: t.what, limit: t.limit, load: l.name, met: t.met(judged), value: fmt.Sprintf(t.format, judged)}
 	if len(values) > 1 {
 		v.value += fmt.Sprintf(" ("+t.format+" to "+t.format+")", slices.Min(values), slices.Max(values))
 	}
@@ -155,7 +156,7 @@ func (t target) verdict(r results, l load, values []float64) verdict {
 		return v
 	}
 	if values := t.least.values(r, l); len(values) > 0 {
-		least := median(values)
+		least := t.of(values)
 		if !v.met && !t.met(least) {
 			v.beyond = t.least.who
 		}
