@@ -124,7 +124,7 @@ func summary(verdicts []verdict) string {
 	text := fmt.Sprintf("What Nestor costs beside a plain Envoy, beside a processor that does nothing, and beside LiteLLM.\n"+
 		"Of %d targets, each on each load that it speaks of, %d are reached", len(verdicts), reached)
 	if beyond > 0 {
-		text += fmt.Sprintf(", and %d are beyond what a processor that does nothing reaches", beyond)
+		text += fmt.Sprintf("; a processor that does nothing, or asks for the usage of streams alone, misses %d of the others, too", beyond)
 	}
 	return text + "."
 }
