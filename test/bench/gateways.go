@@ -18,8 +18,9 @@ type starter struct {
 }
 
 // light are the subjects that are measured in turn.
-func (b *bench) light() []starter {
-	return []starter{{"plain", b.plain}, {"floor", b.floor}, {"native", b.native}, {"asking", b.asking}, {"nestor", b.nestor}, {"limits", b.limits}, {"keys", b.keys}}
+func (b *bench) light(ctx context.Context) []starter {
+	keys := func(mock string) (*subject, error) { return b.keys(ctx, mock) }
+	return []starter{{"plain", b.plain}, {"floor", b.floor}, {"native", b.native}, {"asking", b.asking}, {"nestor", b.nestor}, {"limits", b.limits}, {"keys", keys}}
 }
 
 // startMock starts the provider that all subjects have behind them, and returns its address.
@@ -117,12 +118,11 @@ func (b *bench) nestor(mock string) (*subject, error) { return b.startNestor("ne
 func (b *bench) limits(mock string) (*subject, error) { return b.startNestor("limits", limited(mock)) }
 
 // keys is limits for clients with a virtual key.
-func (b *bench) keys(mock string) (*subject, error) {
+func (b *bench) keys(ctx context.Context, mock string) (*subject, error) {
 	s, err := b.startNestor("keys", keyed(mock))
 	if err != nil {
 		return nil, err
 	}
-	ctx := context.Background()
 	err = b.crew.Await(ctx, b.pace.startup, func(ctx context.Context) (err error) {
 		s.key, err = newKey(ctx, s.address)
 		return err
@@ -154,7 +154,7 @@ func (b *bench) startNestor(name, text string, flags ...string) (*subject, error
 	return &subject{name: name, address: at[0], parts: []crew.Part{crew.Children(envoyPart, p), crew.Alone(processorPart, p)}}, nil
 }
 
-// litellm asks nothing of the network, and gives its workers the time that they need to start together.
+// litellm gives its workers the time that they need to start together.
 func (b *bench) litellm(mock string) (*subject, error) {
 	at, err := crew.FreeAddresses(1)
 	if err != nil {
@@ -164,7 +164,7 @@ func (b *bench) litellm(mock string) (*subject, error) {
 	if err != nil {
 		return nil, err
 	}
-	env := []string{"LITELLM_LOCAL_MODEL_COST_MAP=True", "LITELLM_MODE=PRODUCTION", "LITELLM_LOG=ERROR"}
+	env := []string{litellmOffline, "LITELLM_MODE=PRODUCTION", "LITELLM_LOG=ERROR"}
 	_, port, err := net.SplitHostPort(at[0])
 	if err != nil {
 		return nil, err

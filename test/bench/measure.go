@@ -21,7 +21,7 @@ type bench struct {
 	shared  []shared
 }
 
-// sample is one run.
+// sample is what a run of one load has measured, or a slice of it.
 type sample struct {
 	units    float64            // requests (events)
 	rate     float64            // requests (events) a second
@@ -83,7 +83,7 @@ func (b *bench) round(ctx context.Context, mock string) error {
 
 func (b *bench) startAll(ctx context.Context, mock string) ([]*subject, error) {
 	var subjects []*subject
-	for _, s := range b.light() {
+	for _, s := range b.light(ctx) {
 		if b.options.skips(s.name) {
 			continue
 		}
@@ -190,7 +190,7 @@ func (b *bench) warm(ctx context.Context, l load, s *subject, t series) (wire in
 	return wire, err
 }
 
-// sample is one run of one load. wire is the size of one answer.
+// sample measures a slice of a run. wire is the size of one answer.
 func (b *bench) sample(ctx context.Context, l load, s *subject, wire int64, run time.Duration) (sample, error) {
 	l = l.of(s)
 	before, err := crew.Read(s.parts)

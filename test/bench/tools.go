@@ -15,6 +15,9 @@ import (
 // litellmVersion is the LiteLLM that is installed when there is none yet.
 const litellmVersion = "1.106.2"
 
+// litellmOffline keeps LiteLLM from asking the network for prices as it starts.
+const litellmOffline = "LITELLM_LOCAL_MODEL_COST_MAP=True"
+
 // tools are the programs that the bench runs, and what they call themselves.
 type tools struct {
 	wrk          wrk
@@ -117,7 +120,7 @@ func (t *tools) findLiteLLM(ctx context.Context, o options, _ string) error {
 		return hint(err)
 	}
 	// It comes last: half an hour later is too late to learn that its proxy is not installed.
-	if _, err := output(ctx, python, "-c", "import os; os.environ['LITELLM_LOCAL_MODEL_COST_MAP'] = 'True'; import litellm.proxy.proxy_server"); err != nil {
+	if _, err := output(ctx, "env", litellmOffline, python, "-c", "import litellm.proxy.proxy_server"); err != nil {
 		return hint(err)
 	}
 	t.versions["LiteLLM"] = strings.TrimSpace(version)
