@@ -58,7 +58,7 @@ func loads() []load {
 		{name: "stream at once, 1 connection", size: kilobyte, connections: 1, stream: true},
 		{name: "stream at once, 16 connections", size: kilobyte, connections: 16, stream: true},
 		{name: "stream every 10 ms, 1 connection", size: kilobyte, connections: 1, stream: true, gap: gap, idle: true},
-		{name: "stream every 10 ms, 32 connections", size: kilobyte, connections: 32, stream: true, gap: gap},
+		{name: "stream every 10 ms, 16 connections", size: kilobyte, connections: 16, stream: true, gap: gap},
 	}
 }
 
