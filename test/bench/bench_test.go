@@ -221,7 +221,9 @@ func TestEveryLimitStandsEverywhere(t *testing.T) {
 			t.Errorf("%s: %d times, want on three deployments, two references and a group:\n%s", name, n, text)
 		}
 	}
-	if text := nested("127.0.0.1:1"); strings.Contains(text, "rpm") || strings.Count(text, "weight:") != 3 {
-		t.Errorf("limits, or no weights, in\n%s", text)
+	for _, text := range []string{nested("127.0.0.1:1"), flat("127.0.0.1:1")} {
+		if strings.Contains(text, "rpm") || strings.Count(text, "weight:") != 3 {
+			t.Errorf("limits, or no weights, in\n%s", text)
+		}
 	}
 }

@@ -54,9 +54,10 @@ func unlimited(mock string) [3]string {
 	return d
 }
 
-// flat is the config of LiteLLM, which has no groups of groups: the same deployments in one group.
+// flat is the config of LiteLLM, which has no groups of groups: the same deployments in one group, as unlimited as Nestor's
+// (of `rpm` LiteLLM would make a limit of requests at once).
 func flat(mock string) string {
-	d := deployments(mock)
+	d := unlimited(mock)
 	return modelList(entry{"fast", d[0]}, entry{"fast", d[1]}, entry{"fast", d[2]})
 }
 
