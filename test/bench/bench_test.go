@@ -102,7 +102,7 @@ func TestWhatTheFloorMissesIsBeyondReach(t *testing.T) {
 			t.Errorf("%+v", v)
 		}
 	}
-	if text := summary(r.judge()); !strings.HasSuffix(text, "; a processor that does nothing, or asks for the usage of streams alone, misses 1 of the others, too.") {
+	if text := summary(r.judge()); !strings.HasSuffix(text, ";\na processor that does nothing, or asks for the usage of streams alone, misses 1 of the others, too.") {
 		t.Error(text)
 	}
 }

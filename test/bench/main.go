@@ -46,7 +46,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	o := options{workers: runtime.NumCPU()}
-	flag.BoolVar(&o.quick, "quick", false, "shorter and fewer runs: four minutes instead of fifty, and coarser figures")
+	flag.BoolVar(&o.quick, "quick", false, "shorter and fewer runs: seven minutes instead of an hour, and coarser figures")
 	flag.StringVar(&o.out, "out", "docs/benchmarks.md", "the report to write")
 	flag.StringVar(&o.nestor, "nestor", "bin/nestor", "the nestor to measure")
 	flag.StringVar(&o.envoy, "envoy", os.Getenv("ENVOY"), "the Envoy for all that have one (default: $ENVOY, else envoy on the PATH)")

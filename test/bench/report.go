@@ -18,7 +18,7 @@ const page = `# Benchmarks
 
     make bench
 
-runs this again (` + "`go run ./test/bench -quick`" + ` in about four minutes, with coarser figures). It needs an Envoy, wrk and,
+runs this again (` + "`go run ./test/bench -quick`" + ` in about seven minutes instead of an hour, with coarser figures). It needs an Envoy, wrk and,
 for the comparison, LiteLLM from PyPI, all of which it can get; nothing of it is part of the tests.
 
 | | |
@@ -124,7 +124,7 @@ func summary(verdicts []verdict) string {
 	text := fmt.Sprintf("What Nestor costs beside a plain Envoy, beside a processor that does nothing, and beside LiteLLM.\n"+
 		"Of %d targets, each on each load that it speaks of, %d are reached", len(verdicts), reached)
 	if beyond > 0 {
-		text += fmt.Sprintf("; a processor that does nothing, or asks for the usage of streams alone, misses %d of the others, too", beyond)
+		text += fmt.Sprintf(";\na processor that does nothing, or asks for the usage of streams alone, misses %d of the others, too", beyond)
 	}
 	return text + "."
 }
