@@ -359,7 +359,7 @@ func TestTwoProcessesDoNotShareAFolder(t *testing.T) {
 	dir := t.TempDir()
 	o := mustOpen(t, Options{Dir: dir, Writer: newDatabase()}, small())
 	defer mustClose(t, o)
-	want := "another process uses the folder " + dir + " for its spend: resource temporarily unavailable"
+	want := "another process keeps its spend in " + dir + "; give this one a --data-dir of its own"
 	if _, err := Open(Options{Dir: dir, Writer: newDatabase()}); err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}

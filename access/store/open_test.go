@@ -42,8 +42,10 @@ func TestTwoProcessesNeverUseAFile(t *testing.T) {
 	d := file(t)
 	s := d.open(t)
 	_, err := store.Open(ctx(), d.options)
-	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("nestor.db.lock is locked by process %d", os.Getpid())) {
-		t.Errorf("error %v, want one that names the lock and the process", err)
+	want := fmt.Sprintf("%s.lock is locked by process %d: one gateway at a time may use a file; "+
+		"give this one a --data-dir of its own, or let both share a PostgreSQL database (DATABASE_URL)", d.options.File, os.Getpid())
+	if err == nil || !strings.HasSuffix(err.Error(), want) {
+		t.Errorf("error %v, want %s", err, want)
 	}
 	must(t, s.Close())
 	d.open(t)

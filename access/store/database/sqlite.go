@@ -92,13 +92,15 @@ func lockFile(path string) (*os.File, error) {
 }
 
 func lockedError(path, holder string, err error) error {
-	switch {
-	case !errors.Is(err, syscall.EWOULDBLOCK):
+	if !errors.Is(err, syscall.EWOULDBLOCK) {
 		return fmt.Errorf("lock %s: %w", path, err)
-	case holder != "":
-		return fmt.Errorf("%s is locked by process %s: one gateway at a time may use a file; several share a PostgreSQL database (DATABASE_URL)", path, holder)
 	}
-	return fmt.Errorf("%s is locked by another process: one gateway at a time may use a file; several share a PostgreSQL database (DATABASE_URL)", path)
+	who := "another process"
+	if holder != "" {
+		who = "process " + holder
+	}
+	return fmt.Errorf("%s is locked by %s: one gateway at a time may use a file; "+
+		"give this one a --data-dir of its own, or let both share a PostgreSQL database (DATABASE_URL)", path, who)
 }
 
 func sqliteTaken(err error) (string, bool) {
