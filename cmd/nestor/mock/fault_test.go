@@ -221,6 +221,26 @@ func TestPlansApplyToWhomTheyAreFor(t *testing.T) {
 	}
 }
 
+func TestTheHeaderGoesBeforeTheUserAndTheUserBeforeTheModel(t *testing.T) {
+	_, url := start(t, mock.Options{})
+	for header, want := range map[string]int{"status=504": 504, "status=504;for=west": 503, "": 503} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/v1/chat/completions",
+			strings.NewReader(`{"model":"m+mock:status=502","user":"mock:status=503"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("X-Mock", header)
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode != want {
+			t.Errorf("x-mock %q: status %d, want %d", header, response.StatusCode, want)
+		}
+	}
+}
+
 func TestTheControlEndpointShowsWhatArrivedAndForgetsIt(t *testing.T) {
 	s, url := start(t, mock.Options{Record: 2})
 	for _, model := range []string{"a", "b", "b", "c", "c", "c"} {
