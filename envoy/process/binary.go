@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -24,11 +23,11 @@ const (
 const versionTimeout = 10 * time.Second
 
 // FindBinary returns the absolute path and version ("1.40.0") of the Envoy to run: explicit
-// when it is not empty, else the first candidate that is there, else `envoy` on PATH.
+// when it is not empty, else `envoy` on PATH.
 // A program that is older than 1.38 or that is no Envoy is an error, not passed over,
 // so that nobody runs another Envoy than the one they think.
-func FindBinary(ctx context.Context, explicit string, candidates ...string) (path, version string, err error) {
-	path, err = locate(explicit, candidates)
+func FindBinary(ctx context.Context, explicit string) (path, version string, err error) {
+	path, err = locate(explicit)
 	if err != nil {
 		return "", "", err
 	}
@@ -42,18 +41,13 @@ func FindBinary(ctx context.Context, explicit string, candidates ...string) (pat
 	return path, version, nil
 }
 
-func locate(explicit string, candidates []string) (string, error) {
+func locate(explicit string) (string, error) {
 	if explicit != "" {
 		path, err := exec.LookPath(explicit)
 		if err != nil {
 			return "", fmt.Errorf("envoy program %q: %w", explicit, err)
 		}
 		return path, nil
-	}
-	for _, c := range candidates {
-		if info, err := os.Stat(c); err == nil && !info.IsDir() {
-			return c, nil
-		}
 	}
 	path, err := exec.LookPath("envoy")
 	if err != nil {
