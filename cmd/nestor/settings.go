@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -142,7 +143,7 @@ func (s settings) check() error {
 		{"listen", s.listen}, {"grpc-listen", s.grpcListen}, {"http-listen", s.httpListen},
 		{"probe-address", cmp.Or(s.probeAddress, s.listen)},
 	} {
-		if _, port, err := net.SplitHostPort(a.address); err != nil || port == "0" || port == "" {
+		if !isHostPort(a.address) {
 			return fmt.Errorf("--%s %s is not HOST:PORT with a port from 1 to 65535", a.flag, a.address)
 		}
 	}
@@ -164,6 +165,16 @@ func (s settings) check() error {
 		return fmt.Errorf("--request-timeout and --grace must be more than 0")
 	}
 	return nil
+}
+
+// isHostPort reports whether an address has a port that others can know before something listens on it.
+func isHostPort(address string) bool {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && n > 0
 }
 
 // defaultDataDir is $XDG_STATE_HOME/nestor, as the XDG base directory specification has it.
