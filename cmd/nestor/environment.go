@@ -100,6 +100,7 @@ func fileKeys() []string {
 	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
 	settingsFlags(flags)
 	envoyFlags(flags)
+	serveFlags(flags)
 	var names []string
 	flags.VisitAll(func(f *pflag.Flag) {
 		if f.Name != "settings" {
