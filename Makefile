@@ -25,7 +25,8 @@ test: lint unit
 
 # The values are got first, one by one: a failing one ends the recipe. What runs a real Envoy has
 # deadlines, so it runs by itself, each package after the other, and is never taken from the cache:
-# Go does not see that nestor has changed. The end-to-end tests go without -race, which would only
+# Go does not see that nestor or Envoy has changed. test/metering alone runs with the others: its processors
+# are in its own process, and its deadlines are long. The end-to-end tests go without -race, which would only
 # slow the mock provider in their own process. NESTOR_TEST_WITHOUT=redis,postgres leaves out what needs
 # a Redis or a PostgreSQL server; go test hides what packages skip, so the end says it.
 unit:
