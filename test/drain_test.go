@@ -53,7 +53,9 @@ func TestTerminationBeforeReadyIsNoError(t *testing.T) {
 func TestTerminationWaitsForTheGraceTimeAtMost(t *testing.T) {
 	a := provide(t, "first")
 	g := run(t, yaml(oneDeployment, a), "--grace", "1s")
-	go func() { _, _ = do(httpClient(t), http.MethodPost, g.url+"/v1/chat/completions", ask("gpt", "delay=30s")) }()
+	go func() {
+		_, _ = do(httpClient(t), http.MethodPost, g.url+"/v1/chat/completions", ask("gpt", "delay=30s"))
+	}()
 	eventually(t, 5*time.Second, "the request is at the provider", func() bool { return a.total() == 1 })
 	g.nestor.signal(t, syscall.SIGTERM)
 	if got := g.nestor.exitStatus(t, 5*time.Second); got != 0 {
