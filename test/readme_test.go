@@ -25,6 +25,9 @@ type tour struct {
 // explore makes a folder with bin/nestor, which is on PATH too.
 func explore(t *testing.T) *tour {
 	t.Helper()
+	if _, err := exec.LookPath("curl"); err != nil {
+		t.Skip("curl is not installed")
+	}
 	tour := &tour{t: t, dir: t.TempDir()}
 	var addresses []string
 	ports := []string{"4000", "4001", "4002", "4010", "4011"}
