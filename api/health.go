@@ -14,7 +14,7 @@ func (s *server) alive(w http.ResponseWriter, _ *http.Request) {
 	reply.JSON(w, http.StatusOK, "I'm alive!")
 }
 
-// readiness answers /health/readiness: whether a request to a model would be served.
+// readiness answers /health/readiness: whether this process takes requests.
 func (s *server) readiness(w http.ResponseWriter, _ *http.Request) {
 	if err := s.Ready(); err != nil {
 		reply.JSON(w, http.StatusServiceUnavailable, reply.Object{"status": "unhealthy", "reason": err.Error()})

@@ -211,8 +211,8 @@ func TestWhoMayNotTryAgainIsToldOfTheFailure(t *testing.T) {
 		"with nothing left at the provider": {after: deny, status: "429", body: provider,
 			headers: map[string]string{"llm_provider-x-ratelimit-remaining-requests": "0", "llm_provider-x-ratelimit-reset-requests": "1s", "x-ratelimit-remaining-requests": "98", "x-ratelimit-remaining-tokens": "97"},
 			message: provider, told: map[string]string{"retry-after": "1", "x-ratelimit-remaining-requests": "", "x-ratelimit-remaining-tokens": "97"}},
-		"with a body of unknown length": {after: deny, status: "503", body: provider, headers: map[string]string{"content-length": ""},
-			message: "status 503 Service Unavailable from the provider"},
+		"with a body of unknown length": {after: deny, status: "500", body: provider, headers: map[string]string{"content-length": ""},
+			message: "status 500 Internal Server Error from the provider"},
 		"with a long body": {after: deny, status: "500", body: strings.Replace(provider, "order", strings.Repeat("x", mostKept), 1),
 			message: "status 500 Internal Server Error from the provider"},
 	} {

@@ -46,7 +46,7 @@ func (s *Server) afterFailure(stream extprocv3.ExternalProcessor_ProcessServer, 
 	m := first.GetResponseHeaders()
 	f := s.readFailure(first, message.Headers(m.GetHeaders().GetHeaders()))
 	f.whole = m.EndOfStream
-	f.late = openai.BodyTells(f.status) || !m.EndOfStream && f.keepsBody()
+	f.late = !m.EndOfStream && f.readsBody()
 	if !f.late && s.again(f) {
 		s.settleFailure(f)
 		return stream.Send(markedHeaders())
@@ -192,9 +192,6 @@ func (s *Server) count(f *failed, wait time.Duration) {
 
 // concludeHeaders ends a failed attempt whose answer has no body.
 func (s *Server) concludeHeaders(f *failed) *extprocv3.ProcessingResponse {
-	if f.late && s.again(f) {
-		return markedHeaders()
-	}
 	body, _ := openai.Shape(f.shown(), "", nil)
 	return message.ToHeaders(&extprocv3.CommonResponse{
 		Status:         extprocv3.CommonResponse_CONTINUE_AND_REPLACE,

@@ -63,7 +63,8 @@ func failing(code, body string) func(*extprocv3.ProcessingResponse) []*extprocv3
 		if body == "" {
 			return []*extprocv3.ProcessingRequest{failureOf(d.DynamicMetadata, code, true, nil)}
 		}
-		return []*extprocv3.ProcessingRequest{failureOf(d.DynamicMetadata, code, false, map[string]string{"content-type": "application/json"}), responseBody(body)}
+		return []*extprocv3.ProcessingRequest{failureOf(d.DynamicMetadata, code, false, map[string]string{
+			"content-type": "application/json", "content-length": itoa(len(body))}), responseBody(body)}
 	}
 }
 
@@ -204,6 +205,19 @@ func TestTheKindOfFailureIsReadFromTheBodyWhateverTheStatus(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestABodyThatMayNeverEndHoldsUpNoOtherAttempt(t *testing.T) {
+	for length, want := range map[string]bool{"": true, "900000": true, "70": false} {
+		s := fixture(t, twoGroups)
+		d := decideFor(t, s, nil, chat)
+		more := map[string]string{"content-length": length}
+		first := exchange(t, s, failureOf(d.DynamicMetadata, "500", false, more)).replies[0]
+		_, marked := setHeaders(first.GetResponseHeaders().GetResponse().GetHeaderMutation())[nestorv1.HeaderRetry]
+		if marked != want {
+			t.Errorf("content-length %q: another attempt at its headers is %v, want %v", length, marked, want)
+		}
 	}
 }
 

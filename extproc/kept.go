@@ -10,6 +10,7 @@ import (
 	"github.com/nestor-gateway/nestor/extproc/message"
 	"github.com/nestor-gateway/nestor/extproc/openai"
 	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
+	"github.com/nestor-gateway/nestor/routing"
 )
 
 // What is kept of failures: bodies up to mostAwaited bytes are waited for, and up to mostKept bytes of what the client
@@ -19,14 +20,19 @@ const (
 	mostKept    = 4 << 10
 )
 
-// keepsBody reports whether the body of a failure is read before another attempt, which limits or budgets of who asks
-// may deny. A body that does not say how long it is may never end.
-func (f *failed) keepsBody() bool {
-	if f.decision == nil || len(f.decision.Key) == 0 {
+// readsBody reports whether the body of a failure is read before it is said what comes next: it may tell of another kind
+// of failure than the status, or is what the client gets where limits or budgets of who asks deny another attempt. A body
+// that does not say how long it is may never end, and is waited for only where the status asks for no other attempt.
+func (f *failed) readsBody() bool {
+	if f.decision == nil {
 		return false
 	}
+	tells := openai.BodyTells(f.status)
+	if tells && f.class == routing.BadRequest {
+		return true
+	}
 	n, err := strconv.Atoi(f.headers.Get("content-length"))
-	return err == nil && n <= mostAwaited
+	return err == nil && n <= mostAwaited && (tells || len(f.decision.Key) > 0)
 }
 
 // kept is a failure as the client gets it where who asks may not have another attempt; nil where nobody could deny that.

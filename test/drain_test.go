@@ -42,11 +42,38 @@ func TestTerminationBeforeReadyIsNoError(t *testing.T) {
 	g.launch()
 	eventually(t, 10*time.Second, "Envoy has been started", func() bool { return g.envoy() != 0 })
 	g.nestor.signal(t, syscall.SIGTERM)
-	if got := g.nestor.exitStatus(t, 10*time.Second); got != 0 {
-		t.Errorf("nestor ended with %d and says:\n%s", got, g.nestor.text(t))
+	if got := g.nestor.exitStatus(t, 10*time.Second); got != 0 || len(g.lines("ready")) > 0 {
+		t.Errorf("nestor ended with %d, want 0 before it was ready, and says:\n%s", got, g.nestor.text(t))
 	}
 	if pid := g.envoy(); pid != 0 {
 		t.Errorf("its Envoy (pid %d) still runs", pid)
+	}
+}
+
+func TestTerminationDuringAdoptionLeavesNoEnvoy(t *testing.T) {
+	g := run(t, yaml(oneDeployment, provide(t, "a")))
+	left := g.envoy()
+	g.kill()
+	if err := syscall.Kill(left, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	g.launch()
+	eventually(t, 10*time.Second, "the new nestor listens", func() bool {
+		c, err := net.Dial("tcp", g.http[len("http://"):])
+		if err == nil {
+			_ = c.Close()
+		}
+		return err == nil
+	})
+	g.nestor.signal(t, syscall.SIGTERM)
+	if err := syscall.Kill(left, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	if got := g.nestor.exitStatus(t, 10*time.Second); got != 0 {
+		t.Errorf("nestor ended with %d and says:\n%s", got, g.nestor.text(t))
+	}
+	if alive(left) {
+		t.Errorf("the Envoy (pid %d) still runs", left)
 	}
 }
 

@@ -124,7 +124,10 @@ func TestATerminatedServeFinishesTheExchangesItHas(t *testing.T) {
 	defer c.Close()
 	body := ask("gpt", "")
 	fmt.Fprintf(c, "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s", len(body), body[:20])
-	<-time.After(300 * time.Millisecond)
+	eventually(t, 5*time.Second, "its exchange has begun", func() bool {
+		got, err := do(httpClient(t), http.MethodGet, p.admin+"/stats?filter=nestor-grpc.upstream_rq_active", "")
+		return err == nil && strings.Contains(string(got.Body), "upstream_rq_active: 1")
+	})
 	for _, s := range p.processors {
 		s.signal(t, syscall.SIGTERM)
 	}

@@ -217,14 +217,13 @@ func (g *gateway) shutdown() {
 	g.health.Shutdown()
 	ctx, cancel := context.WithTimeout(context.Background(), g.settings.grace)
 	defer cancel()
-	stopped := make(chan struct{})
-	go func() { g.grpc.GracefulStop(); close(stopped) }()
+	httpStopped, grpcStopped := make(chan struct{}), make(chan struct{})
+	go func() { _ = g.http.Shutdown(ctx); close(httpStopped) }() // what is left when the time is up is closed below
+	go func() { g.grpc.GracefulStop(); close(grpcStopped) }()
 	g.processor.WaitIdle(ctx)
-	httpCtx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	_ = g.http.Shutdown(httpCtx) // what is left when the time is up is closed below
+	<-httpStopped
 	select {
-	case <-stopped:
+	case <-grpcStopped:
 	case <-time.After(time.Second): // Envoy's streams for configuration and log never end by themselves
 	}
 	g.grpc.Stop()

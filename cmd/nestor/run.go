@@ -47,7 +47,7 @@ func run(c *cobra.Command, s settings) error {
 	warnUnknown(log, os.Environ())
 	binary, version, err := process.FindBinary(c.Context(), cmp.Or(s.envoy, os.Getenv("ENVOY")))
 	if err != nil {
-		return unlessEnded(c.Context(), err)
+		return unlessEnded(c.Context(), err, log)
 	}
 	s.nodeID = nodeID(s.listen)
 	g, err := newGateway(s, c.ErrOrStderr(), log)
@@ -67,17 +67,18 @@ func run(c *cobra.Command, s settings) error {
 		NodeID: s.nodeID, Concurrency: s.concurrency, Grace: s.grace, Log: log,
 	})
 	if err != nil {
-		return unlessEnded(c.Context(), err)
+		return unlessEnded(c.Context(), err, log)
 	}
 	return g.superviseEnvoy(c.Context(), child)
 }
 
 // unlessEnded drops the error of a start that a signal has ended.
-func unlessEnded(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
+func unlessEnded(ctx context.Context, err error, log *slog.Logger) error {
+	if ctx.Err() == nil {
+		return err
 	}
-	return err
+	log.Info("ended before it was ready", "at", err)
+	return nil
 }
 
 // superviseEnvoy says when requests are served, and keeps Envoy running until ctx ends.

@@ -227,7 +227,7 @@ func (c *Child) begin(ctx context.Context) error {
 	return c.start(ctx)
 }
 
-// adopt takes over the Envoy of the last run. False: there is none any more.
+// adopt takes over the Envoy of the last run. False: there is none any more. The end of ctx leaves no Envoy unattended.
 func (c *Child) adopt(ctx context.Context) (bool, error) {
 	r, ok := c.home.load()
 	if !ok {
@@ -237,10 +237,7 @@ func (c *Child) adopt(ctx context.Context) (bool, error) {
 	if !ok {
 		return false, nil
 	}
-	a, info, err := c.reach(ctx, p)
-	if ctx.Err() != nil {
-		return false, ctx.Err()
-	}
+	a, info, err := c.reach(context.WithoutCancel(ctx), p)
 	ours := err == nil && info.Node.Metadata[metaInstance] == r.Instance
 	if !ours && p.born == 0 {
 		return false, fmt.Errorf("%w: process %d has the pid of the envoy of %s, but does not answer as it; stop it by hand",
@@ -251,7 +248,7 @@ func (c *Child) adopt(ctx context.Context) (bool, error) {
 		return true, nil
 	}
 	c.o.Log.Warn("the envoy of an earlier run has another configuration; it is replaced", "pid", r.PID)
-	return false, retire(ctx, p, a, c.o.Grace)
+	return false, retire(context.WithoutCancel(ctx), p, a, c.o.Grace)
 }
 
 // start runs a new Envoy and waits for its administration.
