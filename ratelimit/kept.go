@@ -68,9 +68,13 @@ func (m *Memory) open(o Options) {
 		}
 		return
 	}
-	if !o.Fresh || !errors.Is(err, fs.ErrNotExist) {
+	switch missing := errors.Is(err, fs.ErrNotExist); {
+	case !missing:
 		m.closeFor(Window)
 		o.Warn(fmt.Sprintf("what limits have used can't be read from %s: %v: %s", o.File, err, closedFor))
+	case !o.Fresh:
+		m.closeFor(Window)
+		o.Warn(fmt.Sprintf("nothing tells what limits have used, for there is no %s: %s; --fresh-limits says that this is the first start", o.File, closedFor))
 	}
 	if m.file, err = m.lock.Create(m.opens); err != nil {
 		m.closeFor(Window)

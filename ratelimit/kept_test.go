@@ -243,6 +243,9 @@ func TestUnusableFile(t *testing.T) {
 					k.admitted(ratelimit.Amounts{1, 10, 1}, k.entities[0])
 					return
 				}
+				if hinted := strings.Contains(strings.Join(k.warns, ""), "--fresh-limits"); hinted != (name == "missing") {
+					t.Errorf("the warnings are %q: only a file that is missing may mean a first start", k.warns)
+				}
 				k.closedForOneWindow(most)
 			})
 		}
