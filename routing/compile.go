@@ -34,7 +34,7 @@ func Compile(cfg *config.Config, providers Providers) (*Snapshot, []config.Diagn
 	c.noteZeros()
 	all := composition.Composition{Config: cfg, Deployments: s.deployments, Groups: s.groups, Targets: targets}
 	s.graph, s.gates = all.Graph(), all.Gates()
-	s.findLacks()
+	s.findUnserved()
 	s.summarize()
 	return s, c.Notes(), nil
 }

@@ -2,58 +2,75 @@ package routing
 
 import "github.com/nestor-gateway/nestor/routing/share"
 
-// lacks are endpoints, a bit each: those that a provider below a group does not have, and those that none has.
-type lacks struct{ some, all uint8 }
+// unserved are endpoints, a bit each: those that a provider below a group does not have, and those that none has.
+type unserved struct{ some, all uint8 }
 
-// lacksOf is what a target lacks.
-func (s *Snapshot) lacksOf(t Target) lacks {
+// and is what two members make together.
+func (u unserved) and(v unserved) unserved { return unserved{u.some | v.some, u.all & v.all} }
+
+// noMembers is the unserved to begin with.
+var noMembers = unserved{all: ^uint8(0)}
+
+// unservedBy is what a target does not serve.
+func (s *Snapshot) unservedBy(t Target) unserved {
 	switch {
 	case t.group != none:
-		return s.lacks[t.group]
+		return s.unserved[t.group]
 	case t.leaf != none:
 		l := s.deployments[t.leaf].Lacks
-		return lacks{l, l}
+		return unserved{l, l}
 	}
-	return lacks{}
+	return unserved{}
 }
 
 // Serves reports whether any deployment that the target reaches has an endpoint, which the provider table counts.
+// Those that never admit anything don't matter beside others.
 func (t Target) Serves(endpoint uint8) bool {
-	return t.snapshot != nil && t.snapshot.lacksOf(t).all>>endpoint&1 == 0
+	return t.snapshot != nil && t.snapshot.unservedBy(t).all>>endpoint&1 == 0
 }
 
-// findLacks fills in lacks, by group.
-func (s *Snapshot) findLacks() {
-	s.lacks = make([]lacks, len(s.groups))
+// findUnserved fills in unserved, by group. Where no member ever admits anything all of them count.
+func (s *Snapshot) findUnserved() {
+	s.unserved = make([]unserved, len(s.groups))
+	admits := make([]bool, len(s.groups))
 	for _, group := range s.graph.BottomUp() {
-		l := lacks{all: ^uint8(0)}
+		open, all := noMembers, noMembers
 		for _, tier := range s.graph.Group(group).Tiers {
 			for _, m := range tier.Members {
-				to := Target{group: none, leaf: m.To}
+				to, ever := Target{group: none, leaf: m.To}, !m.Closed
 				if m.Group {
 					to = Target{group: m.To, leaf: none}
+					ever = ever && admits[m.To] && s.graph.GroupOpen(m.To)
+				} else {
+					ever = ever && !s.graph.Closed(m.To)
 				}
-				below := s.lacksOf(to)
-				l.some, l.all = l.some|below.some, l.all&below.all
+				below := s.unservedBy(to)
+				all = all.and(below)
+				if ever {
+					open, admits[group] = open.and(below), true
+				}
 			}
 		}
-		s.lacks[group] = l
+		s.unserved[group] = all
+		if admits[group] {
+			s.unserved[group] = open
+		}
 	}
 }
 
-// lacking are the ways to providers that lack an endpoint.
-type lacking struct {
+// unservedWays are the ways to providers that don't have an endpoint.
+type unservedWays struct {
 	*Snapshot
 	bit uint8
 }
 
-func (lacking) MemberOpen(share.Place) bool { return true }
+func (unservedWays) MemberOpen(share.Place) bool { return true }
 
-func (l lacking) GroupOpen(group int32) bool { return l.lacks[group].some&l.bit != 0 }
+func (w unservedWays) GroupOpen(group int32) bool { return w.unserved[group].some&w.bit != 0 }
 
-// closeLacking closes in a state the leaves below a group whose providers lack an endpoint, and lists them.
-func (s *Snapshot) closeLacking(state *share.State, group int32, endpoint uint8) (leaves []int32) {
-	s.graph.WalkLeaves(group, lacking{s, 1 << endpoint}, func(leaf int32) bool {
+// closeUnserved closes in a state the leaves below a group whose providers don't have an endpoint, and lists them.
+func (s *Snapshot) closeUnserved(state *share.State, group int32, endpoint uint8) (leaves []int32) {
+	s.graph.WalkLeaves(group, unservedWays{s, 1 << endpoint}, func(leaf int32) bool {
 		if !s.deployments[leaf].Serves(endpoint) {
 			leaves = append(leaves, leaf)
 			state.Set(leaf, false)

@@ -79,6 +79,43 @@ model_list:
 	}
 }
 
+// A client that is told to wait would wait for ever.
+func TestWhoNeverAdmitsAnythingServesNoEndpoint(t *testing.T) {
+	const groq = "\n  - {model_name: g, litellm_params: {model: groq/a}}"
+	for name, c := range map[string]struct {
+		yaml string
+		want bool
+	}{
+		"a key that is not set": {groq + `
+  - {model_name: g, litellm_params: {model: openai/b, api_key: os.environ/NOT_SET}}`, true},
+		"no provider": {groq + `
+  - {model_name: g, litellm_params: {model: os.environ/NOT_SET}}`, true},
+		"a limit of 0": {groq + `
+  - {model_name: g, litellm_params: {model: openai/b, rpm: 0}}`, true},
+		"a reference with a limit of 0": {groq + `
+  - {model_name: g, litellm_params: {model: sub, rpm: 0}}
+  - {model_name: sub, litellm_params: {model: openai/b}}`, true},
+		"a group with a limit of 0": {groq + `
+  - {model_name: g, litellm_params: {model: sub}}
+  - {model_name: sub, litellm_params: {model: openai/b}}
+model_groups: {sub: {rpm: 0}}`, true},
+		"a group of those": {groq + `
+  - {model_name: g, litellm_params: {model: sub}}
+  - {model_name: sub, litellm_params: {model: openai/b, rpm: 0}}`, true},
+		"nobody, where that is all there is": {`
+  - {model_name: g, litellm_params: {model: groq/a, rpm: 0}}
+  - {model_name: g, litellm_params: {model: openai/b, rpm: 0}}`, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := snapshot(t, "model_list:"+c.yaml)
+			_, err := serve(s).View().Pick(context.Background(), target(t, s, "g"), asking(1))
+			if none, _ := errors.AsType[*routing.NoneError](err); none == nil || none.Unserved != c.want {
+				t.Errorf("got %#v, want one that says Unserved: %v", err, c.want)
+			}
+		})
+	}
+}
+
 const mixed = `
 model_list:
   - {model_name: g, litellm_params: {model: groq/a, rpm: 90}, model_info: {id: a}}

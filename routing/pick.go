@@ -65,7 +65,7 @@ func (v *View) Pick(ctx context.Context, t Target, q Query) (Pick, error) {
 	if !p.t.Serves(q.Endpoint) {
 		return Pick{}, &NoneError{Model: p.t.Name, Unserved: true}
 	}
-	p.mixed = v.snapshot.lacksOf(p.t).some>>q.Endpoint&1 != 0
+	p.mixed = v.snapshot.unservedBy(p.t).some>>q.Endpoint&1 != 0
 	begin := v.elapsed()
 	for n := 0; n < maxReservations || v.elapsed() < begin+maxPicking; n++ {
 		leaf, stop := p.choose()
@@ -177,7 +177,7 @@ func (p *picking) chooseApart() (leaf int32, ok bool) {
 	v, state := p.v, p.v.state.Shares.Fork()
 	out := p.closeDenied(state)
 	if p.mixed {
-		out = append(out, v.snapshot.closeLacking(state, p.t.group, p.q.Endpoint)...)
+		out = append(out, v.snapshot.closeUnserved(state, p.t.group, p.q.Endpoint)...)
 	}
 	for _, id := range p.q.Exclude {
 		if leaf, ok := v.snapshot.byID[id]; ok {

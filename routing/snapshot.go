@@ -32,7 +32,7 @@ type Snapshot struct {
 	aliases map[string]string
 	access  map[int32][]string
 
-	lacks     []lacks // by group
+	unserved  []unserved // by group
 	gates     *quota.Gates
 	upstreams []Upstream
 	summary   Summary
