@@ -235,10 +235,13 @@ func BenchmarkRefusalOf10000(b *testing.B) {
 	}
 }
 
-// Half of the group lacks the endpoint.
-func BenchmarkPickOf10MixedProviders(b *testing.B) {
+func BenchmarkPickOf10MixedProviders(b *testing.B)    { benchmarkMixed(b, 10) }
+func BenchmarkPickOf10000MixedProviders(b *testing.B) { benchmarkMixed(b, 10_000) }
+
+// benchmarkMixed picks in a group half of which lacks the endpoint.
+func benchmarkMixed(b *testing.B, n int) {
 	var c entries
-	for i := range 10 {
+	for i := range n {
 		c.deployment("g", fmt.Sprint([]string{"openai/m", "groq/m"}[i%2], i), 10)
 	}
 	s := compile(b, &c.Config)

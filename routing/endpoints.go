@@ -1,6 +1,9 @@
 package routing
 
-import "github.com/nestor-gateway/nestor/routing/share"
+import (
+	"github.com/nestor-gateway/nestor/routing/share"
+	"github.com/nestor-gateway/nestor/routing/strategy"
+)
 
 // unserved are endpoints, a bit each: those that a provider below a group does not have, and those that none has.
 type unserved struct{ some, all uint8 }
@@ -58,24 +61,47 @@ func (s *Snapshot) findUnserved() {
 	}
 }
 
-// unservedWays are the ways to providers that don't have an endpoint.
-type unservedWays struct {
-	*Snapshot
-	bit uint8
+// sources are the states from which a view picks: one for the endpoints that everybody has, and one for each that
+// only some in a group have.
+type sources struct {
+	all source
+	// some are by endpoint; nil where nobody needs one.
+	some [8]*source
 }
 
-func (unservedWays) MemberOpen(share.Place) bool { return true }
+// source is a state without the deployments that don't have an endpoint.
+type source struct {
+	shares *share.State
+	// chooser is nil where shares decide everywhere.
+	chooser *strategy.Chooser
+}
 
-func (w unservedWays) GroupOpen(group int32) bool { return w.unserved[group].some&w.bit != 0 }
-
-// closeUnserved closes in a state the leaves below a group whose providers don't have an endpoint, and lists them.
-func (s *Snapshot) closeUnserved(state *share.State, group int32, endpoint uint8) (leaves []int32) {
-	s.graph.WalkLeaves(group, unservedWays{s, 1 << endpoint}, func(leaf int32) bool {
-		if !s.deployments[leaf].Serves(endpoint) {
-			leaves = append(leaves, leaf)
-			state.Set(leaf, false)
+func newSources(v *View) (s sources) {
+	s.all = source{v.state.Shares, newChooser(v, v.state.Shares)}
+	var mixed uint8
+	for _, u := range v.snapshot.unserved {
+		mixed |= u.some &^ u.all
+	}
+	for endpoint := range s.some {
+		if mixed>>endpoint&1 != 0 {
+			shares := v.state.Apart(v.snapshot.graph.Without(func(leaf int32) bool {
+				return !v.snapshot.deployments[leaf].Serves(uint8(endpoint))
+			}))
+			s.some[endpoint] = &source{shares, newChooser(v, shares)}
 		}
-		return true
-	})
-	return leaves
+	}
+	return s
+}
+
+// eachChooser calls f for the choosers.
+func (s *sources) eachChooser(f func(c *strategy.Chooser)) {
+	if s.all.chooser == nil {
+		return
+	}
+	f(s.all.chooser)
+	for _, some := range s.some {
+		if some != nil {
+			f(some.chooser)
+		}
+	}
 }

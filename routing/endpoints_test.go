@@ -173,3 +173,31 @@ func TestStrategiesLeaveOutWhoLacksTheEndpoint(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatClosesForAllClosesForWhoeverHasTheEndpointToo(t *testing.T) {
+	s := snapshot(t, mixed+"  - {model_name: g, litellm_params: {model: openai/c}, model_info: {id: c}}\n")
+	r := serve(s)
+	picked := func(exclude ...string) map[string]bool {
+		t.Helper()
+		ids := map[string]bool{}
+		for seed := range uint64(50) {
+			q := asking(seed)
+			q.Exclude = exclude
+			p, err := r.View().Pick(context.Background(), target(t, s, "g"), q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ids[p.Deployment.ID] = true
+		}
+		return ids
+	}
+	c, _ := s.Deployment("c")
+	r.cool(c)
+	cooling, others := picked(), picked("b")
+	r.clock.Add(time.Minute)
+	got := []map[string]bool{cooling, others, picked(), picked("b")}
+	want := []map[string]bool{{"b": true}, {"c": true}, {"b": true, "c": true}, {"c": true}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}

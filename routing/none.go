@@ -54,7 +54,7 @@ func (v *View) firstBack(t Target, state *share.State, out []int32) (leaf int32,
 	at := time.Duration(math.MaxInt64)
 	v.snapshot.eachOpenLeaf(t, state, func(l int32) bool {
 		end := v.state.CoolingUntil(l)
-		if end > 0 && (end < at || end == at && l < leaf) && v.state.OutUntil(l) == 0 && !slices.Contains(out, l) {
+		if end > 0 && !state.Graph().Closed(l) && (end < at || end == at && l < leaf) && v.state.OutUntil(l) == 0 && !slices.Contains(out, l) {
 			leaf, at = l, end
 		}
 		return true

@@ -65,7 +65,10 @@ func (v *View) Pick(ctx context.Context, t Target, q Query) (Pick, error) {
 	if !p.t.Serves(q.Endpoint) {
 		return Pick{}, &NoneError{Model: p.t.Name, Unserved: true}
 	}
-	p.mixed = v.snapshot.unservedBy(p.t).some>>q.Endpoint&1 != 0
+	p.from = &v.sources.all
+	if p.mixed = p.t.group != none && v.snapshot.unserved[p.t.group].some>>q.Endpoint&1 != 0; p.mixed {
+		p.from = v.sources.some[q.Endpoint]
+	}
 	begin := v.elapsed()
 	for n := 0; n < maxReservations || v.elapsed() < begin+maxPicking; n++ {
 		leaf, stop := p.choose()
@@ -108,8 +111,9 @@ type picking struct {
 	// denied is by gate; apart says that one of them is open to others.
 	denied map[int32]quota.Denied
 	apart  bool
-	// mixed says that some of the target's deployments don't have the endpoint.
+	// mixed says that some of the target's deployments don't have the endpoint; from is a source without them.
 	mixed bool
+	from  *source
 	// promised are the leaves drawn that the store does not count as in flight yet.
 	promised []int32
 }
@@ -134,14 +138,13 @@ func (p *picking) choose() (leaf int32, stop *NoneError) {
 }
 
 func (p *picking) find() (leaf int32, ok bool) {
-	v := p.v
 	p.path = p.path[:0]
 	if p.t.group == none {
 		return p.t.leaf, p.mayCall() && !p.tightOn(p.t.leaf)
 	}
-	if len(p.q.Exclude) == 0 && p.q.Skip == 0 && !p.apart && !p.mixed {
+	if len(p.q.Exclude) == 0 && p.q.Skip == 0 && !p.apart {
 		p.seed(0)
-		leaf, p.path, ok = p.draw(v.state.Shares, p.path)
+		leaf, p.path, ok = p.draw(p.from.shares, p.path)
 		if ok && !p.deniedOn(leaf) && !p.tightOn(leaf) {
 			return leaf, true
 		}
@@ -174,11 +177,8 @@ func (p *picking) deniedOn(leaf int32) bool {
 
 // chooseApart chooses in a copy of the state that is changed for this query.
 func (p *picking) chooseApart() (leaf int32, ok bool) {
-	v, state := p.v, p.v.state.Shares.Fork()
+	v, state := p.v, p.from.shares.Fork()
 	out := p.closeDenied(state)
-	if p.mixed {
-		out = append(out, v.snapshot.closeUnserved(state, p.t.group, p.q.Endpoint)...)
-	}
 	for _, id := range p.q.Exclude {
 		if leaf, ok := v.snapshot.byID[id]; ok {
 			out = append(out, leaf)

@@ -41,13 +41,13 @@ func (s *Snapshot) strategyOf(group int32) (kind strategy.Kind, name string) {
 }
 
 // newChooser returns nil where shares decide everywhere.
-func newChooser(v *View) *strategy.Chooser {
+func newChooser(v *View, shares *share.State) *strategy.Chooser {
 	s := v.snapshot
 	kinds := make([]strategy.Kind, len(s.groups))
 	for i := range kinds {
 		kinds[i], _ = s.strategyOf(int32(i))
 	}
-	return strategy.NewChooser(s.graph, v.state.Shares, kinds, s.tuning.Tuning, strategy.Facts{
+	return strategy.NewChooser(shares.Graph(), shares, kinds, s.tuning.Tuning, strategy.Facts{
 		Now: v.elapsed, Used: v.used,
 		Speed: func(leaf int32) *strategy.Speed { return v.router.speeds.Of(s.deployments[leaf].ID) },
 		Price: func(leaf int32) float64 { return s.deployments[leaf].Price() },
@@ -72,10 +72,11 @@ func (s *Snapshot) divide(state *share.State, group int32) (f share.Flow, equal 
 
 // nextFlow computes how the next requests for a group divide, in a state or in a fork of it.
 func (v *View) nextFlow(state *share.State, group int32) share.Flow {
-	if v.chooser == nil {
+	chooser := v.sources.all.chooser
+	if chooser == nil {
 		return state.Flow(group)
 	}
-	return v.chooser.Flow(state, group, strategy.Request{})
+	return chooser.Flow(state, group, strategy.Request{})
 }
 
 // used is what the store says that a leaf has in flight and has used; nothing without one.
@@ -90,10 +91,10 @@ func (v *View) used(leaf int32) (inFlight, tokens int64) {
 // draw chooses a leaf of the called group in a state, by the way of places that it appends to path. Every draw is one of these.
 // The view is locked for reading.
 func (p *picking) draw(state *share.State, path []share.Place) (leaf int32, passed []share.Place, ok bool) {
-	if p.v.chooser == nil {
+	if p.from.chooser == nil {
 		return state.Pick(p.t.group, &p.rng, path)
 	}
-	leaf, path, promised, ok := p.v.chooser.Draw(state, p.t.group, p.request(), &p.rng, path)
+	leaf, path, promised, ok := p.from.chooser.Draw(state, p.t.group, p.request(), &p.rng, path)
 	if promised {
 		p.promised = append(p.promised, leaf)
 	}
@@ -104,18 +105,26 @@ func (p *picking) request() strategy.Request {
 	return strategy.Request{Stream: p.q.Stream, Tokens: p.q.Hold.Amounts[ratelimit.Tokens]}
 }
 
-// keep ends what the draws have promised.
+// keep ends what the draws have promised: the store counts it now, as the other choosers see then.
 func (p *picking) keep() {
-	if len(p.promised) > 0 {
-		p.v.chooser.Keep(p.promised, p.request())
+	if len(p.promised) == 0 {
+		return
 	}
+	p.from.chooser.Keep(p.promised, p.request())
+	p.v.sources.eachChooser(func(c *strategy.Chooser) {
+		for _, leaf := range p.promised {
+			if c != p.from.chooser {
+				c.Look(leaf)
+			}
+		}
+	})
 }
 
 // look lets the strategies see what has changed about a deployment. Older views see it when they go round.
 func (r *Router) look(deployment string) {
 	v := r.View()
-	if leaf, ok := v.snapshot.byID[deployment]; ok && v.chooser != nil {
-		v.chooser.Look(leaf)
+	if leaf, ok := v.snapshot.byID[deployment]; ok {
+		v.sources.eachChooser(func(c *strategy.Chooser) { c.Look(leaf) })
 	}
 }
 

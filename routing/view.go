@@ -6,7 +6,6 @@ import (
 
 	"github.com/nestor-gateway/nestor/ratelimit"
 	"github.com/nestor-gateway/nestor/routing/quota"
-	"github.com/nestor-gateway/nestor/routing/strategy"
 )
 
 // View is a snapshot with the live state of its deployments. It is safe for concurrent use.
@@ -17,10 +16,9 @@ type View struct {
 	entities []ratelimit.Entity
 	byEntity map[ratelimit.Entity]int32
 
-	mu    sync.RWMutex
-	state *quota.State
-	// chooser is nil where shares decide everywhere.
-	chooser *strategy.Chooser
+	mu      sync.RWMutex
+	state   *quota.State
+	sources sources
 }
 
 func newView(s *Snapshot, r *Router, entities []ratelimit.Entity) *View {
@@ -31,7 +29,7 @@ func newView(s *Snapshot, r *Router, entities []ratelimit.Entity) *View {
 	for gate, e := range entities {
 		v.byEntity[e] = int32(gate)
 	}
-	v.chooser = newChooser(v)
+	v.sources = newSources(v)
 	return v
 }
 

@@ -13,6 +13,8 @@ import (
 type State struct {
 	// Shares is kept in step: there a gate is open when nothing here closes it for all requests.
 	Shares *share.State
+	// apart are further states that are kept in step: see Apart.
+	apart []*share.State
 
 	graph *share.Graph
 	gates *Gates
@@ -34,17 +36,33 @@ func NewState(graph *share.Graph, gates *Gates) *State {
 	}
 }
 
+// Apart makes a further state in which the same gates are open as in Shares, over another graph of the same shape.
+// It is for the time before anything is closed.
+func (s *State) Apart(graph *share.Graph) *share.State {
+	apart := share.NewState(graph, func(int32) bool { return true })
+	s.apart = append(s.apart, apart)
+	return apart
+}
+
+// put opens or closes a gate.
+func (s *State) put(gate int32, open bool) {
+	s.gates.Put(s.Shares, gate, open)
+	for _, apart := range s.apart {
+		s.gates.Put(apart, gate, open)
+	}
+}
+
 // Cool leaves a leaf alone until a time.
 func (s *State) Cool(leaf int32, until time.Duration) {
 	if s.cooling.Set(leaf, until) {
-		s.Shares.Set(leaf, false)
+		s.put(leaf, false)
 	}
 }
 
 // Exhaust keeps a leaf out until a time, because its provider admits nothing more to it in a dimension.
 func (s *State) Exhaust(leaf int32, d ratelimit.Dimension, until time.Duration) {
 	if s.spent.Set(spentAt(leaf, d), until) {
-		s.Shares.Set(leaf, false)
+		s.put(leaf, false)
 	}
 }
 
@@ -54,7 +72,7 @@ func spentAt(leaf int32, d ratelimit.Dimension) int32 { return leaf*ratelimit.Di
 func (s *State) Fill(gate int32, d ratelimit.Dimension, until time.Duration) {
 	if s.full.set(gate, until) {
 		s.fullIn[gate] = d
-		s.gates.Put(s.Shares, gate, false)
+		s.put(gate, false)
 	}
 }
 
@@ -73,7 +91,7 @@ func (s *State) Loosen(gate int32) { s.tight.gates.clear(gate) }
 // refresh opens a gate that nothing keeps closed any more.
 func (s *State) refresh(gate int32) {
 	if !s.gates.IsLeaf(gate) || s.cooling.End(gate) == 0 && s.OutUntil(gate) == 0 {
-		s.gates.Put(s.Shares, gate, true)
+		s.put(gate, true)
 	}
 }
 

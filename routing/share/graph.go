@@ -82,6 +82,16 @@ func NewGraph(groups []Group, closed []bool) *Graph {
 	return g
 }
 
+// Without returns the same graph where further leaves never get anything.
+func (g *Graph) Without(leaf func(leaf int32) bool) *Graph {
+	less := *g
+	less.closed = slices.Clone(g.closed)
+	for i := range less.closed {
+		less.closed[i] = less.closed[i] || leaf(int32(i))
+	}
+	return &less
+}
+
 // Group returns the shape of a group.
 func (g *Graph) Group(i int32) *Group { return &g.groups[i] }
 

@@ -50,6 +50,9 @@ func NewState(g *Graph, up func(leaf int32) bool) *State {
 	return s
 }
 
+// Graph is what the state is over.
+func (s *State) Graph() *Graph { return s.graph }
+
 // Fork returns a state that changes apart from s. It is cheap: it copies of the groups that change what changes.
 // It must not be used after s has changed.
 func (s *State) Fork() *State {
