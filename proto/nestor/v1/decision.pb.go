@@ -76,7 +76,7 @@ type Decision struct {
 	Tags   []string `protobuf:"bytes,26,rep,name=tags,proto3" json:"tags,omitempty"`
 	// The groups that were passed, the called one first.
 	Path []string `protobuf:"bytes,27,rep,name=path,proto3" json:"path,omitempty"`
-	// What kind of request it is, for example "chat".
+	// The name of the endpoint that the request calls, for example "chat". Its number is call.
 	Endpoint string `protobuf:"bytes,28,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
 	// What the deployment charges, in pico-dollars, in the order of routing/deployment.Tariff. Empty: nothing.
 	Prices []int64 `protobuf:"varint,29,rep,packed,name=prices,proto3" json:"prices,omitempty"`
@@ -89,7 +89,7 @@ type Decision struct {
 	// The names among groups on whose limits of who asks the request has counted: it does so once for all its attempts.
 	// While it has on none, it has not on the caller's other limits either.
 	Counted []string `protobuf:"bytes,33,rep,name=counted,proto3" json:"counted,omitempty"`
-	// Which endpoint the request calls, as routing counts them; 0 is chat.
+	// The same as the endpoint, as the provider table counts them: the number that routing asks with. 0 is chat.
 	Call          uint32 `protobuf:"varint,34,opt,name=call,proto3" json:"call,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
