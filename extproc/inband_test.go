@@ -247,7 +247,7 @@ func TestAFailureIsShapedInBandAndNeverMarked(t *testing.T) {
 		"a refused key":              {status: 401, kind: "application/json", body: own, whole: own, cools: true},
 		"a page":                     {status: 502, kind: "text/html", body: "<html>no</html>"},
 		"no body":                    {status: 500},
-		"a redirect":                 {status: 302, kind: "text/html", body: "moved", shown: "502"},
+		"a redirect":                 {status: 302, kind: "text/html", body: "moved", shown: "502", cools: true},
 		"a key in it":                {status: 400, kind: "text/plain", body: "your key sk-provider is odd"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -68,6 +68,8 @@ func TestWhichFailuresCool(t *testing.T) {
 		"400, 403, 409 never":                {"", append(times(3, status(routing.BadRequest, 400)), status(routing.PermissionDenied, 403), status(routing.Conflict, 409)), make([]time.Duration, 5)},
 		"a fault of the request is none":     {", allowed_fails: 0", []routing.Failure{status(routing.ContextWindow, 500), status(routing.ContentPolicy, 404)}, make([]time.Duration, 2)},
 		"what the body says counts":          {"", []routing.Failure{status(routing.Authentication, 400), status(routing.RateLimit, 413)}, []time.Duration{s5, s5}},
+		"a model that is not there too":      {"", []routing.Failure{status(routing.NotFound, 400)}, []time.Duration{s5}},
+		"a redirect is like 404":             {"", []routing.Failure{status(routing.NotFound, 302)}, []time.Duration{s5}},
 		"what the upstream asks for":         {"", times(1, routing.Failure{Class: routing.RateLimit, Status: 429, RetryAfter: 7 * time.Second}), []time.Duration{7 * time.Second}},
 		"the router's cooldown_time":         {", cooldown_time: 2", times(1, limited), []time.Duration{2 * time.Second}},
 		"disabled":                           {", disable_cooldowns: true", times(9, limited), make([]time.Duration, 9)},

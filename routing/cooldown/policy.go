@@ -125,6 +125,8 @@ func (f Failure) status() int {
 		return statusBadRequest
 	case Authentication:
 		return statusUnauthorized
+	case NotFound:
+		return statusNotFound
 	case RateLimit:
 		return statusTooMany
 	}
