@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 
 	"github.com/nestor-gateway/nestor/routing/config/files"
 	"github.com/nestor-gateway/nestor/routing/config/known"
@@ -226,8 +227,12 @@ func (d *decoder) ignore(f tree.Pair, lost string) {
 	d.report.WarnOnce(f.Key.At, "", fmt.Sprintf("%s is not supported: %s", f.Key.Text, lost))
 }
 
-// asksForNothing reports whether a setting leaves things as they are. All are off by default but two.
+// asksForNothing reports whether a setting leaves things as they are. All are off by default but two. To allow no failure
+// is to ask for much.
 func asksForNothing(f tree.Pair) bool {
+	if strings.HasSuffix(f.Key.Text, "AllowedFails") {
+		return f.Value.IsNull()
+	}
 	if f.Key.Text == "ssl_verify" || f.Key.Text == "ssl_check_hostname" {
 		on, _ := tree.Boolean(f.Value.Text)
 		return on && f.Value.Plain

@@ -38,7 +38,8 @@ const (
 
 	retryClasses   = "AuthenticationErrorRetries TimeoutErrorRetries RateLimitErrorRetries InternalServerErrorRetries ServiceUnavailableErrorRetries DefaultRetries"
 	retryOthers    = "a request that its provider refuses as wrong (400, 404, 422) is not tried again, its fallbacks follow at once: BadRequestErrorRetries ContentPolicyViolationErrorRetries NotFoundErrorRetries"
-	failureClasses = "BadRequestErrorAllowedFails AuthenticationErrorAllowedFails TimeoutErrorAllowedFails RateLimitErrorAllowedFails ContentPolicyViolationErrorAllowedFails InternalServerErrorAllowedFails ServiceUnavailableErrorAllowedFails BadGatewayErrorAllowedFails NotFoundErrorAllowedFails"
+	failureClasses = "AuthenticationErrorAllowedFails TimeoutErrorAllowedFails RateLimitErrorAllowedFails InternalServerErrorAllowedFails ServiceUnavailableErrorAllowedFails BadGatewayErrorAllowedFails NotFoundErrorAllowedFails"
+	failureOthers  = "a request that its provider refuses as wrong cools no deployment down, as in LiteLLM: BadRequestErrorAllowedFails ContentPolicyViolationErrorAllowedFails"
 )
 
 // Section is what is known about the keys of one mapping of the file.
@@ -74,7 +75,7 @@ func NewCatalog() *Catalog {
 		Redis:        newSection("a Redis", redisSupported, redisKeys),
 		CacheParams:  newSection("cache_params", cacheParamsSupported, cacheParamsKeys),
 		Retries:      newSection("retry_policy", retryClasses, retryOthers),
-		Failures:     newSection("allowed_fails_policy", failureClasses, ""),
+		Failures:     newSection("allowed_fails_policy", failureClasses, failureOthers),
 		Request:      set(requestParams),
 		Provider:     set(providerParams),
 		Prices:       strings.Fields(prices),
