@@ -34,7 +34,7 @@ func (t *Table) Request(d *routing.Deployment, e openai.Endpoint, model string) 
 		return Request{}, openai.Unavailable(t.unknown("the provider of the deployment", d.Provider).Error())
 	}
 	if r.paths[e] == "" {
-		return Request{}, openai.Invalid("model", fmt.Sprintf("%s has no endpoint for %s: call another model", r.name, e))
+		return Request{}, openai.NoEndpoint(model, e)
 	}
 	if r.rename != nil {
 		model = r.rename(e, model)
