@@ -52,7 +52,7 @@ func (d *decoder) unusable(at Position, hint, message string) {
 		d.entry.Problem += "; "
 	}
 	d.entry.Problem += message
-	d.report.Warn(at, hint, "%s; the deployment is unavailable", message)
+	d.report.Warn(at, hint, "%s; the entry is unavailable", message)
 }
 
 // environment reads environment_variables. LiteLLM sets them in its own process; here they stand in for
