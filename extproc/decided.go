@@ -154,6 +154,6 @@ func (d *decided) decision() *nestorv1.Decision {
 		Probe:            d.request.probe,
 		DisableFallbacks: d.fields.DisableFallbacks,
 		Counted:          d.plan.Counted,
-		Call:             uint32(d.request.route.Endpoint),
+		EndpointNumber:   uint32(d.request.route.Endpoint),
 	}
 }

@@ -182,7 +182,7 @@ func (s *Server) count(f *failed, wait time.Duration) {
 	}
 	t, _ := f.view.Snapshot().Resolve(f.decision.Group)
 	cooled := s.Router.Failed(d, routing.Failure{
-		Class: f.class, Status: f.status, RetryAfter: wait, Alone: !f.view.Others(t, uint8(f.decision.Call), []string{d.ID}),
+		Class: f.class, Status: f.status, RetryAfter: wait, Alone: !f.view.Others(t, uint8(f.decision.EndpointNumber), []string{d.ID}),
 	})
 	if cooled > 0 {
 		s.Metrics.cooled(d.ID)

@@ -71,7 +71,7 @@ func mayRetry(view *routing.View, d *nestorv1.Decision, b Setback, tried []strin
 	if !ok {
 		return false
 	}
-	others := view.Others(target, uint8(d.Call), tried)
+	others := view.Others(target, uint8(d.EndpointNumber), tried)
 	if !retryable(b.Class, others) || b.Closed > MaxBackOff && !others {
 		return false
 	}
@@ -120,7 +120,7 @@ func Fallback(s *routing.Snapshot, d *nestorv1.Decision, class routing.Class) (s
 		been = append(been, d.Groups[i])
 	}
 	for _, name := range slices.Concat(d.FallbackGroups, s.Fallbacks(class, been...)) {
-		if to, ok := s.Resolve(name); ok && isNew(s, to, been) && to.Serves(uint8(d.Call)) {
+		if to, ok := s.Resolve(name); ok && isNew(s, to, been) && to.Serves(uint8(d.EndpointNumber)) {
 			return name, true
 		}
 	}

@@ -76,7 +76,7 @@ type Decision struct {
 	Tags   []string `protobuf:"bytes,26,rep,name=tags,proto3" json:"tags,omitempty"`
 	// The groups that were passed, the called one first.
 	Path []string `protobuf:"bytes,27,rep,name=path,proto3" json:"path,omitempty"`
-	// The name of the endpoint that the request calls, for example "chat". Its number is call.
+	// The name of the endpoint that the request calls, for example "chat". Its number is endpoint_number.
 	Endpoint string `protobuf:"bytes,28,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
 	// What the deployment charges, in pico-dollars, in the order of routing/deployment.Tariff. Empty: nothing.
 	Prices []int64 `protobuf:"varint,29,rep,packed,name=prices,proto3" json:"prices,omitempty"`
@@ -90,9 +90,9 @@ type Decision struct {
 	// While it has on none, it has not on the caller's other limits either.
 	Counted []string `protobuf:"bytes,33,rep,name=counted,proto3" json:"counted,omitempty"`
 	// The same as the endpoint, as the provider table counts them: the number that routing asks with. 0 is chat.
-	Call          uint32 `protobuf:"varint,34,opt,name=call,proto3" json:"call,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	EndpointNumber uint32 `protobuf:"varint,34,opt,name=endpoint_number,json=endpointNumber,proto3" json:"endpoint_number,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Decision) Reset() {
@@ -356,9 +356,9 @@ func (x *Decision) GetCounted() []string {
 	return nil
 }
 
-func (x *Decision) GetCall() uint32 {
+func (x *Decision) GetEndpointNumber() uint32 {
 	if x != nil {
-		return x.Call
+		return x.EndpointNumber
 	}
 	return 0
 }
@@ -367,7 +367,7 @@ var File_nestor_v1_decision_proto protoreflect.FileDescriptor
 
 const file_nestor_v1_decision_proto_rawDesc = "" +
 	"\n" +
-	"\x18nestor/v1/decision.proto\x12\tnestor.v1\"\xce\a\n" +
+	"\x18nestor/v1/decision.proto\x12\tnestor.v1\"\xe3\a\n" +
 	"\bDecision\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x14\n" +
@@ -408,8 +408,8 @@ const file_nestor_v1_decision_proto_rawDesc = "" +
 	"mostOutput\x12\x19\n" +
 	"\bend_user\x18\x1f \x01(\tR\aendUser\x12\x16\n" +
 	"\x06origin\x18  \x01(\tR\x06origin\x12\x18\n" +
-	"\acounted\x18! \x03(\tR\acounted\x12\x12\n" +
-	"\x04call\x18\" \x01(\rR\x04callB\x0e\n" +
+	"\acounted\x18! \x03(\tR\acounted\x12'\n" +
+	"\x0fendpoint_number\x18\" \x01(\rR\x0eendpointNumberB\x0e\n" +
 	"\f_num_retriesB;Z9github.com/nestor-gateway/nestor/proto/nestor/v1;nestorv1b\x06proto3"
 
 var (
