@@ -41,7 +41,7 @@ func TestARequestGoesToADeploymentThatHasTheEndpoint(t *testing.T) {
 func TestAModelThatHasNotTheEndpointIsRefused(t *testing.T) {
 	s := fixture(t, mixedProviders)
 	r := decideFor(t, s, completions("r"), `{"model":"talk","prompt":"x"}`).GetImmediateResponse()
-	want := `{"error":{"message":"no provider of model talk has an endpoint for completions: call another model","type":"invalid_request_error","param":"model","code":null}}`
+	want := `{"error":{"message":"no deployment of model talk that can be used has an endpoint for completions: call another model","type":"invalid_request_error","param":"model","code":null}}`
 	if diff := cmp.Diff(want, string(r.GetBody())); diff != "" || r.GetStatus().GetCode() != 400 {
 		t.Errorf("status %v (-want +got):\n%s", r.GetStatus(), diff)
 	}

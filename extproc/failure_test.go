@@ -209,14 +209,20 @@ func TestTheKindOfFailureIsReadFromTheBodyWhateverTheStatus(t *testing.T) {
 }
 
 func TestABodyThatMayNeverEndHoldsUpNoOtherAttempt(t *testing.T) {
-	for length, want := range map[string]bool{"": true, "900000": true, "70": false} {
+	for _, c := range []struct {
+		status, length string
+		want           bool
+	}{
+		{"500", "", true}, {"500", "900000", true}, {"500", "70", false},
+		{"403", "", false}, {"404", "", false}, // the request is refused: its body is worth waiting for
+	} {
 		s := fixture(t, twoGroups)
 		d := decideFor(t, s, nil, chat)
-		more := map[string]string{"content-length": length}
-		first := exchange(t, s, failureOf(d.DynamicMetadata, "500", false, more)).replies[0]
+		more := map[string]string{"content-length": c.length}
+		first := exchange(t, s, failureOf(d.DynamicMetadata, c.status, false, more)).replies[0]
 		_, marked := setHeaders(first.GetResponseHeaders().GetResponse().GetHeaderMutation())[nestorv1.HeaderRetry]
-		if marked != want {
-			t.Errorf("content-length %q: another attempt at its headers is %v, want %v", length, marked, want)
+		if marked != c.want {
+			t.Errorf("%s, content-length %q: another attempt at its headers is %v, want %v", c.status, c.length, marked, c.want)
 		}
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/nestor-gateway/nestor/extproc/message"
 	"github.com/nestor-gateway/nestor/extproc/openai"
 	nestorv1 "github.com/nestor-gateway/nestor/proto/nestor/v1"
-	"github.com/nestor-gateway/nestor/routing"
 )
 
 // What is kept of failures: bodies up to mostAwaited bytes are waited for, and up to mostKept bytes of what the client
@@ -22,13 +21,13 @@ const (
 
 // readsBody reports whether the body of a failure is read before it is said what comes next: it may tell of another kind
 // of failure than the status, or is what the client gets where limits or budgets of who asks deny another attempt. A body
-// that does not say how long it is may never end, and is waited for only where the status asks for no other attempt.
+// that does not say how long it is may never end, and is waited for only where it is the request that is refused.
 func (f *failed) readsBody() bool {
 	if f.decision == nil {
 		return false
 	}
 	tells := openai.BodyTells(f.status)
-	if tells && f.class == routing.BadRequest {
+	if tells && f.status < 500 {
 		return true
 	}
 	n, err := strconv.Atoi(f.headers.Get("content-length"))

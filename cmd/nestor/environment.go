@@ -37,6 +37,7 @@ func fromEnvironment(flags *pflag.FlagSet) error {
 func fromFile(flags *pflag.FlagSet, path string) error {
 	file := viper.New()
 	file.SetConfigFile(path)
+	file.SetConfigType("yaml")
 	if err := file.ReadInConfig(); err != nil {
 		return fmt.Errorf("read settings %s: %w", path, err)
 	}

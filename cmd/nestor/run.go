@@ -45,9 +45,9 @@ func run(c *cobra.Command, s settings) error {
 		return err
 	}
 	warnUnknown(log, os.Environ())
-	binary, version, err := process.FindBinary(c.Context(), cmp.Or(s.envoy, os.Getenv("ENVOY")))
+	binary, version, err := process.FindBinary(context.WithoutCancel(c.Context()), cmp.Or(s.envoy, os.Getenv("ENVOY")))
 	if err != nil {
-		return unlessEnded(c.Context(), err, log)
+		return err
 	}
 	s.nodeID = nodeID(s.listen)
 	g, err := newGateway(s, c.ErrOrStderr(), log)
@@ -155,16 +155,16 @@ func (g *gateway) answers(ctx context.Context, client *http.Client) bool {
 	return resp.StatusCode == http.StatusOK
 }
 
-// passSignals hands Envoy what is meant for it: SIGUSR1 makes it reopen its log.
+// passSignals hands Envoy what is meant for it: at SIGUSR1 it opens its log anew.
 func passSignals(ctx context.Context, child *process.Child, log *slog.Logger) {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGUSR1)
 	defer signal.Stop(signals)
 	for {
 		select {
-		case s := <-signals:
-			if err := child.Signal(s); err != nil {
-				log.Warn("signal not passed on to Envoy", "signal", s, "error", err)
+		case <-signals:
+			if err := child.ReopenLog(); err != nil {
+				log.Warn("Envoy's log is not opened anew", "error", err)
 			}
 		case <-ctx.Done():
 			return

@@ -113,6 +113,23 @@ func (c *Child) Live(ctx context.Context) error {
 	}
 }
 
+// ReopenLog has Envoy open its log file anew, after it was moved away.
+func (c *Child) ReopenLog() error {
+	logFile, err := c.openLog() // Envoy would make one that everybody can read
+	if err != nil {
+		return err
+	}
+	return errors.Join(logFile.Close(), c.Signal(syscall.SIGUSR1))
+}
+
+func (c *Child) openLog() (*os.File, error) {
+	logFile, err := os.OpenFile(c.home.log(), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open envoy's log: %w", err)
+	}
+	return logFile, nil
+}
+
 // Signal passes a signal on to Envoy.
 func (c *Child) Signal(s os.Signal) error { return c.current().signal(s) }
 
@@ -273,9 +290,9 @@ func (c *Child) start(ctx context.Context) error {
 }
 
 func (c *Child) spawn() (*process, error) {
-	logFile, err := os.OpenFile(c.home.log(), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	logFile, err := c.openLog()
 	if err != nil {
-		return nil, fmt.Errorf("open envoy's log: %w", err)
+		return nil, err
 	}
 	defer logFile.Close()
 	instance := rand.Text()

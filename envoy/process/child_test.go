@@ -76,7 +76,7 @@ func TestALogThatWasMovedAwayIsOpenedAnew(t *testing.T) {
 	if err := os.Rename(c.LogFile(), c.LogFile()+".1"); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Signal(syscall.SIGUSR1); err != nil {
+	if err := c.ReopenLog(); err != nil {
 		t.Fatal(err)
 	}
 	if err := stop(); err != nil {
@@ -85,6 +85,9 @@ func TestALogThatWasMovedAwayIsOpenedAnew(t *testing.T) {
 	log, err := os.ReadFile(c.LogFile())
 	if err != nil || !strings.Contains(string(log), "exiting") {
 		t.Errorf("the new log has %q, %v; want what Envoy said since", log, err)
+	}
+	if info, err := os.Stat(c.LogFile()); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the new log is %v, %v; want one for its owner alone", info.Mode(), err)
 	}
 }
 

@@ -29,9 +29,9 @@ func UnknownModel(name string) *Error {
 	return e
 }
 
-// NoEndpoint is a model none of whose providers has the endpoint that is called: 400.
+// NoEndpoint is a model none of whose deployments has the endpoint that is called, but for those that can't be used: 400.
 func NoEndpoint(name string, e Endpoint) *Error {
-	return Invalid("model", fmt.Sprintf("no provider of model %s has an endpoint for %s: call another model", name, e))
+	return Invalid("model", fmt.Sprintf("no deployment of model %s that can be used has an endpoint for %s: call another model", name, e))
 }
 
 // UnknownEndpoint is a path that Nestor does not have: 404.
