@@ -62,7 +62,7 @@ func (s *Server) afterFailure(stream extprocv3.ExternalProcessor_ProcessServer, 
 	next, err := stream.Recv()
 	s.settleFailure(f)
 	if err != nil {
-		if f.late && f.decision != nil {
+		if f.late {
 			s.judge(f) // by what its headers say
 		}
 		return err
@@ -86,6 +86,16 @@ func (s *Server) readFailure(m *extprocv3.ProcessingRequest, h message.Headers) 
 		f.class = routing.Connection
 	}
 	return f
+}
+
+// readKind takes the kind of failure from the body where that tells it, and reports whether it does.
+func (f *failed) readKind(body []byte) bool {
+	if !openai.BodyTells(f.status) {
+		return false
+	}
+	parsed, _ := openai.ParseError(body)
+	f.class = openai.Classify(f.status, parsed)
+	return true
 }
 
 // attribute says what was decided for the attempt that failed.
@@ -212,10 +222,7 @@ func (f *failed) shown() int {
 // concludeBody ends a failed attempt whose answer has a body.
 func (s *Server) concludeBody(f *failed, body []byte) *extprocv3.ProcessingResponse {
 	f.body, f.whole = body, true
-	if openai.BodyTells(f.status) {
-		parsed, _ := openai.ParseError(body)
-		f.class = openai.Classify(f.status, parsed)
-	}
+	f.readKind(body)
 	if f.late && s.again(f) {
 		return message.ToBody(&extprocv3.CommonResponse{HeaderMutation: marked()})
 	}

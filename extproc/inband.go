@@ -207,9 +207,7 @@ func (s *Server) failurePiece(a *answer, m *extprocv3.HttpBody) []byte {
 func (s *Server) shown(a *answer) []byte {
 	f := a.failure
 	f.whole = true
-	if openai.BodyTells(f.status) {
-		parsed, _ := openai.ParseError(a.said)
-		f.class = openai.Classify(f.status, parsed)
+	if f.readKind(a.said) {
 		s.judge(f)
 	}
 	body, _ := openai.Shape(f.shown(), f.headers.Get("content-type"), s.conceal(f, a.said))

@@ -74,23 +74,32 @@ type source struct {
 	shares *share.State
 	// chooser is nil where shares decide everywhere.
 	chooser *strategy.Chooser
+	// out says which deployments those are; nil is none.
+	out func(leaf int32) bool
 }
 
 func newSources(v *View) (s sources) {
-	s.all = source{v.state.Shares, newChooser(v, v.state.Shares)}
+	s.all = source{shares: v.state.Shares, chooser: newChooser(v, v.state.Shares)}
 	var mixed uint8
 	for _, u := range v.snapshot.unserved {
 		mixed |= u.some &^ u.all
 	}
 	for endpoint := range s.some {
 		if mixed>>endpoint&1 != 0 {
-			shares := v.state.Apart(v.snapshot.graph.Without(func(leaf int32) bool {
-				return !v.snapshot.deployments[leaf].Serves(uint8(endpoint))
-			}))
-			s.some[endpoint] = &source{shares, newChooser(v, shares)}
+			out := func(leaf int32) bool { return !v.snapshot.deployments[leaf].Serves(uint8(endpoint)) }
+			shares := v.state.Apart(v.snapshot.graph.Without(out))
+			s.some[endpoint] = &source{shares, newChooser(v, shares), out}
 		}
 	}
 	return s
+}
+
+// source is what requests for an endpoint are picked from below a target that serves it.
+func (v *View) source(t Target, endpoint uint8) *source {
+	if t.group != none && v.snapshot.unservedBy(t).some>>endpoint&1 != 0 {
+		return v.sources.some[endpoint]
+	}
+	return &v.sources.all
 }
 
 // eachChooser calls f for the choosers.

@@ -127,10 +127,7 @@ func room(u ratelimit.Usage, d ratelimit.Dimension) ratelimit.Room {
 
 // soonest is what has to be waited for on the way of the target that opens first.
 func (p *picking) soonest(now time.Duration) quota.Wait {
-	r := quota.Request{Asked: &p.q.Hold.Amounts, Denied: p.denied, Guess: now + p.v.snapshot.cooldown.Time}
-	if p.mixed {
-		r.Out = func(leaf int32) bool { return !p.v.snapshot.deployments[leaf].Serves(p.q.Endpoint) }
-	}
+	r := quota.Request{Asked: &p.q.Hold.Amounts, Denied: p.denied, Out: p.from.out, Guess: now + p.v.snapshot.cooldown.Time}
 	if p.t.group == none {
 		return p.v.state.LeafWait(p.t.leaf, &r)
 	}

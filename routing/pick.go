@@ -65,10 +65,7 @@ func (v *View) Pick(ctx context.Context, t Target, q Query) (Pick, error) {
 	if !p.t.Serves(q.Endpoint) {
 		return Pick{}, &NoneError{Model: p.t.Name, Unserved: true}
 	}
-	p.from = &v.sources.all
-	if p.mixed = p.t.group != none && v.snapshot.unserved[p.t.group].some>>q.Endpoint&1 != 0; p.mixed {
-		p.from = v.sources.some[q.Endpoint]
-	}
+	p.from = v.source(p.t, q.Endpoint)
 	begin := v.elapsed()
 	for n := 0; n < maxReservations || v.elapsed() < begin+maxPicking; n++ {
 		leaf, stop := p.choose()
@@ -111,9 +108,8 @@ type picking struct {
 	// denied is by gate; apart says that one of them is open to others.
 	denied map[int32]quota.Denied
 	apart  bool
-	// mixed says that some of the target's deployments don't have the endpoint; from is a source without them.
-	mixed bool
-	from  *source
+	// from is what it picks from.
+	from *source
 	// promised are the leaves drawn that the store does not count as in flight yet.
 	promised []int32
 }

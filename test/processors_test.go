@@ -53,11 +53,25 @@ func runPair(t *testing.T, config, model string) *pair {
 	return p
 }
 
-func TestAHungProcessorIsLeftWithinTwoSeconds(t *testing.T) {
-	a := provide(t, "a")
-	p := runPair(t, yaml(oneDeployment, a), "gpt")
+// loadPair is a pair that serves eight clients.
+func loadPair(t *testing.T) (*pair, *load) {
+	t.Helper()
+	p := runPair(t, yaml(oneDeployment, provide(t, "a")), "gpt")
 	l := p.load(8, ask("gpt", "delay=20ms"))
 	eventually(t, 5*time.Second, "the load runs", func() bool { return l.count() > 50 })
+	return p, l
+}
+
+// goesOn wants a load to be served from now on, and ends it.
+func goesOn(t *testing.T, l *load) {
+	t.Helper()
+	before := l.count()
+	eventually(t, 10*time.Second, "the load goes on", func() bool { return l.count() > before+300 })
+	l.stop(t)
+}
+
+func TestAHungProcessorIsLeftWithinTwoSeconds(t *testing.T) {
+	p, l := loadPair(t)
 	p.processors[0].signal(t, syscall.SIGSTOP)
 	hung := time.Now()
 	// Requests wait for an answer of the hung one until Envoy gives it up; 8 clients cannot pass that by.
@@ -88,14 +102,9 @@ func TestAHungProcessorIsLeftWithinTwoSeconds(t *testing.T) {
 }
 
 func TestAKilledProcessorLeavesItsWorkToTheOther(t *testing.T) {
-	a := provide(t, "a")
-	p := runPair(t, yaml(oneDeployment, a), "gpt")
-	l := p.load(8, ask("gpt", "delay=20ms"))
-	eventually(t, 5*time.Second, "the load runs", func() bool { return l.count() > 50 })
+	p, l := loadPair(t)
 	p.processors[0].kill(t)
-	before := l.count()
-	eventually(t, 10*time.Second, "the load goes on", func() bool { return l.count() > before+300 })
-	l.stop(t)
+	goesOn(t, l)
 }
 
 func TestAnotherProcessorUnderstandsAFailure(t *testing.T) {
@@ -149,15 +158,10 @@ func TestATerminatedServeFinishesTheExchangesItHas(t *testing.T) {
 }
 
 func TestATerminatedServeFailsNoRequestOfTheOthers(t *testing.T) {
-	a := provide(t, "a")
-	p := runPair(t, yaml(oneDeployment, a), "gpt")
-	l := p.load(8, ask("gpt", "delay=20ms"))
-	eventually(t, 5*time.Second, "the load runs", func() bool { return l.count() > 50 })
+	p, l := loadPair(t)
 	p.processors[0].signal(t, syscall.SIGTERM)
 	if got := p.processors[0].exitStatus(t, 5*time.Second); got != 0 {
 		t.Errorf("nestor ended with %d", got)
 	}
-	before := l.count()
-	eventually(t, 10*time.Second, "the load goes on", func() bool { return l.count() > before+300 })
-	l.stop(t)
+	goesOn(t, l)
 }

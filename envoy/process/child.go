@@ -237,14 +237,14 @@ func wait(ctx context.Context, p *process, over func() bool) {
 }
 
 func (c *Child) begin(ctx context.Context) error {
-	adopted, err := c.adopt(ctx)
+	adopted, err := c.adopt(context.WithoutCancel(ctx)) // or an Envoy would be left unattended
 	if err != nil || adopted {
 		return err
 	}
 	return c.start(ctx)
 }
 
-// adopt takes over the Envoy of the last run. False: there is none any more. The end of ctx leaves no Envoy unattended.
+// adopt takes over the Envoy of the last run. False: there is none any more.
 func (c *Child) adopt(ctx context.Context) (bool, error) {
 	r, ok := c.home.load()
 	if !ok {
@@ -254,7 +254,7 @@ func (c *Child) adopt(ctx context.Context) (bool, error) {
 	if !ok {
 		return false, nil
 	}
-	a, info, err := c.reach(context.WithoutCancel(ctx), p)
+	a, info, err := c.reach(ctx, p)
 	ours := err == nil && info.Node.Metadata[metaInstance] == r.Instance
 	if !ours && p.born == 0 {
 		return false, fmt.Errorf("%w: process %d has the pid of the envoy of %s, but does not answer as it; stop it by hand",
@@ -265,7 +265,7 @@ func (c *Child) adopt(ctx context.Context) (bool, error) {
 		return true, nil
 	}
 	c.o.Log.Warn("the envoy of an earlier run has another configuration; it is replaced", "pid", r.PID)
-	return false, retire(context.WithoutCancel(ctx), p, a, c.o.Grace)
+	return false, retire(ctx, p, a, c.o.Grace)
 }
 
 // start runs a new Envoy and waits for its administration.
